@@ -1,0 +1,48 @@
+"""Everything that can go wrong in the collector, and the exit code that a command ends with.
+
+    CollectorError
+    ├── ConfigurationError     a setting is wrong or refused                           exit 3
+    └── StoreError             the database cannot be used                             exit 3
+        ├── StoreBusyError     another collector holds the SQLite file
+        ├── StoreFullError     no space left
+        ├── StoreReadOnlyError the database or its folder cannot be written
+        └── StoreCorruptError  the database's content is not what this version wrote
+
+Every message names the thing, its place and the remedy; none shows a traceback to a user.
+"""
+
+from __future__ import annotations
+
+
+class CollectorError(Exception):
+    """Base of all errors that a user of the collector can meet."""
+
+    exit_code = 70
+
+
+class ConfigurationError(CollectorError):
+    """A setting is wrong, or refused because it would be unsafe."""
+
+    exit_code = 3
+
+
+class StoreError(CollectorError):
+    """The database cannot be used."""
+
+    exit_code = 3
+
+
+class StoreBusyError(StoreError):
+    """Another collector holds the SQLite file."""
+
+
+class StoreFullError(StoreError):
+    """No space is left for the database."""
+
+
+class StoreReadOnlyError(StoreError):
+    """The database or its folder cannot be written."""
+
+
+class StoreCorruptError(StoreError):
+    """The database's content is not what this version wrote."""

@@ -1,0 +1,64 @@
+"""Whether a build starts on a platform, with every reason why not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class PortabilityState(StrEnum):
+    """The three answers of portability."""
+
+    RUNS = "runs"
+    BLOCKED = "blocked"
+    UNKNOWN = "unknown"
+
+
+class ReasonKind(StrEnum):
+    """Why a build does not start, in the documented order: a gauge counts a host under the first that applies."""
+
+    ARCH = "arch"
+    LOADER = "loader"
+    X86_64_LEVEL = "x86_64_level"
+    KERNEL = "kernel"
+    SONAME = "soname"
+    SYMBOL_VERSION = "symbol_version"
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """One obstacle: what is needed (of which library, by which file and symbol) and what the host has.
+
+    ``known`` is False where the platform does not tell whether the need is met: such a reason makes a verdict
+    unknown, not blocked. ``module`` names the module of the build that alone is concerned; the build starts all the same.
+    """
+
+    kind: ReasonKind
+    needs: str
+    has: str | None = None
+    library: str | None = None
+    file: str | None = None
+    symbol: str | None = None
+    remedy: str | None = None
+    known: bool = True
+    module: str | None = None
+
+    def __str__(self) -> str:
+        """Return the reason as one sentence."""
+        what = f"needs {self.needs}"
+        if self.library and self.library != self.needs:
+            what += f" of {self.library}"
+        if self.file:
+            what += f" ({self.symbol} in {self.file})" if self.symbol else f" (in {self.file})"
+        if not self.known:
+            return f"{what}; the host's is unknown"
+        return f"{what}; the host has {self.has}" if self.has else f"{what}; the host has none"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The answer for one build or artefact on one platform; ``degraded`` are the modules that would fail to load."""
+
+    state: PortabilityState
+    reasons: tuple[Reason, ...] = ()
+    degraded: tuple[Reason, ...] = ()

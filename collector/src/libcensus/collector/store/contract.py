@@ -1,0 +1,150 @@
+"""What every store promises.
+
+Facts are content-addressed and never change. A host's state is the inventory that it reported last; history is kept
+as intervals per install. What :meth:`Store.put_facts` and :meth:`Store.apply_reports` returned is durable: no death
+of the process takes it back (after a power loss the database is consistent, and the next report restores the last
+second). A call either takes effect as a whole or raises :class:`~libcensus.collector.errors.StoreError` and leaves
+the store as it was.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from datetime import datetime
+    from types import TracebackType
+
+    from libcensus.facts.codec import Fact
+    from libcensus.facts.crypto import CryptoUse
+    from libcensus.facts.digest import FactKind
+    from libcensus.facts.host import Host
+    from libcensus.facts.report import Report
+
+
+@dataclass(frozen=True, slots=True)
+class FactRecord:
+    """One fact as it arrived: bytes and address, already checked against each other and decoded once."""
+
+    kind: FactKind
+    digest: str
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ReceivedReport:
+    """A report, who sent it (told by the connection), and when it came."""
+
+    host_id: str
+    report: Report
+    received_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class HostState:
+    """One host as it was last reported.
+
+    ``name`` is the display name: the hostname, followed by ``~`` and the first characters of the host id where an
+    older host has that name already.
+    """
+
+    host_id: str
+    name: str
+    host: Host
+    inventory: str
+    platform: str
+    installs: str
+    builds: tuple[str, ...]
+    report: Report
+    first_report: datetime
+    last_report: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class HostStamp:
+    """What tells whether a host changed since somebody looked: the address of its facts and its last report."""
+
+    host_id: str
+    name: str
+    inventory: str
+    last_report: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class InstallInterval:
+    """A time in which one install was there unchanged.
+
+    ``first_seen`` is the report that showed it first, ``last_seen`` the last that showed it; ``gone_at`` the report
+    that no longer did, absent while it lasts.
+    """
+
+    host_id: str
+    root: str
+    path: str
+    build: str | None
+    crypto: CryptoUse
+    first_seen: datetime
+    last_seen: datetime
+    gone_at: datetime | None
+
+
+class Store(ABC):
+    """Everything that a collector keeps. Methods may be called from several threads at once."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Release the database; further calls fail."""
+
+    @abstractmethod
+    def missing(self, digests: Iterable[str]) -> frozenset[str]:
+        """Return those of the addresses that no stored fact has."""
+
+    @abstractmethod
+    def put_facts(self, records: Sequence[FactRecord]) -> int:
+        """Store facts; those already there are left alone. Returns how many were new. Durable on return."""
+
+    @abstractmethod
+    def facts(self, digests: Iterable[str]) -> Mapping[str, Fact]:
+        """Return the decoded facts of those addresses that are stored."""
+
+    @abstractmethod
+    def apply_reports(self, reports: Sequence[ReceivedReport]) -> list[tuple[str, ...]]:
+        """Take reports in order, in one transaction; durable on return.
+
+        Returns for each the addresses that are missing; a report with missing addresses changes nothing, one with
+        none is acknowledged: the host's state, its intervals and its time of last report are stored. A report whose
+        id the host's state already has is acknowledged again and changes nothing.
+        """
+
+    @abstractmethod
+    def host_stamps(self) -> list[HostStamp]:
+        """Return the stamp of every host, sorted by name: cheap enough for every scrape."""
+
+    @abstractmethod
+    def hosts(self, host_ids: Iterable[str] | None = None) -> list[HostState]:
+        """Return the hosts with these ids (all, without), sorted by name."""
+
+    @abstractmethod
+    def find_host(self, name_or_id: str) -> HostState | None:
+        """Return the host with this display name or id."""
+
+    @abstractmethod
+    def intervals(self, host_id: str) -> list[InstallInterval]:
+        """Return the history of one host's installs, sorted by root, path and first_seen."""
+
+    @abstractmethod
+    def check(self) -> None:
+        """Raise StoreError when the database can't be written right now (health)."""
+
+    def __enter__(self) -> Self:
+        """Return the store itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the store."""
+        self.close()

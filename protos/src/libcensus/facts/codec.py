@@ -1,0 +1,607 @@
+"""The one bridge between the wire and the domain.
+
+Law, tested by property: ``from_proto(to_proto(x)) == x``. Decoding validates everything: what comes out is a valid
+domain value, what cannot be one raises :class:`~libcensus.facts.validation.InvalidFactError` with the field's dotted
+name. Unknown enumeration numbers decode to ``UNKNOWN``; unknown fields are ignored here and kept in the stored bytes.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import DecodeError, Message
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from libcensus.facts.crypto import CryptoLibrary, CryptoUse
+from libcensus.facts.digest import FactKind, fact_digest
+from libcensus.facts.evidence import Evidence
+from libcensus.facts.host import Host, Inventory, Libc, OsRelease
+from libcensus.facts.interpreter import Build, BuildFile, Install, InstallSet
+from libcensus.facts.package import Package
+from libcensus.facts.platform import Platform, PlatformLibrary
+from libcensus.facts.report import ProbeResult, Report, SkipCount
+from libcensus.facts.requirement import LibraryNeed, RaisedBy, Requirement
+from libcensus.facts.validation import InvalidFactError
+from libcensus.facts.vocabulary import (
+    CryptoFamily,
+    EvidenceKind,
+    FileRole,
+    Implementation,
+    Installer,
+    InstallKind,
+    LibcFamily,
+    Linkage,
+    LoaderKind,
+    PackageOrigin,
+    ProbeState,
+    Provider,
+)
+from libcensus.v1 import census_pb2, facts_pb2, vocabulary_pb2
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from enum import StrEnum
+
+Fact = Inventory | Platform | InstallSet | Build
+
+
+class _Words:
+    """One enumeration on both sides of the wire, joined by name: ``SNAP`` is ``PROVIDER_SNAP``."""
+
+    def __init__(self, domain: type[StrEnum], prefix: str, wire: Any) -> None:
+        self._domain = domain
+        self.to_wire: dict[StrEnum, int] = {}
+        self._from_wire: dict[int, StrEnum] = {}
+        for member in domain:
+            name = "UNSPECIFIED" if member.name == "UNKNOWN" else member.name
+            number = int(wire.Value(f"{prefix}_{name}"))
+            self.to_wire[member] = number
+            self._from_wire[number] = member
+
+    def from_wire(self, number: int) -> Any:
+        """Return the domain's word; a number from a newer contract is unknown."""
+        return self._from_wire.get(number, self._domain["UNKNOWN"])
+
+
+_IMPLEMENTATION = _Words(Implementation, "IMPLEMENTATION", vocabulary_pb2.Implementation)
+_INSTALL_KIND = _Words(InstallKind, "INSTALL_KIND", vocabulary_pb2.InstallKind)
+_PROVIDER = _Words(Provider, "PROVIDER", vocabulary_pb2.Provider)
+_INSTALLER = _Words(Installer, "INSTALLER", vocabulary_pb2.Installer)
+_CRYPTO_FAMILY = _Words(CryptoFamily, "CRYPTO_FAMILY", vocabulary_pb2.CryptoFamily)
+_LINKAGE = _Words(Linkage, "LINKAGE", vocabulary_pb2.Linkage)
+_LIBC_FAMILY = _Words(LibcFamily, "LIBC_FAMILY", vocabulary_pb2.LibcFamily)
+_PACKAGE_ORIGIN = _Words(PackageOrigin, "PACKAGE_ORIGIN", vocabulary_pb2.PackageOrigin)
+_FILE_ROLE = _Words(FileRole, "FILE_ROLE", vocabulary_pb2.FileRole)
+_LOADER_KIND = _Words(LoaderKind, "LOADER_KIND", vocabulary_pb2.LoaderKind)
+_PROBE_STATE = _Words(ProbeState, "PROBE_STATE", vocabulary_pb2.ProbeState)
+_EVIDENCE_KIND = _Words(EvidenceKind, "EVIDENCE_KIND", vocabulary_pb2.EvidenceKind)
+_FACT_KIND = _Words(FactKind, "FACT_KIND", vocabulary_pb2.FactKind)
+
+
+@contextmanager
+def _within(parent: str) -> Iterator[None]:
+    try:
+        yield
+    except InvalidFactError as error:
+        raise error.within(parent) from None
+
+
+def _optional(message: Message, field: str) -> Any:
+    return getattr(message, field) if message.HasField(field) else None
+
+
+def _digest_text(field: str, raw: bytes) -> str:
+    if len(raw) != 32:
+        raise InvalidFactError(field, f"has {len(raw)} bytes; a SHA-256 digest has 32")
+    return raw.hex()
+
+
+def digest_to_proto(digest: str) -> bytes:
+    """Return the 32 bytes of a digest in hexadecimal digits."""
+    return bytes.fromhex(digest)
+
+
+def digest_from_proto(raw: bytes, field: str = "digest") -> str:
+    """Return the hexadecimal digits of a 32-byte digest; raises InvalidFactError naming ``field`` otherwise."""
+    return _digest_text(field, raw)
+
+
+def fact_kind_to_proto(kind: FactKind) -> Any:
+    """Return the wire's number of a fact kind."""
+    return _FACT_KIND.to_wire[kind]
+
+
+def fact_kind_from_proto(number: int) -> FactKind:
+    """Return the fact kind of a wire number; a newer contract's is unknown."""
+    kind: FactKind = _FACT_KIND.from_wire(number)
+    return kind
+
+
+# --- evidence, packages, crypto ---------------------------------------------------------------------------------
+
+
+def evidence_to_proto(value: Evidence) -> facts_pb2.Evidence:
+    """Encode one proof."""
+    return facts_pb2.Evidence(
+        subject=value.subject,
+        kind=_EVIDENCE_KIND.to_wire[value.kind],  # type: ignore[arg-type]
+        file=value.file,
+        detail=value.detail,
+        offset=value.offset,
+    )
+
+
+def evidence_from_proto(message: facts_pb2.Evidence) -> Evidence:
+    """Decode one proof."""
+    return Evidence(
+        subject=message.subject,
+        kind=_EVIDENCE_KIND.from_wire(message.kind),
+        file=message.file,
+        detail=message.detail,
+        offset=_optional(message, "offset"),
+    )
+
+
+def _evidences(messages: Any) -> tuple[Evidence, ...]:
+    with _within("evidence"):
+        return tuple(evidence_from_proto(message) for message in messages)
+
+
+def package_to_proto(value: Package) -> facts_pb2.Package:
+    """Encode a package record."""
+    return facts_pb2.Package(
+        manager=value.manager,
+        name=value.name,
+        version=value.version,
+        source=value.source,
+        source_version=value.source_version,
+        arch=value.arch,
+        origin=_PACKAGE_ORIGIN.to_wire[value.origin],  # type: ignore[arg-type]
+        vendor=value.vendor,
+    )
+
+
+def package_from_proto(message: facts_pb2.Package) -> Package:
+    """Decode a package record."""
+    return Package(
+        manager=message.manager,
+        name=message.name,
+        version=message.version,
+        source=message.source,
+        source_version=message.source_version,
+        arch=_optional(message, "arch"),
+        origin=_PACKAGE_ORIGIN.from_wire(message.origin),
+        vendor=_optional(message, "vendor"),
+    )
+
+
+def _package(message: Any) -> Package | None:
+    if not message.HasField("package"):
+        return None
+    with _within("package"):
+        return package_from_proto(message.package)
+
+
+def crypto_library_to_proto(value: CryptoLibrary) -> facts_pb2.CryptoLibrary:
+    """Encode a crypto library."""
+    return facts_pb2.CryptoLibrary(
+        family=_CRYPTO_FAMILY.to_wire[value.family],  # type: ignore[arg-type]
+        version=value.version,
+        package=None if value.package is None else package_to_proto(value.package),
+    )
+
+
+def crypto_library_from_proto(message: facts_pb2.CryptoLibrary) -> CryptoLibrary:
+    """Decode a crypto library."""
+    return CryptoLibrary(
+        family=_CRYPTO_FAMILY.from_wire(message.family),
+        version=_optional(message, "version"),
+        package=_package(message),
+    )
+
+
+def crypto_use_to_proto(value: CryptoUse) -> facts_pb2.CryptoUse:
+    """Encode how an install reaches its crypto library."""
+    return facts_pb2.CryptoUse(
+        linkage=_LINKAGE.to_wire[value.linkage],  # type: ignore[arg-type]
+        path=value.path,
+        library=None if value.library is None else crypto_library_to_proto(value.library),
+        needed=value.needed,
+    )
+
+
+def crypto_use_from_proto(message: facts_pb2.CryptoUse) -> CryptoUse:
+    """Decode how an install reaches its crypto library.
+
+    A linkage from a newer contract is unknown, and with it the library: its meaning cannot be judged.
+    """
+    linkage = _LINKAGE.from_wire(message.linkage)
+    library = None
+    if message.HasField("library") and linkage is not Linkage.UNKNOWN:
+        with _within("library"):
+            library = crypto_library_from_proto(message.library)
+    return CryptoUse(
+        linkage=linkage, path=_optional(message, "path"), library=library, needed=_optional(message, "needed")
+    )
+
+
+# --- requirement and platform -----------------------------------------------------------------------------------
+
+
+def requirement_to_proto(value: Requirement) -> facts_pb2.Requirement:
+    """Encode a requirement."""
+    return facts_pb2.Requirement(
+        arch=value.arch,
+        loader=value.loader,
+        loader_kind=_LOADER_KIND.to_wire[value.loader_kind],  # type: ignore[arg-type]
+        needs=[
+            facts_pb2.LibraryNeed(soname=need.soname, versions=need.versions, weak=need.weak) for need in value.needs
+        ],
+        sonames=value.sonames,
+        raised_by=[
+            facts_pb2.RaisedBy(version=entry.version, soname=entry.soname, file=entry.file, symbol=entry.symbol)
+            for entry in value.raised_by
+        ],
+        x86_64_level=value.x86_64_level,
+        kernel=value.kernel,
+        runpath=value.runpath,
+    )
+
+
+def requirement_from_proto(message: facts_pb2.Requirement) -> Requirement:
+    """Decode a requirement."""
+    with _within("needs"):
+        needs = tuple(LibraryNeed(need.soname, tuple(need.versions), tuple(need.weak)) for need in message.needs)
+    with _within("raised_by"):
+        raised_by = tuple(RaisedBy(one.version, one.soname, one.file, one.symbol) for one in message.raised_by)
+    return Requirement(
+        arch=_optional(message, "arch"),
+        loader=_optional(message, "loader"),
+        loader_kind=_LOADER_KIND.from_wire(message.loader_kind),
+        needs=needs,
+        sonames=tuple(message.sonames),
+        raised_by=raised_by,
+        x86_64_level=_optional(message, "x86_64_level"),
+        kernel=_optional(message, "kernel"),
+        runpath=tuple(message.runpath),
+    )
+
+
+def platform_to_proto(value: Platform) -> facts_pb2.Platform:
+    """Encode a platform."""
+    return facts_pb2.Platform(
+        arch=value.arch,
+        x86_64_level=value.x86_64_level,
+        kernel=value.kernel,
+        libc_family=_LIBC_FAMILY.to_wire[value.libc_family],  # type: ignore[arg-type]
+        libc_version=value.libc_version,
+        loaders=value.loaders,
+        libraries=[
+            facts_pb2.PlatformLibrary(soname=library.soname, versions=library.versions) for library in value.libraries
+        ],
+    )
+
+
+def platform_from_proto(message: facts_pb2.Platform) -> Platform:
+    """Decode a platform."""
+    with _within("libraries"):
+        libraries = tuple(PlatformLibrary(library.soname, tuple(library.versions)) for library in message.libraries)
+    return Platform(
+        arch=_optional(message, "arch"),
+        x86_64_level=_optional(message, "x86_64_level"),
+        kernel=_optional(message, "kernel"),
+        libc_family=_LIBC_FAMILY.from_wire(message.libc_family),
+        libc_version=_optional(message, "libc_version"),
+        loaders=tuple(message.loaders),
+        libraries=libraries,
+    )
+
+
+# --- interpreters -----------------------------------------------------------------------------------------------
+
+
+def build_to_proto(value: Build) -> facts_pb2.Build:
+    """Encode a build."""
+    return facts_pb2.Build(
+        implementation=_IMPLEMENTATION.to_wire[value.implementation],  # type: ignore[arg-type]
+        version=value.version,
+        arch=value.arch,
+        provider=_PROVIDER.to_wire[value.provider],  # type: ignore[arg-type]
+        provider_build=value.provider_build,
+        flags=value.flags,
+        files=[
+            facts_pb2.BuildFile(
+                path=file.path,
+                role=_FILE_ROLE.to_wire[file.role],  # type: ignore[arg-type]
+                sha256=digest_to_proto(file.sha256),
+                size=file.size,
+                soname=file.soname,
+                requirement=None if file.requirement is None else requirement_to_proto(file.requirement),
+            )
+            for file in value.files
+        ],
+        evidence=[evidence_to_proto(item) for item in value.evidence],
+    )
+
+
+def _build_file_from_proto(message: facts_pb2.BuildFile) -> BuildFile:
+    requirement = None
+    if message.HasField("requirement"):
+        with _within("requirement"):
+            requirement = requirement_from_proto(message.requirement)
+    return BuildFile(
+        path=message.path,
+        role=_FILE_ROLE.from_wire(message.role),
+        sha256=_digest_text("sha256", message.sha256),
+        size=message.size,
+        soname=_optional(message, "soname"),
+        requirement=requirement,
+    )
+
+
+def build_from_proto(message: facts_pb2.Build) -> Build:
+    """Decode a build."""
+    with _within("files"):
+        files = tuple(_build_file_from_proto(file) for file in message.files)
+    return Build(
+        implementation=_IMPLEMENTATION.from_wire(message.implementation),
+        version=_optional(message, "version"),
+        arch=_optional(message, "arch"),
+        provider=_PROVIDER.from_wire(message.provider),
+        provider_build=_optional(message, "provider_build"),
+        flags=tuple(message.flags),
+        files=files,
+        evidence=_evidences(message.evidence),
+    )
+
+
+def install_to_proto(value: Install) -> facts_pb2.Install:
+    """Encode an install."""
+    return facts_pb2.Install(
+        root=value.root,
+        path=value.path,
+        realpath=value.realpath,
+        kind=_INSTALL_KIND.to_wire[value.kind],  # type: ignore[arg-type]
+        implementation=_IMPLEMENTATION.to_wire[value.implementation],  # type: ignore[arg-type]
+        installer=_INSTALLER.to_wire[value.installer],  # type: ignore[arg-type]
+        build=None if value.build is None else digest_to_proto(value.build),
+        crypto=crypto_use_to_proto(value.crypto),
+        aliases=value.aliases,
+        base=value.base,
+        recorded_version=value.recorded_version,
+        package=None if value.package is None else package_to_proto(value.package),
+        evidence=[evidence_to_proto(item) for item in value.evidence],
+    )
+
+
+def install_from_proto(message: facts_pb2.Install) -> Install:
+    """Decode an install."""
+    with _within("crypto"):
+        crypto = crypto_use_from_proto(message.crypto)
+    build = _optional(message, "build")
+    return Install(
+        root=message.root,
+        path=message.path,
+        realpath=message.realpath,
+        kind=_INSTALL_KIND.from_wire(message.kind),
+        implementation=_IMPLEMENTATION.from_wire(message.implementation),
+        installer=_INSTALLER.from_wire(message.installer),
+        build=None if build is None else _digest_text("build", build),
+        crypto=crypto,
+        aliases=tuple(message.aliases),
+        base=_optional(message, "base"),
+        recorded_version=_optional(message, "recorded_version"),
+        package=_package(message),
+        evidence=_evidences(message.evidence),
+    )
+
+
+def install_set_to_proto(value: InstallSet) -> facts_pb2.InstallSet:
+    """Encode every install of a host."""
+    return facts_pb2.InstallSet(installs=[install_to_proto(install) for install in value.installs])
+
+
+def install_set_from_proto(message: facts_pb2.InstallSet) -> InstallSet:
+    """Decode every install of a host."""
+    with _within("installs"):
+        installs = tuple(install_from_proto(install) for install in message.installs)
+    return InstallSet(installs)
+
+
+# --- host and inventory -----------------------------------------------------------------------------------------
+
+
+def host_to_proto(value: Host) -> facts_pb2.Host:
+    """Encode what is known of the machine itself."""
+    release, libc = value.os_release, value.libc
+    return facts_pb2.Host(
+        hostname=value.hostname,
+        os_release=facts_pb2.OsRelease(
+            id=release.id,
+            version_id=release.version_id,
+            pretty_name=release.pretty_name,
+            version_codename=release.version_codename,
+            id_like=release.id_like,
+        ),
+        arch=value.arch,
+        x86_64_level=value.x86_64_level,
+        kernel=value.kernel,
+        libc=facts_pb2.Libc(
+            family=_LIBC_FAMILY.to_wire[libc.family],  # type: ignore[arg-type]
+            version=libc.version,
+            path=libc.path,
+            package=None if libc.package is None else package_to_proto(libc.package),
+        ),
+        evidence=[evidence_to_proto(item) for item in value.evidence],
+    )
+
+
+def host_from_proto(message: facts_pb2.Host) -> Host:
+    """Decode what is known of the machine itself."""
+    release, libc = message.os_release, message.libc
+    with _within("os_release"):
+        os_release = OsRelease(
+            id=_optional(release, "id"),
+            version_id=_optional(release, "version_id"),
+            pretty_name=_optional(release, "pretty_name"),
+            version_codename=_optional(release, "version_codename"),
+            id_like=tuple(release.id_like),
+        )
+    with _within("libc"):
+        libc_value = Libc(
+            family=_LIBC_FAMILY.from_wire(libc.family),
+            version=_optional(libc, "version"),
+            path=_optional(libc, "path"),
+            package=_package(libc),
+        )
+    return Host(
+        hostname=message.hostname,
+        os_release=os_release,
+        arch=_optional(message, "arch"),
+        x86_64_level=_optional(message, "x86_64_level"),
+        kernel=_optional(message, "kernel"),
+        libc=libc_value,
+        evidence=_evidences(message.evidence),
+    )
+
+
+def inventory_to_proto(value: Inventory) -> facts_pb2.Inventory:
+    """Encode the root of a host's tree of digests."""
+    return facts_pb2.Inventory(
+        host=host_to_proto(value.host),
+        platform=digest_to_proto(value.platform),
+        installs=digest_to_proto(value.installs),
+        builds=[digest_to_proto(digest) for digest in value.builds],
+    )
+
+
+def inventory_from_proto(message: facts_pb2.Inventory) -> Inventory:
+    """Decode the root of a host's tree of digests."""
+    with _within("host"):
+        host = host_from_proto(message.host)
+    return Inventory(
+        host=host,
+        platform=_digest_text("platform", message.platform),
+        installs=_digest_text("installs", message.installs),
+        builds=tuple(_digest_text("builds", digest) for digest in message.builds),
+    )
+
+
+# --- reports ----------------------------------------------------------------------------------------------------
+
+
+def seconds_to_proto(seconds: float) -> Duration:
+    """Return a time in seconds as the wire's duration, to the nanosecond."""
+    nanos = round(seconds * 1e9)
+    return Duration(seconds=nanos // 10**9, nanos=nanos % 10**9)
+
+
+def seconds_from_proto(field: str, message: Duration) -> float:
+    """Return a duration in seconds; raises InvalidFactError for what the wire's type forbids."""
+    if not 0 <= message.nanos < 10**9 or message.seconds < 0:
+        raise InvalidFactError(field, f"is not a positive duration: {message.seconds} s {message.nanos} ns")
+    return (message.seconds * 10**9 + message.nanos) / 1e9
+
+
+def time_to_proto(moment: datetime) -> Timestamp:
+    """Return a moment as the wire's timestamp, to the microsecond."""
+    message = Timestamp()
+    message.FromDatetime(moment)
+    return message
+
+
+def time_from_proto(field: str, message: Timestamp) -> datetime:
+    """Return a moment in UTC; raises InvalidFactError outside the years 1 to 9999."""
+    try:
+        return message.ToDatetime(tzinfo=UTC)
+    except (ValueError, OverflowError):
+        raise InvalidFactError(field, f"is not a moment in time: {message.seconds} s {message.nanos} ns") from None
+
+
+def probe_result_to_proto(value: ProbeResult) -> census_pb2.ProbeResult:
+    """Encode how one probe ended."""
+    return census_pb2.ProbeResult(
+        name=value.name,
+        state=_PROBE_STATE.to_wire[value.state],  # type: ignore[arg-type]
+        duration=seconds_to_proto(value.seconds),
+        reason=value.reason,
+        skips=[
+            census_pb2.SkipCount(reason=skip.reason, count=skip.count, examples=skip.examples) for skip in value.skips
+        ],
+    )
+
+
+def probe_result_from_proto(message: census_pb2.ProbeResult) -> ProbeResult:
+    """Decode how one probe ended."""
+    with _within("skips"):
+        skips = tuple(SkipCount(skip.reason, skip.count, tuple(skip.examples)) for skip in message.skips)
+    return ProbeResult(
+        name=message.name,
+        state=_PROBE_STATE.from_wire(message.state),
+        seconds=seconds_from_proto("duration", message.duration),
+        reason=_optional(message, "reason"),
+        skips=skips,
+    )
+
+
+def report_to_proto(value: Report) -> census_pb2.ReportRequest:
+    """Encode a report."""
+    return census_pb2.ReportRequest(
+        report_id=value.report_id,
+        agent_version=value.agent_version,
+        scanned_at=time_to_proto(value.scanned_at),
+        scan_duration=seconds_to_proto(value.scan_seconds),
+        inventory=digest_to_proto(value.inventory),
+        probes=[probe_result_to_proto(probe) for probe in value.probes],
+    )
+
+
+def report_from_proto(message: census_pb2.ReportRequest) -> Report:
+    """Decode a report."""
+    with _within("probes"):
+        probes = tuple(probe_result_from_proto(probe) for probe in message.probes)
+    return Report(
+        report_id=message.report_id,
+        agent_version=message.agent_version,
+        scanned_at=time_from_proto("scanned_at", message.scanned_at),
+        scan_seconds=seconds_from_proto("scan_duration", message.scan_duration),
+        inventory=_digest_text("inventory", message.inventory),
+        probes=probes,
+    )
+
+
+# --- addressed facts --------------------------------------------------------------------------------------------
+
+_FACTS: dict[FactKind, tuple[type[Fact], Any, Any, type[Message]]] = {
+    FactKind.INVENTORY: (Inventory, inventory_to_proto, inventory_from_proto, facts_pb2.Inventory),
+    FactKind.PLATFORM: (Platform, platform_to_proto, platform_from_proto, facts_pb2.Platform),
+    FactKind.INSTALL_SET: (InstallSet, install_set_to_proto, install_set_from_proto, facts_pb2.InstallSet),
+    FactKind.BUILD: (Build, build_to_proto, build_from_proto, facts_pb2.Build),
+}
+
+
+def encode_fact(fact: Fact) -> tuple[FactKind, str, bytes]:
+    """Return a fact's kind, address and canonical bytes."""
+    for kind, (domain, to_proto, _, _) in _FACTS.items():
+        if isinstance(fact, domain):
+            payload: bytes = to_proto(fact).SerializeToString(deterministic=True)
+            return kind, fact_digest(kind, payload), payload
+    raise TypeError(f"{type(fact).__name__} is no addressed fact")
+
+
+def decode_fact(kind: FactKind, payload: bytes) -> Fact:
+    """Return the fact that canonical bytes stand for; raises InvalidFactError naming the field that is wrong."""
+    if kind not in _FACTS:
+        raise InvalidFactError("kind", f"{kind} is no kind of fact that this version knows")
+    _, _, from_proto, message_type = _FACTS[kind]
+    message = message_type()
+    try:
+        message.ParseFromString(payload)
+    except DecodeError:
+        raise InvalidFactError("payload", f"is not a protobuf message of kind {kind}") from None
+    with _within(kind.value):
+        fact: Fact = from_proto(message)
+    return fact

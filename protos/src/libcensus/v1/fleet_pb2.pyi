@@ -1,0 +1,161 @@
+import datetime
+
+from google.protobuf import duration_pb2 as _duration_pb2
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from libcensus.v1 import census_pb2 as _census_pb2
+from libcensus.v1 import facts_pb2 as _facts_pb2
+from google.protobuf.internal import containers as _containers
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class HostSummary(_message.Message):
+    __slots__ = ("host_id", "name", "os_id", "os_version", "arch", "libc_family", "libc_version", "installs", "affected", "worst_severity", "first_report", "last_report", "agent_version", "failed_probes", "under_investigation")
+    HOST_ID_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    OS_ID_FIELD_NUMBER: _ClassVar[int]
+    OS_VERSION_FIELD_NUMBER: _ClassVar[int]
+    ARCH_FIELD_NUMBER: _ClassVar[int]
+    LIBC_FAMILY_FIELD_NUMBER: _ClassVar[int]
+    LIBC_VERSION_FIELD_NUMBER: _ClassVar[int]
+    INSTALLS_FIELD_NUMBER: _ClassVar[int]
+    AFFECTED_FIELD_NUMBER: _ClassVar[int]
+    WORST_SEVERITY_FIELD_NUMBER: _ClassVar[int]
+    FIRST_REPORT_FIELD_NUMBER: _ClassVar[int]
+    LAST_REPORT_FIELD_NUMBER: _ClassVar[int]
+    AGENT_VERSION_FIELD_NUMBER: _ClassVar[int]
+    FAILED_PROBES_FIELD_NUMBER: _ClassVar[int]
+    UNDER_INVESTIGATION_FIELD_NUMBER: _ClassVar[int]
+    host_id: str
+    name: str
+    os_id: str
+    os_version: str
+    arch: str
+    libc_family: str
+    libc_version: str
+    installs: int
+    affected: int
+    worst_severity: str
+    first_report: _timestamp_pb2.Timestamp
+    last_report: _timestamp_pb2.Timestamp
+    agent_version: str
+    failed_probes: int
+    under_investigation: int
+    def __init__(self, host_id: _Optional[str] = ..., name: _Optional[str] = ..., os_id: _Optional[str] = ..., os_version: _Optional[str] = ..., arch: _Optional[str] = ..., libc_family: _Optional[str] = ..., libc_version: _Optional[str] = ..., installs: _Optional[int] = ..., affected: _Optional[int] = ..., worst_severity: _Optional[str] = ..., first_report: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., last_report: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., agent_version: _Optional[str] = ..., failed_probes: _Optional[int] = ..., under_investigation: _Optional[int] = ...) -> None: ...
+
+class ListHostsRequest(_message.Message):
+    __slots__ = ("page_size", "page_token")
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    page_size: int
+    page_token: str
+    def __init__(self, page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+
+class ListHostsResponse(_message.Message):
+    __slots__ = ("hosts", "next_page_token")
+    HOSTS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    hosts: _containers.RepeatedCompositeFieldContainer[HostSummary]
+    next_page_token: str
+    def __init__(self, hosts: _Optional[_Iterable[_Union[HostSummary, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+
+class GetHostRequest(_message.Message):
+    __slots__ = ("host",)
+    HOST_FIELD_NUMBER: _ClassVar[int]
+    host: str
+    def __init__(self, host: _Optional[str] = ...) -> None: ...
+
+class FindingSubject(_message.Message):
+    __slots__ = ("kind", "root", "path")
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    ROOT_FIELD_NUMBER: _ClassVar[int]
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    kind: str
+    root: str
+    path: str
+    def __init__(self, kind: _Optional[str] = ..., root: _Optional[str] = ..., path: _Optional[str] = ...) -> None: ...
+
+class Finding(_message.Message):
+    __slots__ = ("subject", "component", "linkage", "advisory", "severity", "status", "fixed_in", "fix_available", "remedy", "evidence")
+    SUBJECT_FIELD_NUMBER: _ClassVar[int]
+    COMPONENT_FIELD_NUMBER: _ClassVar[int]
+    LINKAGE_FIELD_NUMBER: _ClassVar[int]
+    ADVISORY_FIELD_NUMBER: _ClassVar[int]
+    SEVERITY_FIELD_NUMBER: _ClassVar[int]
+    STATUS_FIELD_NUMBER: _ClassVar[int]
+    FIXED_IN_FIELD_NUMBER: _ClassVar[int]
+    FIX_AVAILABLE_FIELD_NUMBER: _ClassVar[int]
+    REMEDY_FIELD_NUMBER: _ClassVar[int]
+    EVIDENCE_FIELD_NUMBER: _ClassVar[int]
+    subject: FindingSubject
+    component: str
+    linkage: str
+    advisory: str
+    severity: str
+    status: str
+    fixed_in: str
+    fix_available: str
+    remedy: str
+    evidence: _containers.RepeatedCompositeFieldContainer[_facts_pb2.Evidence]
+    def __init__(self, subject: _Optional[_Union[FindingSubject, _Mapping]] = ..., component: _Optional[str] = ..., linkage: _Optional[str] = ..., advisory: _Optional[str] = ..., severity: _Optional[str] = ..., status: _Optional[str] = ..., fixed_in: _Optional[str] = ..., fix_available: _Optional[str] = ..., remedy: _Optional[str] = ..., evidence: _Optional[_Iterable[_Union[_facts_pb2.Evidence, _Mapping]]] = ...) -> None: ...
+
+class EndOfLife(_message.Message):
+    __slots__ = ("subject", "component", "branch", "state", "date")
+    SUBJECT_FIELD_NUMBER: _ClassVar[int]
+    COMPONENT_FIELD_NUMBER: _ClassVar[int]
+    BRANCH_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    DATE_FIELD_NUMBER: _ClassVar[int]
+    subject: FindingSubject
+    component: str
+    branch: str
+    state: str
+    date: str
+    def __init__(self, subject: _Optional[_Union[FindingSubject, _Mapping]] = ..., component: _Optional[str] = ..., branch: _Optional[str] = ..., state: _Optional[str] = ..., date: _Optional[str] = ...) -> None: ...
+
+class AddressedBuild(_message.Message):
+    __slots__ = ("digest", "build")
+    DIGEST_FIELD_NUMBER: _ClassVar[int]
+    BUILD_FIELD_NUMBER: _ClassVar[int]
+    digest: bytes
+    build: _facts_pb2.Build
+    def __init__(self, digest: _Optional[bytes] = ..., build: _Optional[_Union[_facts_pb2.Build, _Mapping]] = ...) -> None: ...
+
+class BuildVerdict(_message.Message):
+    __slots__ = ("build", "verdict", "reasons", "degraded")
+    BUILD_FIELD_NUMBER: _ClassVar[int]
+    VERDICT_FIELD_NUMBER: _ClassVar[int]
+    REASONS_FIELD_NUMBER: _ClassVar[int]
+    DEGRADED_FIELD_NUMBER: _ClassVar[int]
+    build: bytes
+    verdict: str
+    reasons: _containers.RepeatedScalarFieldContainer[str]
+    degraded: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, build: _Optional[bytes] = ..., verdict: _Optional[str] = ..., reasons: _Optional[_Iterable[str]] = ..., degraded: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class GetHostResponse(_message.Message):
+    __slots__ = ("summary", "host", "platform", "installs", "builds", "findings", "end_of_life", "verdicts", "probes", "scan_duration")
+    SUMMARY_FIELD_NUMBER: _ClassVar[int]
+    HOST_FIELD_NUMBER: _ClassVar[int]
+    PLATFORM_FIELD_NUMBER: _ClassVar[int]
+    INSTALLS_FIELD_NUMBER: _ClassVar[int]
+    BUILDS_FIELD_NUMBER: _ClassVar[int]
+    FINDINGS_FIELD_NUMBER: _ClassVar[int]
+    END_OF_LIFE_FIELD_NUMBER: _ClassVar[int]
+    VERDICTS_FIELD_NUMBER: _ClassVar[int]
+    PROBES_FIELD_NUMBER: _ClassVar[int]
+    SCAN_DURATION_FIELD_NUMBER: _ClassVar[int]
+    summary: HostSummary
+    host: _facts_pb2.Host
+    platform: _facts_pb2.Platform
+    installs: _facts_pb2.InstallSet
+    builds: _containers.RepeatedCompositeFieldContainer[AddressedBuild]
+    findings: _containers.RepeatedCompositeFieldContainer[Finding]
+    end_of_life: _containers.RepeatedCompositeFieldContainer[EndOfLife]
+    verdicts: _containers.RepeatedCompositeFieldContainer[BuildVerdict]
+    probes: _containers.RepeatedCompositeFieldContainer[_census_pb2.ProbeResult]
+    scan_duration: _duration_pb2.Duration
+    def __init__(self, summary: _Optional[_Union[HostSummary, _Mapping]] = ..., host: _Optional[_Union[_facts_pb2.Host, _Mapping]] = ..., platform: _Optional[_Union[_facts_pb2.Platform, _Mapping]] = ..., installs: _Optional[_Union[_facts_pb2.InstallSet, _Mapping]] = ..., builds: _Optional[_Iterable[_Union[AddressedBuild, _Mapping]]] = ..., findings: _Optional[_Iterable[_Union[Finding, _Mapping]]] = ..., end_of_life: _Optional[_Iterable[_Union[EndOfLife, _Mapping]]] = ..., verdicts: _Optional[_Iterable[_Union[BuildVerdict, _Mapping]]] = ..., probes: _Optional[_Iterable[_Union[_census_pb2.ProbeResult, _Mapping]]] = ..., scan_duration: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
