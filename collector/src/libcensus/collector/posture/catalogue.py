@@ -78,7 +78,7 @@ class Catalogue:
     to the newest PBS tag that it can install.
     """
 
-    date: date
+    snapshot_date: date
     sources: tuple[str, ...]
     advisories: tuple[Advisory, ...]
     releases: Mapping[Component, Mapping[str, Release]]

@@ -30,7 +30,7 @@ class Reason:
     """One obstacle: what is needed (of which library, by which file and symbol) and what the host has.
 
     ``known`` is False where the platform does not tell whether the need is met: such a reason makes a verdict
-    unknown, not blocked. ``module`` names the module of the build that alone is concerned; the build starts all the same.
+    unknown, not blocked. ``module`` names the module that alone is concerned; the build starts all the same.
     """
 
     kind: ReasonKind
