@@ -1,0 +1,37 @@
+"""Lock ``requirements/*.in`` into hashed ``*.txt`` files that name no package index.
+
+The resolver is uv; it is the one tool that the workspace expects to find and does not lock.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+REQUIREMENTS = Path(__file__).resolve().parent.parent / "requirements"
+ORDER = ("build", "runtime", "dev", "samples", "bench")
+
+
+def main() -> None:
+    """Lock every file in the order in which they include each other."""
+    uv = shutil.which("uv")
+    if uv is None:
+        sys.exit("locking needs uv on the PATH (pip install uv)")
+    for name in ORDER:
+        source = REQUIREMENTS / f"{name}.in"
+        if not source.exists():
+            continue
+        target = source.with_suffix(".txt")
+        options = ["--generate-hashes", "--no-emit-index-url", "--no-header", "--python-version", "3.11", "-q"]
+        subprocess.run(
+            [uv, "pip", "compile", *options, str(source), "-o", str(target)], check=True, cwd=REQUIREMENTS.parent
+        )
+        if "://" in target.read_text(encoding="utf-8"):
+            sys.exit(f"{target} holds a URL; a lock names packages and hashes only")
+        print(f"locked {target.relative_to(REQUIREMENTS.parent)}")
+
+
+if __name__ == "__main__":
+    main()
