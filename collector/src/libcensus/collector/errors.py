@@ -2,11 +2,12 @@
 
     CollectorError
     ├── ConfigurationError     a setting is wrong or refused                           exit 3
-    └── StoreError             the database cannot be used                             exit 3
-        ├── StoreBusyError     another collector holds the SQLite file
-        ├── StoreFullError     no space left
-        ├── StoreReadOnlyError the database or its folder cannot be written
-        └── StoreCorruptError  the database's content is not what this version wrote
+    ├── StoreError             the database cannot be used                             exit 3
+    │   ├── StoreBusyError     another collector holds the SQLite file
+    │   ├── StoreFullError     no space left
+    │   ├── StoreReadOnlyError the database or its folder cannot be written
+    │   └── StoreCorruptError  the database's content is not what this version wrote
+    └── InconsistentFactsError one report's facts contradict each other                (a refusal, never an exit)
 
 Every message names the thing, its place and the remedy; none shows a traceback to a user.
 """
@@ -46,3 +47,15 @@ class StoreReadOnlyError(StoreError):
 
 class StoreCorruptError(StoreError):
     """The database's content is not what this version wrote."""
+
+
+class InconsistentFactsError(CollectorError):
+    """The facts that a report names are all there and contradict each other.
+
+    ``field`` is the dotted name of the field that is wrong, ``problem`` what is wrong with it.
+    """
+
+    def __init__(self, field: str, problem: str) -> None:
+        super().__init__(f"{field}: {problem}")
+        self.field = field
+        self.problem = problem

@@ -18,11 +18,15 @@ if TYPE_CHECKING:
     from datetime import datetime
     from types import TracebackType
 
+    from libcensus.collector.errors import InconsistentFactsError
     from libcensus.facts.codec import Fact
     from libcensus.facts.crypto import CryptoUse
     from libcensus.facts.digest import FactKind
     from libcensus.facts.host import Host
     from libcensus.facts.report import Report
+    from libcensus.facts.vocabulary import Implementation, Installer, InstallKind
+
+    ReportOutcome = tuple[str, ...] | InconsistentFactsError
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +52,8 @@ class HostState:
     """One host as it was last reported.
 
     ``name`` is the display name: the hostname, followed by ``~`` and the first characters of the host id where an
-    older host has that name already.
+    older host has that name already. It stays as long as the hostname does. ``last_report`` is when the collector
+    received the report that tells the state, by its own clock.
     """
 
     host_id: str
@@ -75,15 +80,19 @@ class HostStamp:
 
 @dataclass(frozen=True, slots=True)
 class InstallInterval:
-    """A time in which one install was there unchanged.
+    """A time in which one install was there unchanged: same kind, implementation, build, installer and crypto use.
 
     ``first_seen`` is the report that showed it first, ``last_seen`` the last that showed it; ``gone_at`` the report
-    that no longer did, absent while it lasts.
+    that no longer did, absent while it lasts. Always ``first_seen <= last_seen <= gone_at``, and the intervals of one
+    path never overlap: where the collector's clock went back, the latest moment known of the host stands instead.
     """
 
     host_id: str
     root: str
     path: str
+    kind: InstallKind
+    implementation: Implementation
+    installer: Installer
     build: str | None
     crypto: CryptoUse
     first_seen: datetime
@@ -104,19 +113,29 @@ class Store(ABC):
 
     @abstractmethod
     def put_facts(self, records: Sequence[FactRecord]) -> int:
-        """Store facts; those already there are left alone. Returns how many were new. Durable on return."""
+        """Store facts; those already there are left alone. Returns how many were new. Durable on return.
+
+        The caller has checked that digest, kind and payload belong together; a payload that is no fact of its kind
+        raises InvalidFactError, and nothing of the call is stored.
+        """
 
     @abstractmethod
     def facts(self, digests: Iterable[str]) -> Mapping[str, Fact]:
         """Return the decoded facts of those addresses that are stored."""
 
     @abstractmethod
-    def apply_reports(self, reports: Sequence[ReceivedReport]) -> list[tuple[str, ...]]:
+    def apply_reports(self, reports: Sequence[ReceivedReport]) -> list[ReportOutcome]:
         """Take reports in order, in one transaction; durable on return.
 
-        Returns for each the addresses that are missing; a report with missing addresses changes nothing, one with
-        none is acknowledged: the host's state, its intervals and its time of last report are stored. A report whose
-        id the host's state already has is acknowledged again and changes nothing.
+        Returns one outcome for each, in the same order:
+
+        - an empty tuple: acknowledged. The host's state, its intervals and its time of last report are stored. A
+          report whose id the host's state already has changes nothing; nor does a straggler, which was both scanned
+          and received (by up to ten minutes) before the report that the state tells.
+        - the addresses that are missing: the report changed nothing; send the facts, then the report again.
+        - an InconsistentFactsError, returned and not raised, so that the others of the batch are not lost: the facts
+          are there and contradict each other (an address of the wrong kind, an install whose build the inventory does
+          not list). The report changed nothing, and sending it again is of no use.
         """
 
     @abstractmethod
