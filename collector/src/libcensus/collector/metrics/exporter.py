@@ -1,0 +1,333 @@
+"""Keeps the fleet's exposition: text is rendered when a host changes, and joined at the scrape.
+
+A scrape asks the store for the stamp of every host and reads only those that changed since the last one. Hosts with
+equal facts share one assessment and one rendered template. Scrapes at the same time get the same page; nothing here
+writes to the store, and nothing is dropped: above the limit of series a warning is logged and the numbers say so.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import Counter
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from libcensus.collector.metrics.exposition import (
+    END_OF_OPENMETRICS,
+    Format,
+    Lines,
+    escape_value,
+    negotiate,
+    render_header,
+    render_samples,
+)
+from libcensus.collector.metrics.families import FACTS_FAMILIES, FLEET_FAMILIES, REPORT_FAMILIES, SERIES
+from libcensus.collector.metrics.view import Count, Detail, FleetView, HostView, ReportView, tally_host
+from libcensus.collector.posture.portability import check_build
+from libcensus.facts.interpreter import Build, InstallSet
+from libcensus.facts.platform import Platform
+from libcensus.facts.validation import InvalidFactError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from libcensus.collector.metrics.exposition import Labels
+    from libcensus.collector.metrics.families import Family
+    from libcensus.collector.posture.assessment import Assessor
+    from libcensus.collector.posture.verdict import Verdict
+    from libcensus.collector.store.contract import HostStamp, HostState, Store
+    from libcensus.facts.codec import Fact
+    from libcensus.facts.host import Host
+
+log = logging.getLogger(__name__)
+
+DEFAULT_SERIES_LIMIT = 100_000
+
+_NAME = "\0"
+"""Stands for the host's name in a template; no fact can hold a NUL."""
+
+_BATCH = 500
+"""Hosts that are read from the store at once: enough to be quick, few enough to keep memory flat."""
+
+
+@dataclass(frozen=True, slots=True)
+class _ShapeKey:
+    """What two hosts must have in common to share their verdicts: everything but their name and its proofs."""
+
+    host: Host
+    platform: str
+    installs: str
+    builds: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class _Shape:
+    """The facts that one or many hosts have in common, as far as the exposition needs them."""
+
+    tally: tuple[tuple[Count, Labels, int], ...]
+    templates: tuple[bytes, ...]
+    series: Counter[Detail]
+    hosts: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """One host as it stands in the exposition; ``shape`` is absent where its facts cannot be read."""
+
+    stamp: HostStamp
+    shape: _ShapeKey | None
+    reported: tuple[bytes, ...]
+    facts: tuple[bytes, ...]
+    series: Counter[Detail]
+
+
+class FleetExporter:
+    """Renders the fleet's metrics at one level of detail.
+
+    ``assessor_for`` is asked at every scrape; another assessor than the last time (a new day, new advisories) means
+    that all verdicts are computed anew. Methods may be called from several threads at once.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        assessor_for: Callable[[], Assessor],
+        detail: Detail | str = Detail.INSTALL,
+        series_limit: int = DEFAULT_SERIES_LIMIT,
+    ) -> None:
+        self._store = store
+        self._assessor_for = assessor_for
+        self._detail = Detail(detail)
+        self._series_limit = series_limit
+        self._report_families = tuple(f for f in REPORT_FAMILIES if self._detail.includes(f.detail))
+        self._facts_families = tuple(f for f in FACTS_FAMILIES if self._detail.includes(f.detail))
+        self._lock = threading.Lock()
+        self._assessor: Assessor | None = None
+        self._entries: dict[str, _Entry] = {}
+        self._order: list[str] = []
+        self._shapes: dict[_ShapeKey, _Shape] = {}
+        self._counts: dict[Count, Counter[Labels]] = {what: Counter() for what in Count}
+        self._interned: dict[Labels, Labels] = {}
+        self._series: Counter[Detail] = Counter()
+        self._builds: dict[str, Build] = {}
+        self._needed_glibc: dict[str, str] = {}
+        self._platforms: dict[str, Platform] = {}
+        self._verdicts: dict[tuple[str, str], Verdict] = {}
+        self._pages: dict[Format, bytes] = {}
+        self._above_limit = False
+
+    def render(self, accept: str = "", process: Callable[[Format], bytes] | None = None) -> tuple[str, bytes]:
+        """Return the content type and the page for an ``Accept`` header.
+
+        ``process`` renders the collector's own families in the format that was agreed on, without an end mark; they
+        come after the fleet's. Raises StoreError when the store cannot be read.
+        """
+        output = negotiate(accept)
+        parts = [self.render_fleet(output)]
+        if process is not None:
+            parts.append(process(output))
+        if output is Format.OPENMETRICS:
+            parts.append(END_OF_OPENMETRICS)
+        return output, b"".join(parts)
+
+    def render_fleet(self, output: Format) -> bytes:
+        """Return the families of the fleet in one format, without an end mark. Raises StoreError."""
+        with self._lock:
+            if self._update():
+                self._pages.clear()
+            page = self._pages.get(output)
+            if page is None:
+                page = self._pages[output] = self._join(output)
+            return page
+
+    # --- what changed ---------------------------------------------------------------------------------------------
+
+    def _update(self) -> bool:
+        """Bring everything up to the store's present state; tells whether anything changed."""
+        assessor = self._assessor_for()
+        judged_anew = assessor is not self._assessor
+        stamps = self._store.host_stamps()
+        known = {stamp.host_id for stamp in stamps}
+        gone = [host_id for host_id in self._entries if judged_anew or host_id not in known]
+        for host_id in gone:
+            self._release(self._entries.pop(host_id))
+        if judged_anew:
+            self._shapes.clear()
+            self._assessor = assessor
+        changed = [stamp for stamp in stamps if (old := self._entries.get(stamp.host_id)) is None or old.stamp != stamp]
+        for start in range(0, len(changed), _BATCH):
+            self._read({stamp.host_id: stamp for stamp in changed[start : start + _BATCH]}, assessor)
+        if not (judged_anew or gone or changed):
+            return False
+        self._order = [stamp.host_id for stamp in stamps if stamp.host_id in self._entries]
+        self._purge()
+        return True
+
+    def _read(self, stamps: dict[str, HostStamp], assessor: Assessor) -> None:
+        """Read hosts that changed, and render what each of them needs."""
+        states = self._store.hosts(stamps)
+        wanted: set[str] = set()
+        for state in states:
+            if _shape_key(state) not in self._shapes:
+                wanted.add(state.installs)
+                wanted.update({state.platform} - self._platforms.keys(), set(state.builds) - self._builds.keys())
+        facts = self._store.facts(wanted) if wanted else {}
+        for digest, fact in facts.items():
+            if isinstance(fact, Build):
+                self._builds[digest] = fact
+                self._needed_glibc[digest] = _needed_glibc(fact)
+            elif isinstance(fact, Platform):
+                self._platforms[digest] = fact
+        # A host that was removed since its stamp was read is not among the states, and keeps no entry.
+        for host_id in stamps:
+            if host_id in self._entries:
+                self._release(self._entries.pop(host_id))
+        for state in states:
+            key = _shape_key(state)
+            if key not in self._shapes:
+                shape = self._shape(state, facts, assessor)
+                if shape is not None:
+                    self._shapes[key] = shape
+            self._admit(stamps[state.host_id], state, key)
+
+    def _shape(self, state: HostState, facts: Mapping[str, Fact], assessor: Assessor) -> _Shape | None:
+        """Judge and render facts that no host had so far; None where the store does not have them all."""
+        platform = self._platforms.get(state.platform)
+        installs = facts.get(state.installs)
+        if platform is None or not isinstance(installs, InstallSet) or not self._builds.keys() >= set(state.builds):
+            return None
+        builds = {digest: self._builds[digest] for digest in state.builds}
+        view = HostView(
+            name=_NAME,
+            host=state.host,
+            platform_digest=state.platform,
+            platform=platform,
+            installs=installs,
+            builds=builds,
+            needed_glibc={digest: self._needed_glibc[digest] for digest in builds},
+            assessment=assessor.assess(state.host, platform, installs, builds),
+        )
+        tally = tuple(
+            (what, self._interned.setdefault(labels, labels), amount)
+            for (what, labels), amount in tally_host(view).items()
+        )
+        lines = [render_samples(family.name, family.labels, family.samples(view)) for family in self._facts_families]
+        return _Shape(tally, tuple(each.text for each in lines), _count_series(self._facts_families, lines))
+
+    def _admit(self, stamp: HostStamp, state: HostState, key: _ShapeKey) -> None:
+        shape = self._shapes.get(key)
+        if shape is None:
+            log.warning("host %s: its stored facts cannot be read; metrics leave it out until it changes", stamp.name)
+            self._entries[stamp.host_id] = _Entry(stamp, None, (), (), Counter())
+            return
+        shape.hosts += 1
+        for what, labels, amount in shape.tally:
+            self._counts[what][labels] += amount
+        view = ReportView(stamp.name, state.host_id, state.host, state.report, state.last_report)
+        lines = [render_samples(family.name, family.labels, family.samples(view)) for family in self._report_families]
+        name = escape_value(stamp.name).encode()
+        facts = tuple(template.replace(_NAME.encode(), name) for template in shape.templates)
+        series = _count_series(self._report_families, lines) + shape.series
+        self._series.update(series)
+        self._entries[stamp.host_id] = _Entry(stamp, key, tuple(each.text for each in lines), facts, series)
+
+    def _release(self, entry: _Entry) -> None:
+        if entry.shape is None:
+            return
+        shape = self._shapes[entry.shape]
+        shape.hosts -= 1
+        for what, labels, amount in shape.tally:
+            self._counts[what][labels] -= amount
+        self._series.subtract(entry.series)
+
+    def _purge(self) -> None:
+        """Let go of what no host has any more."""
+        for key in [key for key, shape in self._shapes.items() if not shape.hosts]:
+            del self._shapes[key]
+        for counts in self._counts.values():
+            for labels in [labels for labels, amount in counts.items() if not amount]:
+                del counts[labels]
+                self._interned.pop(labels, None)
+        builds = {digest for (digest,) in self._counts[Count.BUILDS]}
+        platforms = {digest for (digest,) in self._counts[Count.PLATFORMS]}
+        for held, alive in ((self._builds, builds), (self._needed_glibc, builds), (self._platforms, platforms)):
+            for digest in held.keys() - alive:
+                del held[digest]
+        for pair in [pair for pair in self._verdicts if pair[0] not in builds or pair[1] not in platforms]:
+            del self._verdicts[pair]
+
+    # --- joining --------------------------------------------------------------------------------------------------
+
+    def _verdict_of(self, build: str, platform: str) -> Verdict:
+        verdict = self._verdicts.get((build, platform))
+        if verdict is None:
+            verdict = check_build(self._builds[build], self._platforms[platform])
+            self._verdicts[build, platform] = verdict
+        return verdict
+
+    def _join(self, output: Format) -> bytes:
+        if self._assessor is None:
+            raise AssertionError("nothing was judged yet")
+        entries = [self._entries[host_id] for host_id in self._order]
+        view = FleetView(
+            counts=self._counts,
+            builds=self._builds,
+            platforms=self._platforms,
+            verdict_of=self._verdict_of,
+            snapshot_date=self._assessor.catalogue.snapshot_date,
+            unreadable_hosts=sum(entry.shape is None for entry in entries),
+            series={},
+            series_limit=self._series_limit,
+        )
+        fleet = [render_samples(family.name, family.labels, family.samples(view)) for family in FLEET_FAMILIES]
+        series = Counter(self._series)
+        series[Detail.FLEET] = sum(lines.number for lines in fleet)
+        self._watch_limit(series)
+        view = replace(view, series=series)
+        parts: list[bytes] = []
+        for family, lines in zip(FLEET_FAMILIES, fleet, strict=True):
+            told = render_samples(family.name, family.labels, family.samples(view)) if family is SERIES else lines
+            parts += (_header(family, output), told.text)
+        readable = [entry for entry in entries if entry.shape is not None]
+        for position, reported in enumerate(self._report_families):
+            parts += (_header(reported, output), *[entry.reported[position] for entry in readable])
+        for position, known in enumerate(self._facts_families):
+            parts += (_header(known, output), *[entry.facts[position] for entry in readable])
+        return b"".join(parts)
+
+    def _watch_limit(self, series: Counter[Detail]) -> None:
+        total = series.total()
+        above = total > self._series_limit
+        if above and not self._above_limit:
+            log.warning(
+                "%d series are exposed, more than the limit of %d (%s); nothing is dropped: choose a lower level with "
+                "--metrics-detail, or raise --series-limit",
+                total,
+                self._series_limit,
+                ", ".join(f"{series[detail]} of level {detail}" for detail in Detail),
+            )
+        self._above_limit = above
+
+
+def _shape_key(state: HostState) -> _ShapeKey:
+    return _ShapeKey(replace(state.host, hostname="-", evidence=()), state.platform, state.installs, state.builds)
+
+
+def _needed_glibc(build: Build) -> str:
+    """Return the highest glibc version that a build's files need, empty where none is or its files contradict."""
+    try:
+        return build.requirement().glibc or ""
+    except InvalidFactError:
+        return ""
+
+
+def _header(family: Family, output: Format) -> bytes:
+    return render_header(family.name, family.kind, family.help, output)
+
+
+def _count_series(families: Sequence[Family], lines: Sequence[Lines]) -> Counter[Detail]:
+    counts: Counter[Detail] = Counter()
+    for family, rendered in zip(families, lines, strict=True):
+        counts[family.detail] += rendered.number
+    return counts

@@ -1,0 +1,423 @@
+"""Every family that the collector derives from the fleet's facts, declared once each, with its pure value function.
+
+A family of the fleet level sees the whole fleet, one of the host or install level one host: either its facts or its
+last report, which tells when its text has to be rendered anew. All are present state: gauges and information, no
+counters. Times are timestamps, never ages: PromQL subtracts.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from libcensus.collector.metrics.exposition import Kind
+from libcensus.collector.metrics.view import UNKNOWN, Count, Detail, FleetView, HostView, ReportView, crypto_words
+from libcensus.collector.metrics.view import libc_words as _libc_words
+from libcensus.collector.posture.finding import Severity, SubjectKind, VexStatus
+from libcensus.collector.posture.verdict import PortabilityState, ReasonKind
+from libcensus.facts.vocabulary import ProbeState
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from libcensus.collector.metrics.exposition import Labels, Sample
+    from libcensus.collector.posture.verdict import Verdict
+
+
+class Stability(StrEnum):
+    """Whether scripts and rules may lean on a family."""
+
+    STABLE = "stable"
+    EXPERIMENTAL = "experimental"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Family:
+    """One family: what it is called, what it says, and at which level of detail it is exposed."""
+
+    name: str
+    help: str
+    labels: tuple[str, ...] = ()
+    kind: Kind = Kind.GAUGE
+    detail: Detail
+    stability: Stability = Stability.STABLE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FleetFamily(Family):
+    """A family whose samples are told from the whole fleet."""
+
+    detail: Detail = Detail.FLEET
+    samples: Callable[[FleetView], Iterable[Sample]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FactsFamily(Family):
+    """A family whose samples are told from one host's facts; ``host`` is always its first label."""
+
+    samples: Callable[[HostView], Iterable[Sample]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportFamily(Family):
+    """A family whose samples are told from one host's last report."""
+
+    samples: Callable[[ReportView], Iterable[Sample]]
+
+
+NEWEST_PUBLISHED_POLICY = 41
+"""N of the newest manylinux_2_N policy that auditwheel publishes: told even where no host reaches it."""
+
+_OLDEST_POLICY = {"x86_64": 5, "i386": 5, "i486": 5, "i586": 5, "i686": 5}
+_OLDEST_POLICY_ELSEWHERE = 17
+
+
+def _midnight(day: date) -> float:
+    """Return a day's first moment in UTC as a Unix timestamp: a source that gives only a date means that."""
+    return datetime.combine(day, time(), UTC).timestamp()
+
+
+def first_reason(verdict: Verdict) -> str:
+    """Return the word a gauge counts a verdict under: its first reason in documented order, empty when it runs."""
+    if verdict.state is PortabilityState.RUNS:
+        return ""
+    blocked = verdict.state is PortabilityState.BLOCKED
+    order = list(ReasonKind)
+    kinds = [reason.kind for reason in verdict.reasons if reason.known or not blocked]
+    return min(kinds, key=order.index) if kinds else ""
+
+
+# --- fleet --------------------------------------------------------------------------------------------------------
+
+
+def _counted(what: Count) -> Callable[[FleetView], Iterator[Sample]]:
+    def samples(fleet: FleetView) -> Iterator[Sample]:
+        yield from sorted(fleet.counts.get(what, {}).items())
+
+    return samples
+
+
+def _findings(fleet: FleetView) -> Iterator[Sample]:
+    counts = fleet.counts.get(Count.FINDINGS, {})
+    for component, provider in sorted(fleet.counts.get(Count.JUDGED, {})):
+        for severity in Severity:
+            for status in VexStatus:
+                labels = (component, severity, status, provider)
+                yield labels, counts.get(labels, 0)
+
+
+def _advisory_hosts(fleet: FleetView) -> Iterator[Sample]:
+    affected = fleet.counts.get(Count.ADVISORY_HOSTS, {})
+    for advisory in sorted(fleet.counts.get(Count.ADVISORIES, {})):
+        yield advisory, affected.get(advisory, 0)
+
+
+def _manylinux_hosts(fleet: FleetView) -> Iterator[Sample]:
+    hosts = {(arch, int(minor)): count for (arch, minor), count in fleet.counts.get(Count.GLIBC, {}).items()}
+    newest = max((minor for _, minor in hosts), default=0)
+    for (arch,) in sorted(fleet.counts.get(Count.ARCHES, {})):
+        reached = sum(count for (of, _), count in hosts.items() if of == arch)
+        oldest = _OLDEST_POLICY.get(arch, _OLDEST_POLICY_ELSEWHERE)
+        reached -= sum(hosts.get((arch, minor), 0) for minor in range(oldest))
+        for minor in range(oldest, max(newest, NEWEST_PUBLISHED_POLICY) + 1):
+            yield (f"manylinux_2_{minor}", arch), reached
+            reached -= hosts.get((arch, minor), 0)
+
+
+def _build_hosts(fleet: FleetView) -> Iterator[Sample]:
+    platforms = fleet.counts.get(Count.PLATFORMS, {})
+    for (digest,) in sorted(fleet.counts.get(Count.BUILDS, {})):
+        build = fleet.builds[digest]
+        what = (digest, build.implementation, build.version or UNKNOWN, build.provider, build.arch or UNKNOWN)
+        hosts: Counter[Labels] = Counter({(PortabilityState.RUNS, ""): 0})
+        for (platform,), count in platforms.items():
+            verdict = fleet.verdict_of(digest, platform)
+            hosts[verdict.state, first_reason(verdict)] += count
+        for answer, count in sorted(hosts.items()):
+            yield (*what, *answer), count
+
+
+def _build_info(fleet: FleetView) -> Iterator[Sample]:
+    for (digest,) in sorted(fleet.counts.get(Count.BUILDS, {})):
+        build = fleet.builds[digest]
+        labels = (
+            digest,
+            build.implementation,
+            build.version or UNKNOWN,
+            build.provider,
+            build.provider_build or "",
+            build.arch or UNKNOWN,
+            ",".join(build.flags),
+        )
+        yield labels, 1
+
+
+def _series(fleet: FleetView) -> Iterator[Sample]:
+    for detail in Detail:
+        yield (detail,), fleet.series.get(detail, 0)
+
+
+SERIES = FleetFamily(
+    name="libcensus_series",
+    help="Series that each level of detail exposes here; those about the collector itself are not counted.",
+    labels=("detail",),
+    samples=_series,
+)
+"""The one family about the exposition itself: its samples are told when all others are counted."""
+
+FLEET_FAMILIES: tuple[FleetFamily, ...] = (
+    FleetFamily(
+        name="libcensus_hosts",
+        help="Hosts that have reported, by operating system, architecture and C library.",
+        labels=("os_id", "os_version", "arch", "libc", "libc_version"),
+        samples=_counted(Count.HOSTS),
+    ),
+    FleetFamily(
+        name="libcensus_unreadable_hosts",
+        help="Hosts whose stored facts this collector cannot read; they are missing from all other families.",
+        samples=lambda fleet: [((), fleet.unreadable_hosts)],
+    ),
+    FleetFamily(
+        name="libcensus_installs",
+        help="Interpreter installs of the fleet.",
+        labels=("implementation", "version", "provider", "kind"),
+        samples=_counted(Count.INSTALLS),
+    ),
+    FleetFamily(
+        name="libcensus_crypto_installs",
+        help="Interpreter installs by the crypto library that their TLS module really uses, and how it is reached.",
+        labels=("family", "version", "linkage", "provider"),
+        samples=_counted(Count.CRYPTO),
+    ),
+    FleetFamily(
+        name="libcensus_findings",
+        help="Findings of the fleet: one advisory against one subject each; zero where a judged component has none.",
+        labels=("component", "severity", "status", "provider"),
+        samples=_findings,
+    ),
+    FleetFamily(
+        name="libcensus_advisory_hosts",
+        help="Hosts with at least one subject that the advisory affects; zero where it is fixed, not applicable or "
+        "still under investigation on every host.",
+        labels=("advisory", "component", "severity"),
+        samples=_advisory_hosts,
+    ),
+    FleetFamily(
+        name="libcensus_manylinux_hosts",
+        help="Hosts whose glibc a wheel of this policy can rely on (manylinux2014 is manylinux_2_17).",
+        labels=("policy", "arch"),
+        samples=_manylinux_hosts,
+    ),
+    FleetFamily(
+        name="libcensus_build_hosts",
+        help="Hosts on which an observed build would start (runs), would not (blocked), or nobody can tell (unknown), "
+        "under the first reason in documented order.",
+        labels=("build", "implementation", "version", "provider", "arch", "verdict", "reason"),
+        samples=_build_hosts,
+    ),
+    FleetFamily(
+        name="libcensus_build_info",
+        help="Every observed build with its attributes.",
+        labels=("build", "implementation", "version", "provider", "provider_build", "arch", "flags"),
+        kind=Kind.INFO,
+        samples=_build_info,
+    ),
+    FleetFamily(
+        name="libcensus_advisories_timestamp_seconds",
+        help="Day of the advisories and support dates that verdicts rest on.",
+        samples=lambda fleet: [((), _midnight(fleet.snapshot_date))],
+    ),
+    SERIES,
+    FleetFamily(
+        name="libcensus_series_limit",
+        help="Number of series above which the operator should choose a lower level of detail; nothing is dropped.",
+        samples=lambda fleet: [((), fleet.series_limit)],
+    ),
+)
+
+
+# --- host ---------------------------------------------------------------------------------------------------------
+
+
+def _host_info(view: ReportView) -> Iterator[Sample]:
+    host = view.host
+    release = host.os_release
+    labels = (
+        view.name,
+        view.host_id,
+        release.id or UNKNOWN,
+        release.version_id or UNKNOWN,
+        host.arch or UNKNOWN,
+        "" if host.x86_64_level is None else str(host.x86_64_level),
+        host.kernel or UNKNOWN,
+        *_libc_words(host),
+        view.report.agent_version,
+    )
+    yield labels, 1
+
+
+def _probe_success(view: ReportView) -> Iterator[Sample]:
+    for probe in view.report.probes:
+        if probe.state in (ProbeState.OK, ProbeState.FAILED):
+            yield (view.name, probe.name), int(probe.state is ProbeState.OK)
+
+
+def _host_findings(view: HostView) -> Iterator[Sample]:
+    counts = Counter((finding.severity, finding.status) for finding in view.assessment.findings)
+    for severity in Severity:
+        for status in VexStatus:
+            count = counts[severity, status]
+            if count or status is VexStatus.AFFECTED:
+                yield (view.name, severity, status), count
+
+
+REPORT_FAMILIES: tuple[ReportFamily, ...] = (
+    ReportFamily(
+        name="libcensus_host_info",
+        help="Every host with its attributes.",
+        labels=(
+            "host",
+            "host_id",
+            "os_id",
+            "os_version",
+            "arch",
+            "x86_64_level",
+            "kernel",
+            "libc",
+            "libc_version",
+            "agent_version",
+        ),
+        kind=Kind.INFO,
+        detail=Detail.HOST,
+        samples=_host_info,
+    ),
+    ReportFamily(
+        name="libcensus_host_last_report_timestamp_seconds",
+        help="When the host's last report was acknowledged.",
+        labels=("host",),
+        detail=Detail.HOST,
+        samples=lambda view: [((view.name,), view.last_report.timestamp())],
+    ),
+    ReportFamily(
+        name="libcensus_host_scan_duration_seconds",
+        help="How long the host's last scan took.",
+        labels=("host",),
+        detail=Detail.HOST,
+        samples=lambda view: [((view.name,), view.report.scan_seconds)],
+    ),
+    ReportFamily(
+        name="libcensus_host_probe_success",
+        help="Whether a probe of the host's last scan ended well (1) or failed (0); a skipped probe has no series.",
+        labels=("host", "probe"),
+        detail=Detail.HOST,
+        samples=_probe_success,
+    ),
+)
+
+
+# --- install ------------------------------------------------------------------------------------------------------
+
+
+def _install_info(view: HostView) -> Iterator[Sample]:
+    for install in view.installs.installs:
+        build = view.build_of(install)
+        family, version, linkage = crypto_words(install.crypto)
+        package = None if install.crypto.library is None else install.crypto.library.package
+        labels = (
+            view.name,
+            install.root,
+            install.path,
+            install.kind,
+            install.implementation,
+            (build.version if build is not None else None) or UNKNOWN,
+            view.provider_of(install),
+            install.installer,
+            install.build or "",
+            view.needed_glibc.get(install.build or "", ""),
+            family,
+            version,
+            linkage,
+            "" if package is None else f"{package.name} {package.version}",
+        )
+        yield labels, 1
+
+
+def _install_findings(view: HostView) -> Iterator[Sample]:
+    counts: Counter[Labels] = Counter()
+    judged: set[tuple[str, str, str]] = set()
+    for end in view.assessment.end_of_life:
+        if end.subject.kind is SubjectKind.INSTALL:
+            judged.add((end.subject.root, end.subject.path, end.component))
+    for finding in view.assessment.findings:
+        if finding.subject.kind is SubjectKind.INSTALL:
+            what = (finding.subject.root, finding.subject.path, finding.component)
+            judged.add(what)
+            counts[*what, finding.severity, finding.status] += 1
+    for what in sorted(judged):
+        for severity in Severity:
+            for status in VexStatus:
+                count = counts[*what, severity, status]
+                if count or status is VexStatus.AFFECTED:
+                    yield (view.name, *what, severity, status), count
+
+
+def _install_eol(view: HostView) -> Iterator[Sample]:
+    for end in view.assessment.end_of_life:
+        if end.subject.kind is SubjectKind.INSTALL and end.date is not None:
+            yield (view.name, end.subject.root, end.subject.path, end.component, end.branch), _midnight(end.date)
+
+
+FACTS_FAMILIES: tuple[FactsFamily, ...] = (
+    FactsFamily(
+        name="libcensus_host_findings",
+        help="Findings of the host; zero where nothing of a severity affects it, other statuses where there are any.",
+        labels=("host", "severity", "status"),
+        detail=Detail.HOST,
+        samples=_host_findings,
+    ),
+    FactsFamily(
+        name="libcensus_install_info",
+        help="Every install with its attributes: glibc is the highest version that its files need, family, "
+        "crypto_version, linkage and package tell the crypto library that it really uses.",
+        labels=(
+            "host",
+            "root",
+            "path",
+            "kind",
+            "implementation",
+            "version",
+            "provider",
+            "installer",
+            "build",
+            "glibc",
+            "family",
+            "crypto_version",
+            "linkage",
+            "package",
+        ),
+        kind=Kind.INFO,
+        detail=Detail.INSTALL,
+        samples=_install_info,
+    ),
+    FactsFamily(
+        name="libcensus_install_findings",
+        help="Findings of the install; zero where nothing of a severity affects a judged component, other statuses "
+        "where there are any.",
+        labels=("host", "root", "path", "component", "severity", "status"),
+        detail=Detail.INSTALL,
+        samples=_install_findings,
+    ),
+    FactsFamily(
+        name="libcensus_install_eol_timestamp_seconds",
+        help="Last day of support of the branch that a component of the install is on; no series where nobody says.",
+        labels=("host", "root", "path", "component", "branch"),
+        detail=Detail.INSTALL,
+        samples=_install_eol,
+    ),
+)
+
+FAMILIES: tuple[Family, ...] = (*FLEET_FAMILIES, *REPORT_FAMILIES, *FACTS_FAMILIES)
+"""All of them, in the order of the exposition."""

@@ -1,0 +1,184 @@
+"""What the value functions of the families see: one host, one report, the fleet. Values only.
+
+The fleet is seen through a tally: for every host the things that it adds to fleet-wide counts. A host that changes
+takes its old part out and puts its new part in, so the cost of a scrape follows what changed, not the fleet's size.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from libcensus.collector.posture.finding import SubjectKind, VexStatus
+from libcensus.facts.vocabulary import LibcFamily, Linkage
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from datetime import date, datetime
+
+    from libcensus.collector.metrics.exposition import Labels
+    from libcensus.collector.posture.assessment import HostAssessment
+    from libcensus.collector.posture.finding import Subject
+    from libcensus.collector.posture.verdict import Verdict
+    from libcensus.facts.crypto import CryptoUse
+    from libcensus.facts.host import Host
+    from libcensus.facts.interpreter import Build, Install, InstallSet
+    from libcensus.facts.platform import Platform
+    from libcensus.facts.report import Report
+
+UNKNOWN = "unknown"
+
+
+class Detail(StrEnum):
+    """How much is exposed; each level holds the ones before it."""
+
+    FLEET = "fleet"
+    HOST = "host"
+    INSTALL = "install"
+
+    def includes(self, other: Detail) -> bool:
+        """Tell whether families of the other level are exposed at this one."""
+        order = list(Detail)
+        return order.index(other) <= order.index(self)
+
+
+@dataclass(frozen=True, slots=True)
+class HostView:
+    """One host's facts with all that is derived from them.
+
+    ``name`` is the display name; ``needed_glibc`` tells by build the highest glibc version that its files need, empty
+    where they need none.
+    """
+
+    name: str
+    host: Host
+    platform_digest: str
+    platform: Platform
+    installs: InstallSet
+    builds: Mapping[str, Build]
+    needed_glibc: Mapping[str, str]
+    assessment: HostAssessment
+
+    def build_of(self, install: Install) -> Build | None:
+        """Return the build of an install, None where it could not be read."""
+        return None if install.build is None else self.builds.get(install.build)
+
+    def provider_of(self, install: Install) -> str:
+        """Return who built an install's interpreter."""
+        build = self.build_of(install)
+        return UNKNOWN if build is None else build.provider
+
+
+@dataclass(frozen=True, slots=True)
+class ReportView:
+    """What a host's last report says beside its facts."""
+
+    name: str
+    host_id: str
+    host: Host
+    report: Report
+    last_report: datetime
+
+
+class Count(StrEnum):
+    """What is counted over the fleet; the comment says what a key's parts are."""
+
+    HOSTS = "hosts"  # os_id, os_version, arch, libc, libc_version
+    INSTALLS = "installs"  # implementation, version, provider, kind
+    CRYPTO = "crypto"  # family, version, linkage, provider
+    FINDINGS = "findings"  # component, severity, status, provider
+    JUDGED = "judged"  # component, provider
+    ADVISORIES = "advisories"  # advisory, component, severity: hosts with any finding of it
+    ADVISORY_HOSTS = "advisory_hosts"  # the same: hosts that it affects
+    GLIBC = "glibc"  # arch, minor version of glibc 2
+    ARCHES = "arches"  # arch
+    PLATFORMS = "platforms"  # digest
+    BUILDS = "builds"  # digest
+
+
+Tally = Counter[tuple[Count, "Labels"]]
+
+
+@dataclass(frozen=True, slots=True)
+class FleetView:
+    """The whole fleet at one moment.
+
+    ``counts`` holds the tally of all hosts; ``verdict_of`` the verdict of a build on a platform, both by digest.
+    """
+
+    counts: Mapping[Count, Mapping[Labels, int]]
+    builds: Mapping[str, Build]
+    platforms: Mapping[str, Platform]
+    verdict_of: Callable[[str, str], Verdict]
+    snapshot_date: date
+    unreadable_hosts: int
+    series: Mapping[Detail, int]
+    series_limit: int
+
+
+def crypto_words(crypto: CryptoUse) -> tuple[str, str, str]:
+    """Return family, version and linkage of a crypto use; empty where there is none, ``unknown`` where nobody knows."""
+    if crypto.library is None:
+        word = "" if crypto.linkage is Linkage.NONE else UNKNOWN
+        return word, word, crypto.linkage
+    return crypto.library.family, crypto.library.version or UNKNOWN, crypto.linkage
+
+
+def libc_words(host: Host) -> tuple[str, str]:
+    """Return family and version of a host's libc."""
+    return host.libc.family, host.libc.version or UNKNOWN
+
+
+def glibc_minor(host: Host, platform: Platform) -> int | None:
+    """Return N of a host's glibc 2.N, as installers of wheels see it; None for another libc and an unknown version."""
+    if platform.libc_family is not LibcFamily.GLIBC:
+        return None
+    for version in (host.libc.version, platform.libc_version, platform.glibc):
+        major, _, rest = (version or "").partition(".")
+        minor = rest.split(".", 1)[0]
+        if major == "2" and minor.isascii() and minor.isdigit() and len(minor) < 6:
+            return int(minor)
+    return None
+
+
+def tally_host(view: HostView) -> Tally:
+    """Return what one host adds to the fleet's counts."""
+    tally: Tally = Counter()
+    host = view.host
+    release = host.os_release
+    arch = host.arch or UNKNOWN
+    tally[Count.HOSTS, (release.id or UNKNOWN, release.version_id or UNKNOWN, arch, *libc_words(host))] = 1
+    tally[Count.ARCHES, (arch,)] = 1
+    tally[Count.PLATFORMS, (view.platform_digest,)] = 1
+    minor = glibc_minor(host, view.platform)
+    if minor is not None:
+        tally[Count.GLIBC, (arch, str(minor))] = 1
+    providers: dict[tuple[str, str], str] = {}
+    for install in view.installs.installs:
+        build = view.build_of(install)
+        provider = view.provider_of(install)
+        providers[install.root, install.path] = provider
+        version = (build.version if build is not None else None) or UNKNOWN
+        tally[Count.INSTALLS, (install.implementation, version, provider, install.kind)] += 1
+        tally[Count.CRYPTO, (*crypto_words(install.crypto), provider)] += 1
+    for digest in view.builds:
+        tally[Count.BUILDS, (digest,)] = 1
+
+    def provider_of(subject: Subject) -> str:
+        if subject.kind is not SubjectKind.INSTALL:
+            return UNKNOWN
+        return providers.get((subject.root, subject.path), UNKNOWN)
+
+    for end in view.assessment.end_of_life:
+        tally[Count.JUDGED, (end.component, provider_of(end.subject))] = 1
+    for finding in view.assessment.findings:
+        provider = provider_of(finding.subject)
+        tally[Count.JUDGED, (finding.component, provider)] = 1
+        tally[Count.FINDINGS, (finding.component, finding.severity, finding.status, provider)] += 1
+        advisory = (finding.advisory, finding.component, finding.severity)
+        tally[Count.ADVISORIES, advisory] = 1
+        if finding.status is VexStatus.AFFECTED:
+            tally[Count.ADVISORY_HOSTS, advisory] = 1
+    return tally
