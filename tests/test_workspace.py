@@ -1,4 +1,4 @@
-"""The workspace keeps its own promises: one namespace, one version, hashed locks, no host of an index, no loose ends."""
+"""The workspace keeps its own promises: one namespace, one version, hashed locks, no index host, no loose ends."""
 
 from __future__ import annotations
 
