@@ -10,7 +10,7 @@ the store as it was.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
@@ -31,11 +31,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class FactRecord:
-    """One fact as it arrived: bytes and address, already checked against each other and decoded once."""
+    """One fact as it arrived: bytes and address, already checked against each other and decoded once.
+
+    ``fact`` is what was decoded; a caller that has it saves the store from decoding again.
+    """
 
     kind: FactKind
     digest: str
     payload: bytes
+    fact: Fact | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

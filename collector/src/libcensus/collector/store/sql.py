@@ -1,0 +1,668 @@
+"""The store on SQLAlchemy Core, for a SQLite file and for PostgreSQL.
+
+A SQLite file belongs to one collector: writes go through one connection, one at a time, and reads run beside them
+(write-ahead log). A commit there survives the death of the process, and after a power loss the database is consistent
+(``synchronous=NORMAL``). A PostgreSQL database may be shared by any number of collectors: a host's row is locked while
+its report is taken, and a transaction that lost a race is run again.
+
+It refuses to guess: a file of another program, of a newer version, or with damaged content is an error that names it.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+import time
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from sqlalchemy import bindparam, create_engine, event, insert, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.pool import QueuePool
+
+from libcensus.collector.errors import InconsistentFactsError, StoreError, StoreReadOnlyError
+from libcensus.collector.store import rows
+from libcensus.collector.store.address import DatabaseAddress
+from libcensus.collector.store.contract import HostStamp, Store
+from libcensus.collector.store.failure import corrupt, is_transient, store_error, store_error_of_os
+from libcensus.collector.store.lock import DatabaseLock
+from libcensus.collector.store.schema import bring_up_to_date
+from libcensus.collector.store.tables import (
+    BUILDS,
+    CRYPTO_LIBRARIES,
+    FACTS,
+    HEALTH,
+    HOSTS,
+    INSTALL_INTERVALS,
+    PLATFORMS,
+)
+from libcensus.facts.codec import decode_fact
+from libcensus.facts.digest import FactKind
+from libcensus.facts.host import Inventory
+from libcensus.facts.interpreter import Build, InstallSet
+from libcensus.facts.platform import Platform
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+    from sqlalchemy import Connection, Engine, Table
+
+    from libcensus.collector.store.contract import (
+        FactRecord,
+        HostState,
+        InstallInterval,
+        ReceivedReport,
+        ReportOutcome,
+    )
+    from libcensus.facts.codec import Fact
+    from libcensus.facts.crypto import CryptoLibrary
+
+T = TypeVar("T")
+
+_CHUNK = 500
+"""How many values stand in one IN list: SQLite allows 32,766 variables, and plans are cached per length."""
+
+_ATTEMPTS = 8
+"""How often a transaction that lost a race to another collector is run before the error is told."""
+
+_BUSY_SECONDS = 10.0
+_STRAGGLER = timedelta(minutes=10)
+"""How late a report may come in after a newer one and still be known as late; beyond it, a clock was set back."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What the stored row of a host tells about reports and history."""
+
+    name: str
+    hostname: str
+    inventory: str
+    installs: str
+    report_id: bytes
+    scanned_at: datetime
+    first_report: datetime
+    last_report: datetime
+    seen_until: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class _Material:
+    """The facts that the changed reports of a batch name, as far as they are stored."""
+
+    kinds: Mapping[str, FactKind]
+    inventories: Mapping[str, Inventory]
+    installs: Mapping[str, InstallSet]
+
+
+class SqlStore(Store):
+    """A store in a SQLite file or a PostgreSQL database; made by :meth:`open`."""
+
+    def __init__(
+        self,
+        address: DatabaseAddress,
+        reader: Engine,
+        writer: Engine,
+        lock: DatabaseLock | None,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._address = address
+        self._reader = reader
+        self._writer = writer
+        self._lock = lock
+        self._clock = clock
+        self._insert = sqlite.insert if address.path is not None else postgresql.insert
+        # PostgreSQL takes writes side by side; SQLite queues them, and a lock queues in order and without polling.
+        self._turn = threading.Lock() if address.path is not None else None
+        self._closed = False
+
+    @classmethod
+    def open(
+        cls, url: str, *, create: bool = True, clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+    ) -> SqlStore:
+        """Open the database at ``url`` and bring its tables to this version.
+
+        See :class:`~libcensus.collector.store.address.DatabaseAddress` for the forms of ``url``. A SQLite file that
+        does not exist is made, and so is its folder where the folder above is there, unless ``create`` is false.
+        ``clock`` tells when a fact was first seen. Raises ConfigurationError for a URL that means nothing, StoreError
+        for a database that cannot be used.
+        """
+        address = DatabaseAddress.parse(url)
+        with ExitStack() as undo:
+            lock = None
+            if address.path is not None:
+                _prepare_file(address, create=create)
+                lock = DatabaseLock.take(address.path)
+                undo.callback(lock.release)
+                # Made here and not by SQLite, so that only the owner can read who is vulnerable; -wal and -shm follow.
+                _make_file(address)
+                reader = _sqlite_engine(address, writing=False)
+                writer = _sqlite_engine(address, writing=True)
+                undo.callback(reader.dispose)
+            else:
+                reader = writer = _postgresql_engine(address)
+            undo.callback(writer.dispose)
+            try:
+                with writer.begin() as connection:
+                    bring_up_to_date(connection, address, create=create)
+            except SQLAlchemyError as error:
+                raise store_error(error, address) from error
+            undo.pop_all()
+        return cls(address, reader, writer, lock, clock)
+
+    def close(self) -> None:
+        """Release the database; further calls fail. Closing twice is harmless."""
+        with self._taking_turns():
+            self._closed = True
+            self._reader.dispose()
+            self._writer.dispose()
+            if self._lock is not None:
+                self._lock.release()
+
+    # --- facts ---------------------------------------------------------------------------------------------------
+
+    def missing(self, digests: Iterable[str]) -> frozenset[str]:
+        """Return those of the addresses that no stored fact has."""
+        wanted = frozenset(digests)
+        with self._reading() as connection:
+            return wanted - _kinds(connection, wanted).keys()
+
+    def put_facts(self, records: Sequence[FactRecord]) -> int:
+        """Store facts; those already there are left alone. Returns how many were new."""
+        offered = {record.digest: record for record in records}
+        if not offered:
+            return 0
+
+        def work(connection: Connection) -> int:
+            stored = _kinds(connection, offered)
+            # In order of address, so that two collectors which store the same facts never wait for each other in turn.
+            fresh = [offered[digest] for digest in sorted(offered.keys() - stored.keys())]
+            if not fresh:
+                return 0
+            facts = {
+                record.digest: record.fact if record.fact is not None else decode_fact(record.kind, record.payload)
+                for record in fresh
+            }
+            now = self._clock()
+            new = self._insert_missing(
+                connection,
+                FACTS,
+                [
+                    {"digest": record.digest, "kind": record.kind.value, "payload": record.payload, "first_seen": now}
+                    for record in fresh
+                ],
+            )
+            builds = [rows.build_row(digest, one) for digest, one in facts.items() if isinstance(one, Build)]
+            self._insert_missing(connection, BUILDS, builds)
+            platforms = [
+                rows.platform_row(digest, fact) for digest, fact in facts.items() if isinstance(fact, Platform)
+            ]
+            self._insert_missing(connection, PLATFORMS, platforms)
+            return new
+
+        return self._transact(work)
+
+    def facts(self, digests: Iterable[str]) -> Mapping[str, Fact]:
+        """Return the decoded facts of those addresses that are stored."""
+        found: dict[str, Fact] = {}
+        with self._reading() as connection:
+            for chunk in _chunks(set(digests)):
+                query = select(FACTS.c.digest, FACTS.c.kind, FACTS.c.payload).where(FACTS.c.digest.in_(chunk))
+                for row in connection.execute(query):
+                    found[row.digest] = self._decode(row.digest, row.kind, row.payload)
+        return found
+
+    # --- reports -------------------------------------------------------------------------------------------------
+
+    def apply_reports(self, reports: Sequence[ReceivedReport]) -> list[ReportOutcome]:
+        """Take reports in order, in one transaction; see the contract for the outcomes."""
+        if not reports:
+            return []
+        return self._transact(lambda connection: self._apply(connection, reports))
+
+    def _apply(self, connection: Connection, reports: Sequence[ReceivedReport]) -> list[ReportOutcome]:
+        known = self._lock_hosts(connection, {received.host_id for received in reports})
+        material = self._material(
+            connection,
+            {
+                received.report.inventory
+                for received in reports
+                if received.host_id not in known or known[received.host_id].inventory != received.report.inventory
+            },
+        )
+        outcomes: list[ReportOutcome] = []
+        # Hosts whose facts did not change are written together at the end: they are nearly all.
+        touched: dict[str, dict[str, object]] = {}
+        for received in reports:
+            before = known.get(received.host_id)
+            if before is not None and _is_settled(received, before):
+                outcomes.append(())
+                continue
+            if before is not None and before.inventory == received.report.inventory:
+                after = _advance(before, received)
+                touched[received.host_id] = {"key": received.host_id} | _report_columns(received, after)
+            else:
+                refusal = _check(received.report.inventory, material)
+                if refusal:
+                    outcomes.append(refusal)
+                    continue
+                touched.pop(received.host_id, None)
+                after = self._change_host(connection, received, before, material)
+            known[received.host_id] = after
+            outcomes.append(())
+        if touched:
+            statement = update(HOSTS).where(HOSTS.c.host_id == bindparam("key"))
+            connection.execute(statement, [touched[host_id] for host_id in sorted(touched)])
+        return outcomes
+
+    def _lock_hosts(self, connection: Connection, host_ids: Iterable[str]) -> dict[str, _Known]:
+        columns = [HOSTS.c[name] for name in ("host_id", *_Known.__dataclass_fields__)]
+        known: dict[str, _Known] = {}
+        for chunk in _chunks(sorted(host_ids)):
+            # In order of id, so that two collectors never wait for each other in turn; SQLite has one writer anyway.
+            query = select(*columns).where(HOSTS.c.host_id.in_(chunk)).order_by(HOSTS.c.host_id).with_for_update()
+            for host_id, *values in connection.execute(query):
+                known[host_id] = _Known(*values)
+        return known
+
+    def _material(self, connection: Connection, digests: Iterable[str]) -> _Material:
+        payloads = _payloads(connection, digests)
+        kinds = {digest: FactKind(kind) for digest, (kind, _) in payloads.items()}
+        inventories: dict[str, Inventory] = {}
+        for digest, (kind, payload) in payloads.items():
+            fact = self._decode(digest, kind, payload)
+            if isinstance(fact, Inventory):
+                inventories[digest] = fact
+        kinds |= _kinds(connection, {reference for one in inventories.values() for reference in one.references})
+        installs: dict[str, InstallSet] = {}
+        wanted = {one.installs for one in inventories.values() if kinds.get(one.installs) is FactKind.INSTALL_SET}
+        for digest, (kind, payload) in _payloads(connection, wanted).items():
+            fact = self._decode(digest, kind, payload)
+            if isinstance(fact, InstallSet):
+                installs[digest] = fact
+        return _Material(kinds, inventories, installs)
+
+    def _change_host(
+        self, connection: Connection, received: ReceivedReport, before: _Known | None, material: _Material
+    ) -> _Known:
+        digest = received.report.inventory
+        inventory = material.inventories[digest]
+        hostname = inventory.host.hostname
+        if before is None:
+            moment = received.received_at
+            after = _Known(
+                name=_free_name(connection, hostname, received.host_id),
+                hostname=hostname,
+                inventory=digest,
+                installs=inventory.installs,
+                report_id=received.report.report_id,
+                scanned_at=received.report.scanned_at,
+                first_report=moment,
+                last_report=moment,
+                seen_until=moment,
+            )
+        else:
+            name = before.name
+            if before.hostname != hostname:
+                name = _free_name(connection, hostname, received.host_id)
+            after = replace(
+                _advance(before, received), name=name, hostname=hostname, inventory=digest, installs=inventory.installs
+            )
+        values = rows.host_values(digest, inventory) | _report_columns(received, after) | {"name": after.name}
+        if before is None:
+            connection.execute(insert(HOSTS), {"host_id": received.host_id} | values)
+        else:
+            connection.execute(update(HOSTS).where(HOSTS.c.host_id == received.host_id), values)
+        if before is None or before.installs != inventory.installs:
+            last_seen = after.seen_until if before is None else before.seen_until
+            self._record_installs(
+                connection, received.host_id, material.installs[inventory.installs], last_seen, after.seen_until
+            )
+        return after
+
+    def _record_installs(
+        self, connection: Connection, host_id: str, installs: InstallSet, last_seen: datetime, moment: datetime
+    ) -> None:
+        """End the intervals of installs that are gone or changed, and open those of installs that are new."""
+        arriving = {(install.root, install.path): install for install in installs.installs}
+        table = INSTALL_INTERVALS
+        query = select(
+            table.c.id, table.c.root, table.c.path, *(table.c[name] for name in rows.INTERVAL_CONTENT)
+        ).where(table.c.host_id == host_id, table.c.gone_at.is_(None))
+        ending: list[dict[str, object]] = []
+        for interval_id, root, path, *content in connection.execute(query):
+            install = arriving.get((root, path))
+            if install is not None and rows.install_content(install) == tuple(content):
+                del arriving[root, path]
+            else:
+                ending.append({"key": interval_id, "last_seen": last_seen, "gone_at": moment})
+        if ending:
+            connection.execute(update(table).where(table.c.id == bindparam("key")), ending)
+        libraries: dict[str, CryptoLibrary] = {}
+        opening: list[dict[str, object]] = []
+        for (root, path), install in arriving.items():
+            values = dict(zip(rows.INTERVAL_CONTENT, rows.install_content(install), strict=True))
+            if install.crypto.library is not None:
+                libraries[str(values["crypto_library"])] = install.crypto.library
+            opening.append({"host_id": host_id, "root": root, "path": path, "first_seen": moment, **values})
+        self._insert_missing(
+            connection,
+            CRYPTO_LIBRARIES,
+            [rows.crypto_library_row(digest, libraries[digest]) for digest in sorted(libraries)],
+        )
+        if opening:
+            connection.execute(insert(table), opening)
+
+    # --- what is known of hosts ----------------------------------------------------------------------------------
+
+    def host_stamps(self) -> list[HostStamp]:
+        """Return the stamp of every host, sorted by name."""
+        query = select(HOSTS.c.host_id, HOSTS.c.name, HOSTS.c.inventory, HOSTS.c.last_report)
+        with self._reading() as connection:
+            stamps = [HostStamp(*row) for row in connection.execute(query)]
+        # By code point, on every database alike: PostgreSQL would order by its own locale.
+        return sorted(stamps, key=lambda stamp: stamp.name)
+
+    def hosts(self, host_ids: Iterable[str] | None = None) -> list[HostState]:
+        """Return the hosts with these ids (all, without), sorted by name."""
+        query = select(HOSTS, FACTS.c.payload).join(FACTS, FACTS.c.digest == HOSTS.c.inventory)
+        states: list[HostState] = []
+        with self._reading() as connection:
+            if host_ids is None:
+                states = [self._state(row) for row in connection.execute(query)]
+            else:
+                for chunk in _chunks(set(host_ids)):
+                    states += [self._state(row) for row in connection.execute(query.where(HOSTS.c.host_id.in_(chunk)))]
+        return sorted(states, key=lambda state: state.name)
+
+    def find_host(self, name_or_id: str) -> HostState | None:
+        """Return the host with this id or display name; an id goes first, so that no hostname can hide a host."""
+        query = select(HOSTS, FACTS.c.payload).join(FACTS, FACTS.c.digest == HOSTS.c.inventory)
+        with self._reading() as connection:
+            for column in (HOSTS.c.host_id, HOSTS.c.name):
+                row = connection.execute(query.where(column == name_or_id)).one_or_none()
+                if row is not None:
+                    return self._state(row)
+        return None
+
+    def intervals(self, host_id: str) -> list[InstallInterval]:
+        """Return the history of one host's installs, sorted by root, path and first_seen."""
+        table = INSTALL_INTERVALS
+        query = (
+            select(table, HOSTS.c.seen_until, *(c for c in CRYPTO_LIBRARIES.c if c.name != "digest"))
+            .join(HOSTS, HOSTS.c.host_id == table.c.host_id)
+            .outerjoin(CRYPTO_LIBRARIES, CRYPTO_LIBRARIES.c.digest == table.c.crypto_library)
+            .where(table.c.host_id == host_id)
+        )
+        with self._reading() as connection:
+            found = [(row["id"], rows.interval_of(row)) for row in connection.execute(query).mappings()]
+        # Two intervals of one path start at the same moment when two reports came within a microsecond.
+        found.sort(key=lambda pair: (pair[1].root, pair[1].path, pair[1].first_seen, pair[0]))
+        return [interval for _, interval in found]
+
+    def check(self) -> None:
+        """Raise StoreError when the database can't be written right now (health): by writing one row."""
+        now = self._clock()
+
+        def work(connection: Connection) -> None:
+            if not self._insert_missing(connection, HEALTH, [{"id": 1, "checked_at": now}]):
+                connection.execute(update(HEALTH).values(checked_at=now))
+
+        self._transact(work)
+
+    # --- transactions --------------------------------------------------------------------------------------------
+
+    def _transact(self, work: Callable[[Connection], T]) -> T:
+        for attempt in count(1):
+            try:
+                with self._taking_turns(), self._writer.begin() as connection:
+                    return work(connection)
+            except SQLAlchemyError as error:
+                if attempt < _ATTEMPTS and is_transient(error):
+                    time.sleep(0.002 * 2**attempt)
+                    continue
+                raise store_error(error, self._address) from error
+        raise AssertionError  # count() has no end
+
+    @contextmanager
+    def _reading(self) -> Iterator[Connection]:
+        self._refuse_closed()
+        try:
+            with self._reader.connect() as connection:
+                yield connection
+        except SQLAlchemyError as error:
+            raise store_error(error, self._address) from error
+
+    @contextmanager
+    def _taking_turns(self) -> Iterator[None]:
+        if self._turn is None:
+            self._refuse_closed()
+            yield
+            return
+        with self._turn:
+            self._refuse_closed()
+            yield
+
+    def _refuse_closed(self) -> None:
+        if self._closed:
+            raise StoreError(f"{self._address.shown}: the store is closed")
+
+    def _insert_missing(self, connection: Connection, table: Table, values: list[dict[str, object]]) -> int:
+        """Insert rows whose primary key is not there yet; returns how many were."""
+        if not values:
+            return 0
+        key = [column.name for column in table.primary_key]
+        statement = self._insert(table).on_conflict_do_nothing(index_elements=key)
+        return connection.execute(statement, values).rowcount
+
+    def _decode(self, digest: str, kind: str, payload: bytes) -> Fact:
+        try:
+            return decode_fact(FactKind(kind), payload)
+        except ValueError as error:
+            raise corrupt(self._address.shown, f"fact {digest}: {error}") from error
+
+    def _state(self, row: Any) -> HostState:
+        inventory = self._decode(row.inventory, FactKind.INVENTORY.value, row.payload)
+        if not isinstance(inventory, Inventory):  # decode_fact returns what the kind says
+            raise TypeError(type(inventory).__name__)
+        return rows.host_state_of(row, inventory.host, inventory.builds)
+
+
+# --- one report -------------------------------------------------------------------------------------------------
+
+
+def _is_settled(received: ReceivedReport, known: _Known) -> bool:
+    """Tell whether a report has nothing to add: it is the one stored, or a straggler.
+
+    A straggler was overtaken on its way by a newer report, which it must not undo: an agent gave up on a call and made
+    another before the first was worked off. One clock alone that was set back does not make a straggler, nor do both
+    by more than a call can take.
+    """
+    if known.report_id == received.report.report_id:
+        return True
+    behind = known.last_report - received.received_at
+    return timedelta(0) < behind <= _STRAGGLER and received.report.scanned_at < known.scanned_at
+
+
+def _advance(known: _Known, received: ReceivedReport) -> _Known:
+    """Return what is known of a host after one more report with the same facts."""
+    return replace(
+        known,
+        report_id=received.report.report_id,
+        scanned_at=received.report.scanned_at,
+        first_report=min(known.first_report, received.received_at),
+        last_report=received.received_at,
+        seen_until=max(known.seen_until, received.received_at),
+    )
+
+
+def _report_columns(received: ReceivedReport, known: _Known) -> dict[str, object]:
+    return rows.report_values(received) | {
+        "first_report": known.first_report,
+        "last_report": known.last_report,
+        "seen_until": known.seen_until,
+    }
+
+
+def _check(digest: str, material: _Material) -> ReportOutcome:
+    """Return what keeps an inventory from being taken: missing addresses, or a contradiction; empty when nothing."""
+    kind = material.kinds.get(digest)
+    if kind is None:
+        return (digest,)
+    inventory = material.inventories.get(digest)
+    if inventory is None:
+        return InconsistentFactsError("inventory", f"names a fact of kind {kind}: {digest}")
+    wanted = [
+        ("platform", inventory.platform, FactKind.PLATFORM),
+        ("installs", inventory.installs, FactKind.INSTALL_SET),
+    ]
+    wanted += [("builds", build, FactKind.BUILD) for build in inventory.builds]
+    for name, reference, right in wanted:
+        found = material.kinds.get(reference, right)
+        if found is not right:
+            return InconsistentFactsError(f"inventory.{name}", f"names a fact of kind {found}: {reference}")
+    missing = tuple(dict.fromkeys(reference for _, reference, _ in wanted if reference not in material.kinds))
+    if missing:
+        return missing
+    listed = frozenset(inventory.builds)
+    for install in material.installs[inventory.installs].installs:
+        if install.build is not None and install.build not in listed:
+            return InconsistentFactsError(
+                "inventory.builds", f"does not list the build {install.build} of the install {install.path}"
+            )
+    return ()
+
+
+def _free_name(connection: Connection, hostname: str, host_id: str) -> str:
+    """Return the display name for a host: its hostname, or as much of its id behind it as makes it unique."""
+    for name in _candidate_names(hostname, host_id):
+        query = select(HOSTS.c.host_id).where(HOSTS.c.name == name, HOSTS.c.host_id != host_id)
+        if connection.execute(query).first() is None:
+            return name
+    raise AssertionError  # the candidates have no end
+
+
+def _candidate_names(hostname: str, host_id: str) -> Iterator[str]:
+    yield hostname
+    for length in range(6, len(host_id), 4):
+        yield f"{hostname}~{host_id[:length]}"
+    yield f"{hostname}~{host_id}"
+    for number in count(2):
+        yield f"{hostname}~{host_id}~{number}"
+
+
+# --- queries ----------------------------------------------------------------------------------------------------
+
+
+def _chunks(values: Iterable[T]) -> Iterator[list[T]]:
+    everything = list(values)
+    for start in range(0, len(everything), _CHUNK):
+        yield everything[start : start + _CHUNK]
+
+
+def _kinds(connection: Connection, digests: Iterable[str]) -> dict[str, FactKind]:
+    found: dict[str, FactKind] = {}
+    for chunk in _chunks(digests):
+        query = select(FACTS.c.digest, FACTS.c.kind).where(FACTS.c.digest.in_(chunk))
+        found |= {digest: FactKind(kind) for digest, kind in connection.execute(query)}
+    return found
+
+
+def _payloads(connection: Connection, digests: Iterable[str]) -> dict[str, tuple[str, bytes]]:
+    found: dict[str, tuple[str, bytes]] = {}
+    for chunk in _chunks(digests):
+        query = select(FACTS.c.digest, FACTS.c.kind, FACTS.c.payload).where(FACTS.c.digest.in_(chunk))
+        found |= {digest: (kind, payload) for digest, kind, payload in connection.execute(query)}
+    return found
+
+
+# --- opening ----------------------------------------------------------------------------------------------------
+
+
+def _prepare_file(address: DatabaseAddress, *, create: bool) -> None:
+    """Make the folder of a SQLite file where it is missing; only the owner may look into it."""
+    path = address.path
+    if path is None or path.exists():
+        return
+    if not create:
+        raise StoreError(
+            f"{address.shown}: there is no such database; check the name, or start libcensus-collector serve with it"
+        )
+    try:
+        path.parent.mkdir(mode=0o700, exist_ok=True)
+    except FileNotFoundError:
+        raise StoreError(
+            f"{address.shown}: the folder {path.parent.parent} does not exist; create it, or name another place"
+        ) from None
+    except OSError as error:
+        raise store_error_of_os(error, str(path.parent)) from error
+
+
+def _make_file(address: DatabaseAddress) -> None:
+    path = address.path
+    if path is None:
+        return
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    except OSError as error:
+        raise store_error_of_os(error, address.shown) from error
+
+
+def _sqlite_engine(address: DatabaseAddress, *, writing: bool) -> Engine:
+    def connect() -> sqlite3.Connection:
+        # Transactions are begun by the engine below: the module's own way would begin some statements too late.
+        connection = sqlite3.connect(
+            str(address.path), timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
+        )
+        try:
+            _configure_sqlite(connection, address, writing=writing)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    engine = create_engine(
+        "sqlite+pysqlite://",
+        creator=connect,
+        poolclass=QueuePool,
+        pool_size=1 if writing else 4,
+        max_overflow=0 if writing else -1,
+    )
+    begin = "BEGIN IMMEDIATE" if writing else "BEGIN"
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        connection.exec_driver_sql(begin)
+
+    return engine
+
+
+def _configure_sqlite(connection: sqlite3.Connection, address: DatabaseAddress, *, writing: bool) -> None:
+    (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
+    if mode != "wal":
+        raise StoreReadOnlyError(
+            f"{address.shown}: SQLite cannot keep a write-ahead log here (it says {mode!r}); "
+            "put the database on a local file system that can be written"
+        )
+    connection.execute("PRAGMA synchronous = NORMAL")
+    connection.execute("PRAGMA foreign_keys = ON")
+    # A log that grew while a long reader held it back is cut at the next chance, and does not keep its size for ever.
+    connection.execute("PRAGMA journal_size_limit = 67108864")
+    if not writing:
+        connection.execute("PRAGMA query_only = ON")
+
+
+def _postgresql_engine(address: DatabaseAddress) -> Engine:
+    # A server that does not answer is told after ten seconds, unless the URL says otherwise.
+    arguments = {} if "connect_timeout" in address.url.query else {"connect_timeout": 10}
+    return create_engine(
+        address.url,
+        connect_args=arguments | {"application_name": "libcensus-collector"},
+        pool_size=4,
+        max_overflow=8,
+        pool_pre_ping=True,
+    )
