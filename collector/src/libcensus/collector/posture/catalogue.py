@@ -1,6 +1,8 @@
 """What the world publishes, as values: advisories, releases, ends of life, and what each provider has built.
 
-A catalogue is made by a loader (``collector.advisories``) and only read here.
+A catalogue is made by a loader (``collector.advisories``) and only read here. It never says more than its sources:
+``Advisory.is_assessed`` tells apart "the source says nothing about this branch" and "the source looked and did not
+list it".
 """
 
 from __future__ import annotations
@@ -19,17 +21,25 @@ if TYPE_CHECKING:
 class AffectedRange:
     """Versions of one branch that an advisory holds for: ``introduced`` included, ``fixed`` excluded.
 
-    ``fixed`` is absent where no release of the branch fixes it.
+    ``fixed`` is absent where no release of the branch fixes it. ``introduced_assumed`` and ``fixed_inferred`` mark what
+    the source does not state itself; ``source`` names another source than the advisory's own.
     """
 
     branch: str
     introduced: str
     fixed: str | None
+    introduced_assumed: bool = False
+    fixed_inferred: bool = False
+    source: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Advisory:
-    """One published vulnerability of one component; ``windows_only`` and ``premium_only`` as the source states them."""
+    """One published vulnerability of one component; ``windows_only`` and ``premium_only`` as the source states them.
+
+    ``premium_only_fixes`` are the fixed versions that only paying customers get; ``assessed`` are the branches that
+    the source looked at when it wrote the record, absent where that is not known.
+    """
 
     id: str
     component: Component
@@ -39,25 +49,37 @@ class Advisory:
     source: str
     windows_only: bool = False
     premium_only_fixes: frozenset[str] = frozenset()
+    assessed: frozenset[str] | None = None
+
+    def range_of(self, branch: str) -> AffectedRange | None:
+        """Return the range of a branch, absent where the advisory does not list it."""
+        return next((item for item in self.ranges if item.branch == branch), None)
 
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """One release of a component."""
+    """One release of a component; ``date_inferred`` where no source states the day."""
 
     version: str
     branch: str
     date: date | None
+    date_inferred: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Branch:
-    """One release line; ``eol`` is the last day of free support, absent where the source knows none."""
+    """One release line; ``eol`` is the last day of free support, absent where the source knows none.
+
+    ``ended`` answers where the source gives no day. ``extended`` is the last day of support after ``eol``, and
+    ``extended_is_free`` whether everybody gets it.
+    """
 
     branch: str
     released: date | None
     eol: date | None
     ended: bool | None = None
+    extended: date | None = None
+    extended_is_free: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +93,22 @@ class PbsBuild:
 
 
 @dataclass(frozen=True, slots=True)
+class Attribution:
+    """Who is to be named for a source of facts, and under which terms its facts were taken."""
+
+    name: str
+    holder: str
+    licence: str
+
+
+@dataclass(frozen=True, slots=True)
 class Catalogue:
     """Everything published that verdicts rest on, with the day of the snapshot and where it came from.
 
     ``branches`` and ``releases`` are keyed by component, then by branch or version; ``uv_newest_pbs`` maps a uv version
-    to the newest PBS tag that it can install.
+    to the newest PBS tag that it can install, in the order of uv's releases. ``distributions`` holds the releases of
+    each distribution by ``ID`` of os-release; ``reaches`` the newest day that the facts of each subject know of.
+    ``pbs_builds`` are sorted by date.
     """
 
     snapshot_date: date
@@ -86,3 +119,6 @@ class Catalogue:
     pbs_builds: tuple[PbsBuild, ...] = ()
     uv_newest_pbs: Mapping[str, str] = field(default_factory=dict)
     uv_dates: Mapping[str, date] = field(default_factory=dict)
+    distributions: Mapping[str, Mapping[str, Branch]] = field(default_factory=dict)
+    reaches: Mapping[str, date] = field(default_factory=dict)
+    attributions: tuple[Attribution, ...] = ()

@@ -1,0 +1,1 @@
+"""Where published facts come from: the snapshot on board, and (later) the official feeds."""

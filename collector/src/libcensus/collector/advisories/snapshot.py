@@ -1,0 +1,276 @@
+"""The snapshot on board: what was published up to a day, packaged with the product, so that it works offline.
+
+The files beside this module are made by ``scripts/make_snapshot.py``. Loading checks them as if they came from outside
+and refuses the whole snapshot when one fact can't be true, because a verdict from half a snapshot would look like any
+other.
+"""
+
+from __future__ import annotations
+
+import calendar
+import json
+from datetime import date
+from functools import cache
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from libcensus.collector.errors import CollectorError
+from libcensus.collector.posture.catalogue import (
+    Advisory,
+    AffectedRange,
+    Attribution,
+    Branch,
+    Catalogue,
+    PbsBuild,
+    Release,
+)
+from libcensus.collector.posture.finding import Component, Severity
+from libcensus.collector.posture.versions import branch_of, parse_openssl
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+_T = TypeVar("_T")
+
+FORMAT = 1
+
+DISTRIBUTION_IDS: Mapping[str, tuple[str, ...]] = {
+    "debian": ("debian",),
+    "ubuntu": ("ubuntu",),
+    "rhel": ("rhel",),
+    "rocky-linux": ("rocky",),
+    "almalinux": ("almalinux",),
+    "centos": ("centos",),
+    "centos-stream": ("centos",),
+    "fedora": ("fedora",),
+    "alpine-linux": ("alpine",),
+    "sles": ("sles",),
+    "amazon-linux": ("amzn",),
+    "oracle-linux": ("ol",),
+}
+"""The snapshot's product names and the ``ID`` that their os-release says."""
+
+Tables = dict[str, dict[str, Any]]
+
+
+class SnapshotError(CollectorError):
+    """The snapshot on board is damaged: the installation is, or somebody edited it."""
+
+    def __init__(self, place: str, problem: str) -> None:
+        super().__init__(f"the embedded snapshot is damaged: {place}: {problem}; install libcensus-collector again")
+
+
+@cache
+def load_snapshot() -> Catalogue:
+    """Return the catalogue on board; read and checked once per process. Raises SnapshotError when it is damaged."""
+    return catalogue_of({name: read_table(name) for name in ("snapshot", "openssl", "cpython", "support", "pbs")})
+
+
+def read_table(name: str) -> dict[str, Any]:
+    """Return one file of the snapshot as it is; raises SnapshotError when it is missing or no JSON object."""
+    try:
+        text = (files(__package__) / "data" / f"{name}.json").read_text(encoding="utf-8")
+        table = json.loads(text)
+    except (OSError, ValueError) as error:
+        raise SnapshotError(f"{name}.json", str(error)) from error
+    if not isinstance(table, dict):
+        raise SnapshotError(f"{name}.json", "is not an object")
+    return table
+
+
+def catalogue_of(tables: Tables) -> Catalogue:
+    """Return the catalogue that the tables hold; raises SnapshotError, naming table and row, for anything untrue."""
+    meta = tables["snapshot"]
+    if meta.get("format") != FORMAT:
+        raise SnapshotError("snapshot.json", f"has format {meta.get('format')!r}, this program reads {FORMAT}")
+    openssl_branches = _rows("openssl.json", tables["openssl"], "branches", _branch)
+    openssl_releases = _rows("openssl.json", tables["openssl"], "releases", _release)
+    releases = {
+        Component.OPENSSL: {release.version: release for release in openssl_releases},
+        Component.CPYTHON: {
+            release.version: release
+            for release in _rows("cpython.json", tables["cpython"], "releases", _cpython_release)
+        },
+    }
+    branches = {
+        Component.OPENSSL: {branch.branch: branch for branch in openssl_branches},
+        Component.CPYTHON: _support(tables["support"], "python"),
+        Component.NODEJS: _support(tables["support"], "nodejs"),
+    }
+    assessments = {row["source"]: row for row in _rows("openssl.json", tables["openssl"], "assessed", dict)}
+
+    def advisory(row: dict[str, Any]) -> Advisory:
+        return _openssl_advisory(row, releases[Component.OPENSSL], branches[Component.OPENSSL], assessments)
+
+    advisories = _rows("openssl.json", tables["openssl"], "advisories", advisory)
+    _check_unique("openssl.json", (item.id for item in advisories))
+    builds = _rows("pbs.json", tables["pbs"], "builds", _pbs_build)
+    _check_unique("pbs.json", (build.tag for build in builds))
+    uv = _rows("pbs.json", tables["pbs"], "uv", dict)
+    known = {build.tag for build in builds}
+    for row in uv:
+        if row.get("pbs") not in known:
+            raise SnapshotError("pbs.json", f"uv {row.get('uv')} names the unknown build {row.get('pbs')}")
+    try:
+        return Catalogue(
+            snapshot_date=date.fromisoformat(meta["date"]),
+            sources=tuple(sorted({text for group in meta["sources"].values() for text in group})),
+            advisories=tuple(advisories),
+            releases=releases,
+            branches=branches,
+            pbs_builds=tuple(sorted(builds, key=lambda build: (build.date, build.tag))),
+            uv_newest_pbs={row["uv"]: row["pbs"] for row in uv},
+            uv_dates={row["uv"]: date.fromisoformat(row["date"]) for row in uv if "date" in row},
+            distributions=_distributions(tables["support"]),
+            reaches={name: date.fromisoformat(day) for name, day in meta["reaches"].items()},
+            attributions=tuple(Attribution(**row) for row in meta["attributions"]),
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise SnapshotError("snapshot.json", f"{type(error).__name__}: {error}") from error
+
+
+def _rows(file: str, table: dict[str, Any], key: str, make: Callable[[dict[str, Any]], _T]) -> list[_T]:
+    """Return the values of a table's rows; an error names the row."""
+    rows = table.get(key)
+    if not isinstance(rows, list) or not rows:
+        raise SnapshotError(file, f"has no rows of {key!r}")
+    values = []
+    for number, row in enumerate(rows, start=1):
+        try:
+            values.append(make(row))
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise SnapshotError(f"{file}: {key} {number}", f"{type(error).__name__}: {error}") from error
+    return values
+
+
+def _check_unique(file: str, names: Iterable[str]) -> None:
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            raise SnapshotError(file, f"{name} is there twice")
+        seen.add(name)
+
+
+def _day(row: dict[str, Any], key: str) -> date | None:
+    text = row.get(key)
+    return None if text is None else date.fromisoformat(text)
+
+
+def _last_day(row: dict[str, Any], key: str) -> date | None:
+    """Return the last day of a support that is told as a day or as a month."""
+    text = row.get(key)
+    if text is not None and len(text) == len("2026-10"):
+        year, month = (int(part) for part in text.split("-"))
+        return date(year, month, calendar.monthrange(year, month)[1])
+    return _day(row, key)
+
+
+def _branch(row: dict[str, Any]) -> Branch:
+    """Return a branch; a beginning told as a month only is announced, not a fact, and stays absent."""
+    released = row.get("released")
+    return Branch(
+        branch=row["branch"],
+        released=None if released is None or len(released) == len("2026-10") else date.fromisoformat(released),
+        eol=_last_day(row, "eol"),
+        ended=row.get("ended"),
+        extended=_last_day(row, "extended"),
+        extended_is_free=row.get("kind") == "free",
+    )
+
+
+def _support(table: dict[str, Any], product: str) -> dict[str, Branch]:
+    return {branch.branch: branch for branch in _rows("support.json", table, product, _branch)}
+
+
+def _distributions(table: dict[str, Any]) -> dict[str, dict[str, Branch]]:
+    found: dict[str, dict[str, Branch]] = {}
+    for product, ids in DISTRIBUTION_IDS.items():
+        for name in ids:
+            # CentOS and CentOS Stream say the same ID; a release number is of the one that still had it last.
+            found.setdefault(name, {}).update(_support(table, product))
+    return found
+
+
+def _release(row: dict[str, Any]) -> Release:
+    version = parse_openssl(row["version"])
+    if version is None or version.branch != row["branch"]:
+        raise ValueError(f"{row['version']} is no release of branch {row['branch']}")
+    return Release(row["version"], row["branch"], _day(row, "date"), date_inferred=bool(row.get("inferred")))
+
+
+def _cpython_release(row: dict[str, Any]) -> Release:
+    branch = branch_of(Component.CPYTHON, row["version"])
+    if branch is None:
+        raise ValueError(f"{row['version']} is no version of CPython")
+    return Release(row["version"], branch, _day(row, "date"))
+
+
+def _pbs_build(row: dict[str, Any]) -> PbsBuild:
+    openssl = row.get("openssl")
+    if openssl is not None and parse_openssl(openssl) is None:
+        raise ValueError(f"{openssl} is no version of OpenSSL")
+    for minor, version in row["cpython"].items():
+        if branch_of(Component.CPYTHON, version) != minor:
+            raise ValueError(f"{version} is no release of CPython {minor}")
+    return PbsBuild(row["tag"], date.fromisoformat(row["date"]), openssl, dict(row["cpython"]))
+
+
+def _openssl_advisory(
+    row: dict[str, Any],
+    releases: Mapping[str, Release],
+    branches: Mapping[str, Branch],
+    assessments: Mapping[str, dict[str, Any]],
+) -> Advisory:
+    published = date.fromisoformat(row["published"])
+    ranges = tuple(_openssl_range(item, releases) for item in row["ranges"])
+    listed = [item.branch for item in ranges]
+    if len(set(listed)) != len(listed):
+        raise ValueError(f"{row['id']} lists a branch twice")
+    return Advisory(
+        id=row["id"],
+        component=Component.OPENSSL,
+        published=published,
+        severity=Severity(row.get("severity", "unknown")),
+        ranges=ranges,
+        source=row["source"],
+        windows_only=bool(row.get("windows_only")),
+        premium_only_fixes=frozenset(item["fixed"] for item in row["ranges"] if item.get("premium")),
+        assessed=_assessed(assessments[row["source"]], published, branches) | frozenset(listed),
+    )
+
+
+def _openssl_range(row: dict[str, Any], releases: Mapping[str, Release]) -> AffectedRange:
+    introduced = parse_openssl(row["introduced"])
+    if introduced is None or introduced.branch != row["branch"]:
+        raise ValueError(f"{row['introduced']} is no version of branch {row['branch']}")
+    fixed = row.get("fixed")
+    if fixed is not None:
+        end = parse_openssl(fixed)
+        if end is None or end.branch != row["branch"]:
+            raise ValueError(f"{fixed} is no version of branch {row['branch']}")
+        if not introduced < end:
+            raise ValueError(f"introduced {row['introduced']} does not lie before fixed {fixed}")
+        if fixed not in releases and not row.get("premium"):
+            raise ValueError(f"fixed version {fixed} was never released")
+    return AffectedRange(
+        branch=row["branch"],
+        introduced=row["introduced"],
+        fixed=fixed,
+        introduced_assumed=bool(row.get("assumed")),
+        fixed_inferred=bool(row.get("inferred")),
+        source=row.get("source"),
+    )
+
+
+def _assessed(rule: dict[str, Any], published: date, branches: Mapping[str, Branch]) -> frozenset[str]:
+    """Return the branches that a source looked at when it wrote a record of that day.
+
+    OpenSSL assesses the branches that it supports on the day of publication, and some longer for its premium
+    customers (``always``); of CHANGES only those of some branches were read (``only``).
+    """
+    only, always = rule.get("only"), rule.get("always", [])
+    return frozenset(
+        name
+        for name, branch in branches.items()
+        if (only is None or name in only) and (name in always or (branch.eol is not None and published <= branch.eol))
+    )
