@@ -495,7 +495,8 @@ def inventory_from_proto(message: facts_pb2.Inventory) -> Inventory:
 
 def seconds_to_proto(seconds: float) -> Duration:
     """Return a time in seconds as the wire's duration, to the nanosecond."""
-    nanos = round(seconds * 1e9)
+    numerator, denominator = seconds.as_integer_ratio()
+    nanos = (2 * numerator * 10**9 + denominator) // (2 * denominator)
     return Duration(seconds=nanos // 10**9, nanos=nanos % 10**9)
 
 
@@ -503,7 +504,7 @@ def seconds_from_proto(field: str, message: Duration) -> float:
     """Return a duration in seconds; raises InvalidFactError for what the wire's type forbids."""
     if not 0 <= message.nanos < 10**9 or message.seconds < 0:
         raise InvalidFactError(field, f"is not a positive duration: {message.seconds} s {message.nanos} ns")
-    return (message.seconds * 10**9 + message.nanos) / 1e9
+    return (message.seconds * 10**9 + message.nanos) / 10**9
 
 
 def time_to_proto(moment: datetime) -> Timestamp:
@@ -571,6 +572,22 @@ def report_from_proto(message: census_pb2.ReportRequest) -> Report:
         inventory=_digest_text("inventory", message.inventory),
         probes=probes,
     )
+
+
+def encode_report(report: Report) -> bytes:
+    """Return a report's bytes, as they are kept until the collector has acknowledged them."""
+    return report_to_proto(report).SerializeToString(deterministic=True)
+
+
+def decode_report(payload: bytes) -> Report:
+    """Return the report that bytes stand for; raises InvalidFactError naming the field that is wrong."""
+    message = census_pb2.ReportRequest()
+    try:
+        message.ParseFromString(payload)
+    except DecodeError:
+        raise InvalidFactError("payload", "is not a protobuf message of a report") from None
+    with _within("report"):
+        return report_from_proto(message)
 
 
 # --- addressed facts --------------------------------------------------------------------------------------------

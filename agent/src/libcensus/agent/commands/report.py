@@ -1,0 +1,65 @@
+"""``libcensus-agent report``: scan, send, exit; what a systemd timer runs."""
+
+from __future__ import annotations
+
+from contextlib import closing
+
+import click
+
+from libcensus.agent.commands.options import common_options, load, setting_option, state_option, teach
+from libcensus.agent.commands.terminal import ProgressLine, print_line
+
+EXIT_PARTIAL = 6
+
+_EPILOG = teach(
+    "libcensus-agent report",
+    "libcensus-agent report --collector 127.0.0.1:9444",
+    "libcensus-agent report --collector unix:/run/libcensus/collector.sock --log-level info",
+    codes=(0, 2, 3, 4, 5, 6, 70),
+)
+
+
+@click.command("report", short_help="Scan, send what changed, exit.", epilog=_EPILOG)
+@setting_option(
+    "--collector", "collector.address", metavar="HOST:PORT", help="The collector.  [default: 127.0.0.1:9444]"
+)
+@setting_option(
+    "--timeout", "collector.timeout_seconds", type=float, metavar="SECONDS", help="Bound of one call.  [default: 30]"
+)
+@setting_option(
+    "--exclude", "scan.exclude", multiple=True, metavar="PATH", help="Do not enter this folder (repeatable)."
+)
+@state_option
+@common_options
+@click.pass_context
+def report_command(context: click.Context) -> int:
+    """Scan this machine and tell the collector what changed.
+
+    Only digests are sent at first, and the facts that the collector does not know yet when it asks for them. The
+    report is kept in the state folder until the collector has acknowledged it: when it cannot be reached, the next
+    report sends what waits, oldest first.
+    """
+    config = load(context)
+
+    from libcensus.agent.delivery import Courier  # noqa: PLC0415 - `--help` must not pay for the scanner
+    from libcensus.agent.host import Root  # noqa: PLC0415
+    from libcensus.agent.scan import Scan, scan  # noqa: PLC0415
+
+    def scan_own_root() -> Scan:
+        progress = ProgressLine()
+        with closing(progress), Root.open("/") as root:
+            return scan(root, config.scan, progress)
+
+    delivery = Courier(config).deliver(scan_own_root)
+    acknowledgement = delivery.acknowledgement
+    older = f", after {delivery.older_sent} that waited" if delivery.older_sent else ""
+    print_line(
+        f"report {delivery.report.report_id.hex()} acknowledged by {config.collector.address}"
+        f" (collector {acknowledgement.collector_version}){older}:"
+        f" {acknowledgement.uploaded_facts} facts uploaded,"
+        f" {acknowledgement.request_bytes} bytes sent, {acknowledgement.response_bytes} received"
+    )
+    failed = [probe for probe in delivery.report.probes if probe.state == "failed"]
+    for probe in failed:
+        print_line(f"probe {probe.name} failed: {probe.reason}")
+    return EXIT_PARTIAL if failed else 0

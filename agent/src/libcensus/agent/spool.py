@@ -1,0 +1,236 @@
+"""Reports that no collector has acknowledged yet.
+
+A report is written here before it is sent and removed when it is acknowledged, so that neither a dead collector nor a
+dead agent loses it. Facts are kept by address beside the reports and shared by them: a host that nobody could reach
+for a week, and on which nothing changed, costs one set of facts and a week of tiny reports. The spool is bounded by
+number and bytes; what has to go is the oldest, and how many went is remembered and told.
+"""
+
+from __future__ import annotations
+
+import logging
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from libcensus.agent.state import sync_folder, write_durably
+from libcensus.facts.codec import decode_fact, decode_report, encode_report
+from libcensus.facts.digest import FactKind, fact_digest
+from libcensus.facts.host import Inventory
+from libcensus.facts.validation import InvalidFactError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import datetime
+    from pathlib import Path
+
+    from libcensus.facts.report import Report
+
+_LOG = logging.getLogger(__name__)
+
+REPORT_SUFFIX = ".report"
+DROPPED_FILE = "dropped"
+
+AddressedFact = tuple[FactKind, str, bytes]
+
+
+class FactSource(Protocol):
+    """Gives facts by address to whoever sends them."""
+
+    def find(self, digest: str) -> FactKind | None:
+        """Return the kind of a fact that is here, or None."""
+
+    def read(self, digest: str) -> tuple[FactKind, bytes]:
+        """Return a fact; raises KeyError when it is not here."""
+
+
+class HeldFacts:
+    """Facts in memory: for a report that could not be written to a full disk."""
+
+    def __init__(self, facts: Iterable[AddressedFact]) -> None:
+        self._facts = {digest: (kind, payload) for kind, digest, payload in facts}
+
+    def find(self, digest: str) -> FactKind | None:
+        """Return the kind of a fact that is here, or None."""
+        found = self._facts.get(digest)
+        return None if found is None else found[0]
+
+    def read(self, digest: str) -> tuple[FactKind, bytes]:
+        """Return a fact; raises KeyError when it is not here."""
+        return self._facts[digest]
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingReport:
+    """A report in the spool, and the file that holds it."""
+
+    report: Report
+    file: Path
+
+
+@dataclass(frozen=True, slots=True)
+class DamagedReport:
+    """A file of the spool that holds no report any more."""
+
+    file: Path
+    problem: str
+
+
+def _read_report(file: Path) -> WaitingReport | DamagedReport | None:
+    try:
+        return WaitingReport(decode_report(file.read_bytes()), file)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        return DamagedReport(file, str(error.strerror))
+    except InvalidFactError as error:
+        return DamagedReport(file, str(error))
+
+
+class Spool:
+    """The reports that wait below one folder; a :class:`FactSource` for their facts. One process at a time writes."""
+
+    def __init__(self, folder: Path, *, max_reports: int, max_bytes: int) -> None:
+        self._folder = folder
+        self._reports = folder / "reports"
+        self._facts = folder / "facts"
+        self._max_reports = max_reports
+        self._max_bytes = max_bytes
+
+    @property
+    def folder(self) -> Path:
+        """Where the spool lies."""
+        return self._folder
+
+    def add(self, report: Report, facts: Iterable[AddressedFact]) -> WaitingReport:
+        """Keep a report with its facts; durable on return. Raises OSError when it cannot be written."""
+        for folder in (self._folder, self._reports, self._facts):
+            folder.mkdir(mode=0o700, exist_ok=True)
+        for kind, digest, payload in facts:
+            place = self._facts / f"{digest}.{kind}"
+            if not place.exists():
+                write_durably(place, payload)
+        file = self._reports / f"{_sortable(report.scanned_at)}-{report.report_id.hex()}{REPORT_SUFFIX}"
+        write_durably(file, encode_report(report))
+        self._keep_bounds(file)
+        return WaitingReport(report, file)
+
+    def waiting(self) -> list[WaitingReport]:
+        """Return the reports that wait, the oldest scan first; damaged ones are left out and nothing is changed."""
+        return [one for one in map(_read_report, self._files()) if isinstance(one, WaitingReport)]
+
+    def discard_damaged(self) -> int:
+        """Remove and count the reports that cannot be read any more; returns how many there were."""
+        damaged = [one for one in map(_read_report, self._files()) if isinstance(one, DamagedReport)]
+        for one in damaged:
+            _LOG.warning("spooled report %s is damaged and was removed: %s", one.file, one.problem)
+            one.file.unlink(missing_ok=True)
+        if damaged:
+            self._count_dropped(len(damaged))
+            self._sweep()
+        return len(damaged)
+
+    def remove(self, waiting: WaitingReport) -> None:
+        """Forget a report, and the facts that no other report in the spool needs."""
+        waiting.file.unlink(missing_ok=True)
+        self._sync()
+        self._sweep()
+
+    def find(self, digest: str) -> FactKind | None:
+        """Return the kind of a fact that is kept, or None."""
+        for kind in FactKind:
+            if (self._facts / f"{digest}.{kind}").is_file():
+                return kind
+        return None
+
+    def read(self, digest: str) -> tuple[FactKind, bytes]:
+        """Return a kept fact; raises KeyError when it is not here, or no longer what it was."""
+        kind = self.find(digest)
+        if kind is None:
+            raise KeyError(digest)
+        try:
+            payload = (self._facts / f"{digest}.{kind}").read_bytes()
+        except OSError:
+            raise KeyError(digest) from None
+        if fact_digest(kind, payload) != digest:
+            _LOG.warning("spooled fact %s is damaged", digest)
+            raise KeyError(digest)
+        return kind, payload
+
+    @property
+    def size(self) -> int:
+        """How many bytes the spool holds."""
+        total = 0
+        for folder in (self._reports, self._facts):
+            with suppress(FileNotFoundError):
+                for file in folder.iterdir():
+                    with suppress(FileNotFoundError):
+                        total += file.stat().st_size
+        return total
+
+    @property
+    def dropped(self) -> int:
+        """How many reports were given up since the folder was made."""
+        try:
+            return int((self._folder / DROPPED_FILE).read_text(encoding="ascii"))
+        except (OSError, ValueError):
+            return 0
+
+    def _files(self) -> list[Path]:
+        with suppress(FileNotFoundError):
+            return sorted(file for file in self._reports.iterdir() if file.name.endswith(REPORT_SUFFIX))
+        return []
+
+    def _count_dropped(self, number: int) -> None:
+        write_durably(self._folder / DROPPED_FILE, str(self.dropped + number).encode())
+
+    def _keep_bounds(self, newest: Path) -> None:
+        """Give up the oldest reports until the bounds hold; the newest always stays."""
+        files = [file for file in self._files() if file != newest]
+        gone = 0
+        while files and len(files) + 1 > self._max_reports:
+            files.pop(0).unlink(missing_ok=True)
+            gone += 1
+        if gone:
+            self._sweep()
+        while files and self.size > self._max_bytes:
+            files.pop(0).unlink(missing_ok=True)
+            gone += 1
+            self._sweep()
+        if gone:
+            self._sync()
+            self._count_dropped(gone)
+            _LOG.warning(
+                "the spool %s is full (at most %d reports, %d bytes): the %d oldest reports that no collector has "
+                "acknowledged were given up",
+                self._folder,
+                self._max_reports,
+                self._max_bytes,
+                gone,
+            )
+
+    def _sync(self) -> None:
+        with suppress(FileNotFoundError):
+            sync_folder(self._reports)
+
+    def _sweep(self) -> None:
+        """Remove the facts that no waiting report needs; a report whose inventory is lost keeps nothing."""
+        needed: set[str] = set()
+        for one in self.waiting():
+            inventory = one.report.inventory
+            needed.add(inventory)
+            try:
+                fact = decode_fact(*self.read(inventory))
+            except (KeyError, InvalidFactError):
+                continue
+            if isinstance(fact, Inventory):
+                needed.update(fact.references)
+        with suppress(FileNotFoundError):
+            for file in list(self._facts.iterdir()):
+                if file.name.split(".", 1)[0] not in needed:
+                    file.unlink(missing_ok=True)
+
+
+def _sortable(moment: datetime) -> str:
+    """Return a moment as text whose order is that of time."""
+    return moment.strftime("%Y%m%dT%H%M%S.%fZ")
