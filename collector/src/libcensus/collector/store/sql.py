@@ -14,7 +14,7 @@ import os
 import sqlite3
 import threading
 import time
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
@@ -156,7 +156,7 @@ class SqlStore(Store):
 
     def close(self) -> None:
         """Release the database; further calls fail. Closing twice is harmless."""
-        with self._taking_turns():
+        with self._turn or nullcontext():
             self._closed = True
             self._reader.dispose()
             self._writer.dispose()
@@ -226,14 +226,7 @@ class SqlStore(Store):
 
     def _apply(self, connection: Connection, reports: Sequence[ReceivedReport]) -> list[ReportOutcome]:
         known = self._lock_hosts(connection, {received.host_id for received in reports})
-        material = self._material(
-            connection,
-            {
-                received.report.inventory
-                for received in reports
-                if received.host_id not in known or known[received.host_id].inventory != received.report.inventory
-            },
-        )
+        material = self._material(connection, _changed_inventories(known, reports))
         outcomes: list[ReportOutcome] = []
         # Hosts whose facts did not change are written together at the end: they are nearly all.
         touched: dict[str, dict[str, object]] = {}
@@ -439,11 +432,7 @@ class SqlStore(Store):
 
     @contextmanager
     def _taking_turns(self) -> Iterator[None]:
-        if self._turn is None:
-            self._refuse_closed()
-            yield
-            return
-        with self._turn:
+        with self._turn or nullcontext():
             self._refuse_closed()
             yield
 
@@ -455,9 +444,11 @@ class SqlStore(Store):
         """Insert rows whose primary key is not there yet; returns how many were."""
         if not values:
             return 0
-        key = [column.name for column in table.primary_key]
-        statement = self._insert(table).on_conflict_do_nothing(index_elements=key)
-        return connection.execute(statement, values).rowcount
+        statement = self._insert(table).on_conflict_do_nothing(index_elements=list(table.primary_key))
+        if self._address.path is not None:
+            # SQLite knows RETURNING only since 3.35, and its driver counts the rows of all statements together.
+            return connection.execute(statement, values).rowcount
+        return len(connection.execute(statement.returning(*table.primary_key), values).all())
 
     def _decode(self, digest: str, kind: str, payload: bytes) -> Fact:
         try:
@@ -498,6 +489,17 @@ def _advance(known: _Known, received: ReceivedReport) -> _Known:
         last_report=received.received_at,
         seen_until=max(known.seen_until, received.received_at),
     )
+
+
+def _changed_inventories(known: Mapping[str, _Known], reports: Iterable[ReceivedReport]) -> set[str]:
+    """Return the inventories that some host changes to, if every report of the batch is taken."""
+    current = {host_id: one.inventory for host_id, one in known.items()}
+    changed = set()
+    for received in reports:
+        if current.get(received.host_id) != received.report.inventory:
+            changed.add(received.report.inventory)
+            current[received.host_id] = received.report.inventory
+    return changed
 
 
 def _report_columns(received: ReceivedReport, known: _Known) -> dict[str, object]:

@@ -1,0 +1,7 @@
+"""Fixtures that more than one part of the tests uses."""
+
+from __future__ import annotations
+
+from tests.postgres import postgres_server, postgres_url
+
+__all__ = ["postgres_server", "postgres_url"]
