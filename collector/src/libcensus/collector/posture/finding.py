@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
-    from datetime import date
+    import datetime as dt
+    from collections.abc import Iterable
 
     from libcensus.facts.evidence import Evidence
     from libcensus.facts.vocabulary import Linkage
@@ -38,12 +39,15 @@ class Severity(StrEnum):
 
 
 class Component(StrEnum):
-    """What an advisory is about."""
+    """What an advisory or a life cycle is about; the forks of OpenSSL are products of their own."""
 
     OPENSSL = "openssl"
     CPYTHON = "cpython"
     NODEJS = "nodejs"
     GLIBC = "glibc"
+    LIBRESSL = "libressl"
+    BORINGSSL = "boringssl"
+    AWS_LC = "aws-lc"
 
 
 class SubjectKind(StrEnum):
@@ -62,6 +66,10 @@ class SupportState(StrEnum):
     UNKNOWN = "unknown"
 
 
+UNKNOWN_BRANCH = "unknown"
+"""The branch of a version that nobody could read."""
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class Subject:
     """The thing that a verdict is about: its kind, the root it lies in, and its path inside that root."""
@@ -69,6 +77,26 @@ class Subject:
     kind: SubjectKind
     root: str
     path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """One advisory against one copy of a component, wherever that copy lies: a finding without its subject.
+
+    ``fixed_in`` is the first fixed version of the branch that the copy is on, absent where none is published;
+    ``fix_available`` the day since which the fix could have been there from this provider; ``evidence`` leads from the
+    version to the verdict. The same copy in many places is judged once.
+    """
+
+    component: Component
+    linkage: Linkage | None
+    advisory: str
+    severity: Severity
+    status: VexStatus
+    fixed_in: str | None
+    fix_available: dt.date | None
+    remedy: str | None
+    evidence: tuple[Evidence, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,18 +115,82 @@ class Finding:
     severity: Severity
     status: VexStatus
     fixed_in: str | None
-    fix_available: date | None
+    fix_available: dt.date | None
     remedy: str | None
     evidence: tuple[Evidence, ...]
+
+    @classmethod
+    def of(cls, subject: Subject, judgement: Judgement, facts: tuple[Evidence, ...] = ()) -> Self:
+        """Return the finding of a judgement at one subject; ``facts`` are the proofs read there, put before it."""
+        return cls(
+            subject=subject,
+            component=judgement.component,
+            linkage=judgement.linkage,
+            advisory=judgement.advisory,
+            severity=judgement.severity,
+            status=judgement.status,
+            fixed_in=judgement.fixed_in,
+            fix_available=judgement.fix_available,
+            remedy=judgement.remedy,
+            evidence=facts + judgement.evidence,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Support:
+    """Support of the branch that one copy of a component is on: an end of life without its subject.
+
+    ``date`` is the last day of support by the component's own project, absent where nobody says.
+    ``distribution_until`` is the last day on which the distribution that built the copy supports it all the same.
+    """
+
+    component: Component
+    branch: str
+    state: SupportState
+    date: dt.date | None
+    evidence: tuple[Evidence, ...]
+    distribution_until: dt.date | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class EndOfLife:
-    """Support of the branch that a subject is on; ``date`` is the last day of support, absent where nobody says."""
+    """Support of the branch that a subject is on; ``date`` is the last day of support, absent where nobody says.
+
+    ``state`` is the word of the component's own project. ``distribution_until`` is the last day on which the
+    distribution that built the copy supports it all the same, absent for copies that no distribution built.
+    """
 
     subject: Subject
     component: Component
     branch: str
     state: SupportState
-    date: date | None
+    date: dt.date | None
     evidence: tuple[Evidence, ...]
+    distribution_until: dt.date | None = None
+
+    @classmethod
+    def of(cls, subject: Subject, support: Support, facts: tuple[Evidence, ...] = ()) -> Self:
+        """Return the end of life of a subject; ``facts`` are the proofs read there, put before it."""
+        return cls(
+            subject=subject,
+            component=support.component,
+            branch=support.branch,
+            state=support.state,
+            date=support.date,
+            evidence=facts + support.evidence,
+            distribution_until=support.distribution_until,
+        )
+
+
+def worst_severity(findings: Iterable[Finding | Judgement]) -> Severity | None:
+    """Return the highest severity among those that are affected; None when none is."""
+    severities = [finding.severity for finding in findings if finding.status is VexStatus.AFFECTED]
+    return max(severities, key=lambda severity: severity.rank, default=None)
+
+
+def at_least(findings: Iterable[Finding], floor: Severity) -> tuple[Finding, ...]:
+    """Return the findings that are affected with at least this severity, in their order: what ``--fail-on`` counts.
+
+    ``Severity.UNKNOWN`` as the floor counts every affected one.
+    """
+    return tuple(f for f in findings if f.status is VexStatus.AFFECTED and f.severity.rank >= floor.rank)

@@ -23,6 +23,13 @@ class ReasonKind(StrEnum):
     KERNEL = "kernel"
     SONAME = "soname"
     SYMBOL_VERSION = "symbol_version"
+    REQUIREMENT = "requirement"
+    """What the build itself needs is not known."""
+
+    @property
+    def rank(self) -> int:
+        """The place in the documented order."""
+        return tuple(ReasonKind).index(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +64,17 @@ class Reason:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The answer for one build or artefact on one platform; ``degraded`` are the modules that would fail to load."""
+    """The answer for one build or artefact on one platform; ``degraded`` are the modules that would fail to load.
+
+    Both are sorted in the documented order of kinds, then by library and need.
+    """
 
     state: PortabilityState
     reasons: tuple[Reason, ...] = ()
     degraded: tuple[Reason, ...] = ()
+
+    @property
+    def first_reason(self) -> ReasonKind | None:
+        """The kind under which a gauge counts this verdict: the first in documented order that decided the state."""
+        deciding = [r.kind for r in self.reasons if r.known or self.state is not PortabilityState.BLOCKED]
+        return min(deciding, key=lambda kind: kind.rank, default=None)

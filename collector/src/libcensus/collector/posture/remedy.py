@@ -1,0 +1,143 @@
+"""What brings a fix to an install: the command or step of whoever built it or put it there.
+
+A remedy names only what was published. Where the provider has no fixed build, it says so instead of naming a command
+that would change nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from libcensus.collector.posture.finding import Component
+from libcensus.collector.posture.versions import branch_of
+from libcensus.facts.vocabulary import Installer, Linkage, Provider
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from libcensus.collector.posture.catalogue import Catalogue, PbsBuild
+    from libcensus.facts.crypto import CryptoUse
+    from libcensus.facts.package import Package
+
+_UPGRADES = {
+    "dpkg": "apt-get update && apt-get install --only-upgrade {name}",
+    "rpm": "dnf upgrade {name}",
+    "apk": "apk add --upgrade {name}",
+    "pacman": "pacman -Syu",
+}
+
+_PBS_COMMANDS = {
+    Installer.UV: "uv self update && uv python upgrade {minor}",
+    Installer.RYE: "rye toolchain fetch {minor}",
+    Installer.HATCH: "hatch python update {minor}",
+    Installer.MISE: "mise upgrade python@{minor}",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Circumstances:
+    """All that a security verdict depends on, beside what the world published: equal ones are judged once.
+
+    ``version`` and ``provider_build`` are the interpreter's.
+    """
+
+    crypto: CryptoUse
+    provider: Provider
+    installer: Installer
+    version: str | None
+    provider_build: str | None
+
+    @property
+    def minor(self) -> str | None:
+        """The interpreter's release line, such as ``3.12``."""
+        return None if self.version is None else branch_of(Component.CPYTHON, self.version)
+
+
+def pbs_fix(circumstances: Circumstances, catalogue: Catalogue, is_fixed: Callable[[str], bool]) -> PbsBuild | None:
+    """Return the first python-build-standalone build of the same minor whose OpenSSL is fixed, and newer than this one.
+
+    Builds are ordered by date, because one tag's name is wrong; builds whose OpenSSL is unknown prove nothing.
+    """
+    tag = (circumstances.provider_build or "")[:8]
+    own = next((build.date for build in catalogue.pbs_builds if build.tag == tag), None)
+    return next(
+        (
+            build
+            for build in catalogue.pbs_builds
+            if (own is None or build.date > own)
+            and circumstances.minor in build.cpython
+            and build.openssl is not None
+            and is_fixed(build.openssl)
+        ),
+        None,
+    )
+
+
+def first_uv(catalogue: Catalogue, build: PbsBuild) -> str | None:
+    """Return the first uv release whose newest python-build-standalone is this build or a later one."""
+    days = {item.tag: item.date for item in catalogue.pbs_builds}
+    return next((uv for uv, tag in catalogue.uv_newest_pbs.items() if days[tag] >= build.date), None)
+
+
+def remedy_for_package(package: Package) -> str | None:
+    """Return the command that brings whatever the package's builder has fixed; None for an unknown manager."""
+    command = _UPGRADES.get(package.manager)
+    return None if command is None else command.format(name=package.name)
+
+
+def remedy_for_affected(
+    circumstances: Circumstances,
+    catalogue: Catalogue,
+    *,
+    pbs: PbsBuild | None = None,
+    package: Package | None = None,
+    fixed: str | None = None,
+    unfixed: str = "no fix published",
+    supported: tuple[str, ...] = (),
+) -> str:
+    """Return what to do about a copy that upstream's ranges hold for.
+
+    ``fixed`` is the branch's fixed version that everybody can get; where there is none, ``unfixed`` says why and
+    ``supported`` are the branches that still get fixes. ``pbs`` is the first fixed build, for a build of
+    python-build-standalone.
+    """
+    if circumstances.provider is Provider.PBS and circumstances.crypto.linkage is not Linkage.LOCAL:
+        return _pbs_remedy(circumstances, catalogue, pbs)
+    if fixed is not None:
+        return _step(circumstances, package, f"OpenSSL {fixed} or newer")
+    branches = f" ({', '.join(supported)})" if supported else ""
+    return f"{unfixed}: {_step(circumstances, package, f'a supported OpenSSL{branches}')}"
+
+
+def _step(circumstances: Circumstances, package: Package | None, target: str) -> str:
+    """Return the step that changes the copy, by who owns it, then by how it is linked, then by who built it."""
+    if package is not None:
+        return f"update package {package.name} to one of its vendor's versions that holds {target}"
+    if circumstances.crypto.linkage is Linkage.LOCAL:
+        return f"replace {circumstances.crypto.path or 'the library'} by {target}, then restart what uses it"
+    if circumstances.provider is Provider.PYENV:
+        return f"rebuild with {target}: pyenv install --force {circumstances.version or 'VERSION'}"
+    if circumstances.provider is Provider.CONDA:
+        return f"conda update openssl in this environment, to {target}"
+    if circumstances.provider is Provider.DOCKER_OFFICIAL:
+        return f"pull a newer image that holds {target}"
+    if circumstances.provider is Provider.PYPI:
+        return f"pip install --upgrade the distribution that ships this interpreter, to one that holds {target}"
+    return f"rebuild this interpreter with {target}, or get a newer build from whoever made it"
+
+
+def _pbs_remedy(circumstances: Circumstances, catalogue: Catalogue, build: PbsBuild | None) -> str:
+    minor = circumstances.minor
+    if build is None:
+        line = "this interpreter's release line" if minor is None else f"CPython {minor}"
+        return (
+            f"no fix published: python-build-standalone has no fixed build of {line} that is known; move to a newer one"
+        )
+    wanted = f"build {build.tag} or newer, with OpenSSL {build.openssl}"
+    command = _PBS_COMMANDS.get(circumstances.installer)
+    if command is None:
+        return f"install python-build-standalone {wanted}, of CPython {minor}"
+    text = command.format(minor=minor)
+    uv = first_uv(catalogue, build) if circumstances.installer is Installer.UV else None
+    return f"{text} ({wanted}; uv {uv} is the first to know it)" if uv else f"{text} ({wanted})"

@@ -1,0 +1,265 @@
+"""Which advisories hold for a copy of OpenSSL, and what brings the fix.
+
+Upstream's ranges decide for a copy that no distribution owns: its version is exact. Where the distribution owns the
+file, the number says nothing, because fixes are put in without changing it; until that evidence is read, such an
+advisory is under investigation, with the reason. Branches that upstream did not look at are not assessed, which is not
+safe either. Forks never take OpenSSL's advisories.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import TYPE_CHECKING
+
+from libcensus.collector.posture.eol import branch_state, supported_branches
+from libcensus.collector.posture.finding import Component, Judgement, SupportState, VexStatus
+from libcensus.collector.posture.remedy import Circumstances, pbs_fix, remedy_for_affected, remedy_for_package
+from libcensus.collector.posture.versions import parse_openssl
+from libcensus.facts.evidence import Evidence
+from libcensus.facts.vocabulary import CryptoFamily, EvidenceKind, Linkage, PackageOrigin, Provider
+
+if TYPE_CHECKING:
+    from datetime import date
+
+    from libcensus.collector.posture.catalogue import Advisory, AffectedRange, Catalogue
+    from libcensus.collector.posture.versions import OpensslVersion
+    from libcensus.facts.package import Package
+
+
+class Authority(Enum):
+    """Whose word decides about a copy."""
+
+    UPSTREAM = auto()
+    DISTRIBUTION = auto()
+    NOBODY = auto()
+
+
+class Placement(Enum):
+    """Where a version stands in an advisory."""
+
+    INSIDE = auto()
+    OUTSIDE = auto()
+    UNCLEAR = auto()
+    """A pre-release on the edge of a range: the source lists releases only."""
+    NOT_ASSESSED = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class OpensslCopy:
+    """A copy of OpenSSL with a version that can be read: what is common to all its places."""
+
+    text: str
+    version: OpensslVersion
+    linkage: Linkage
+    package: Package | None
+
+
+def authority_of(linkage: Linkage, package: Package | None) -> Authority:
+    """Return whose word decides about a copy that this package owns (case 10 and 11 of the census).
+
+    A package of a third party only uses the distribution's format: upstream decides. A file that a package owns
+    whose origin cannot be told is nobody's.
+    """
+    if package is None:
+        return Authority.NOBODY if linkage is Linkage.SYSTEM else Authority.UPSTREAM
+    if package.origin is PackageOrigin.DISTRIBUTION:
+        return Authority.DISTRIBUTION
+    return Authority.UPSTREAM if package.origin is PackageOrigin.VENDOR else Authority.NOBODY
+
+
+def place(version: OpensslVersion, advisory: Advisory, catalogue: Catalogue) -> Placement:
+    """Return where a version stands in an advisory.
+
+    A branch that the advisory does not list is outside only if the source looked at it on the day of publication; a
+    branch that began later holds the fix from its first release on.
+    """
+    found = advisory.range_of(version.branch)
+    if found is not None:
+        inside = _contains(found, version)
+        return Placement.UNCLEAR if _contains(found, version.release) is not inside else _placement(inside=inside)
+    if advisory.assessed is None or version.branch in advisory.assessed:
+        return Placement.OUTSIDE
+    branch = catalogue.branches[advisory.component].get(version.branch)
+    begun = _first_day(version.branch, catalogue) if branch is None else branch.released
+    if begun is None or begun > advisory.published:
+        return Placement.OUTSIDE
+    return Placement.NOT_ASSESSED
+
+
+def judge_openssl(
+    circumstances: Circumstances, catalogue: Catalogue, today: date, *, package: Package | None
+) -> tuple[Judgement, ...]:
+    """Return every advisory that holds, or may hold, for the OpenSSL of an install, sorted by id.
+
+    ``package`` owns the file that holds the code. Nothing is returned for a fork, for a copy of unknown version, and
+    where there is no copy: :mod:`~libcensus.collector.posture.eol` says that the state is unknown then.
+    """
+    use = circumstances.crypto
+    if use.library is None or use.library.family is not CryptoFamily.OPENSSL or use.library.version is None:
+        return ()
+    version = parse_openssl(use.library.version)
+    if version is None:
+        return ()
+    copy = OpensslCopy(use.library.version, version, use.linkage, package)
+    judgements = []
+    for advisory in catalogue.advisories:
+        if advisory.component is not Component.OPENSSL:
+            continue
+        placement = place(version, advisory, catalogue)
+        if placement is Placement.OUTSIDE or (placement is not Placement.INSIDE and advisory.windows_only):
+            continue
+        judgements.append(_judge(copy, advisory, placement, circumstances, catalogue, today))
+    return tuple(sorted(judgements, key=lambda judgement: judgement.advisory))
+
+
+def _placement(*, inside: bool) -> Placement:
+    return Placement.INSIDE if inside else Placement.OUTSIDE
+
+
+def _contains(found: AffectedRange, version: OpensslVersion) -> bool:
+    """Tell whether a version lies in a range; the catalogue's loader made sure that both ends can be read."""
+    introduced = parse_openssl(found.introduced)
+    fixed = None if found.fixed is None else parse_openssl(found.fixed)
+    return introduced is not None and introduced <= version and (fixed is None or version < fixed)
+
+
+def _first_day(branch: str, catalogue: Catalogue) -> date | None:
+    """Return the day of a branch's first release, for branches older than any life cycle that was written down."""
+    releases = catalogue.releases[Component.OPENSSL].values()
+    return min((item.date for item in releases if item.branch == branch and item.date is not None), default=None)
+
+
+def _judge(
+    copy: OpensslCopy,
+    advisory: Advisory,
+    placement: Placement,
+    circumstances: Circumstances,
+    catalogue: Catalogue,
+    today: date,
+) -> Judgement:
+    found = advisory.range_of(copy.version.branch)
+    fixed_in = None if found is None else found.fixed
+    evidence = [_advisory_evidence(copy, advisory, found, catalogue)]
+    fix_available: date | None = None
+    remedy: str | None = None
+    authority = authority_of(copy.linkage, copy.package)
+    if advisory.windows_only:
+        status = VexStatus.NOT_AFFECTED
+        evidence.append(_note(f"{advisory.id} holds on Windows only, by OpenSSL's own record; this is not Windows"))
+    elif placement is Placement.INSIDE and authority is Authority.UPSTREAM:
+        status = VexStatus.AFFECTED
+        fix_available, remedy, proof = _fix(copy, advisory, found, circumstances, catalogue, today)
+        evidence.extend(proof)
+    else:
+        status = VexStatus.UNDER_INVESTIGATION
+        evidence.append(_note(_doubt(copy, advisory, placement, authority, catalogue)))
+        if authority is Authority.UPSTREAM:
+            # Whether and when it would be a fix is not known; leaving the unassessed branch is the way all the same.
+            _, remedy, _ = _fix(copy, advisory, found, circumstances, catalogue, today)
+        elif copy.package is not None:
+            remedy = remedy_for_package(copy.package)
+    return Judgement(
+        component=Component.OPENSSL,
+        linkage=copy.linkage,
+        advisory=advisory.id,
+        severity=advisory.severity,
+        status=status,
+        fixed_in=fixed_in,
+        fix_available=fix_available,
+        remedy=remedy,
+        evidence=tuple(evidence),
+    )
+
+
+def _note(words: str) -> Evidence:
+    return Evidence("finding", EvidenceKind.ADVISORY, "", words)
+
+
+def _advisory_evidence(
+    copy: OpensslCopy, advisory: Advisory, found: AffectedRange | None, catalogue: Catalogue
+) -> Evidence:
+    words = f"{advisory.id}, {advisory.severity.value}, published {advisory.published.isoformat()}"
+    if found is None:
+        words += f", does not list OpenSSL {copy.version.branch}"
+    else:
+        words += f", affects OpenSSL {found.branch} from {found.introduced}"
+        words += " (assumed: the source names no beginning)" if found.introduced_assumed else ""
+        words += " on, without a fixed release" if found.fixed is None else f" to before {found.fixed}"
+        words += " (inferred)" if found.fixed_inferred else ""
+        words += f"; version here {copy.text}"
+    source = advisory.source if found is None or found.source is None else f"{advisory.source} and {found.source}"
+    reach = catalogue.reaches.get("openssl", catalogue.snapshot_date).isoformat()
+    return _note(f"{words}; by {source}, as far as known on {reach}")
+
+
+def _doubt(
+    copy: OpensslCopy, advisory: Advisory, placement: Placement, authority: Authority, catalogue: Catalogue
+) -> str:
+    """Return why no verdict is given, the strongest reason first."""
+    if authority is Authority.DISTRIBUTION and copy.package is not None:
+        owner = f"{copy.package.name} {copy.package.version}"
+        return (
+            f"{owner} is the distribution's: it may have put the fix in without changing OpenSSL's version, and its "
+            "own evidence is not read yet"
+        )
+    if authority is Authority.NOBODY:
+        owner = "the file's package" if copy.package is None else f"{copy.package.name} {copy.package.version}"
+        return f"who built {owner} is unknown, so it is unknown whose fixes it has"
+    if placement is Placement.UNCLEAR:
+        return f"{copy.text} is a pre-release on the edge of the range; the source lists releases only"
+    branch = catalogue.branches[Component.OPENSSL].get(copy.version.branch)
+    name = f"OpenSSL {copy.version.branch}"
+    if branch is not None and branch_state(branch, advisory.published) is SupportState.SUPPORTED:
+        return f"the snapshot's source ({advisory.source}) was not read for {name}, so nothing is known about it"
+    if branch is not None and branch.eol is not None:
+        ended = branch.eol.isoformat()
+        return f"{name} was supported up to {ended}; upstream did not assess it any more: not listed is not safe"
+    return f"{name} has no known end of support, and upstream does not list it: not listed is not safe"
+
+
+def _fix(
+    copy: OpensslCopy,
+    advisory: Advisory,
+    found: AffectedRange | None,
+    circumstances: Circumstances,
+    catalogue: Catalogue,
+    today: date,
+) -> tuple[date | None, str, tuple[Evidence, ...]]:
+    """Return since when the provider has had a fix, what brings it, and the proof."""
+    fixed = None if found is None else found.fixed
+    if circumstances.provider is Provider.PBS and copy.linkage in {Linkage.STATIC, Linkage.BUNDLED}:
+        build = pbs_fix(circumstances, catalogue, lambda text: _is_fixed(text, advisory, catalogue))
+        return (
+            None if build is None else build.date,
+            remedy_for_affected(circumstances, catalogue, pbs=build),
+            () if build is None else (_pbs_evidence(build.tag, build.openssl, build.date),),
+        )
+    premium = fixed is not None and fixed in advisory.premium_only_fixes
+    unfixed = f"OpenSSL {fixed} fixes it for customers of premium support only" if premium else "no fix published"
+    if found is None:
+        unfixed = f"OpenSSL {copy.version.branch} is not assessed"
+    release = None if fixed is None or premium else catalogue.releases[Component.OPENSSL].get(fixed)
+    remedy = remedy_for_affected(
+        circumstances,
+        catalogue,
+        package=copy.package,
+        fixed=None if premium else fixed,
+        unfixed=unfixed,
+        supported=supported_branches(catalogue, Component.OPENSSL, today),
+    )
+    if release is None or release.date is None:
+        return None, remedy, ()
+    words = f"OpenSSL {release.version} was released on {release.date.isoformat()}"
+    words += " (inferred)" if release.date_inferred else ""
+    return release.date, remedy, (Evidence("fix", EvidenceKind.RELEASE_TABLE, "", words),)
+
+
+def _is_fixed(text: str, advisory: Advisory, catalogue: Catalogue) -> bool:
+    version = parse_openssl(text)
+    return version is not None and place(version, advisory, catalogue) is Placement.OUTSIDE
+
+
+def _pbs_evidence(tag: str, openssl: str | None, day: date) -> Evidence:
+    words = f"python-build-standalone {tag} of {day.isoformat()} carries OpenSSL {openssl}"
+    return Evidence("fix", EvidenceKind.RELEASE_TABLE, "", words)
