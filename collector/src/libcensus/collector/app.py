@@ -1,0 +1,270 @@
+"""The collector as one object: store, ingest, gRPC, HTTP, started in order and stopped without losing anything.
+
+The command runs one; ``libcensus demo`` and tests run it inside their own process. It reads no environment and no
+arguments, installs no signal handlers, and listens on loopback only.
+"""
+
+from __future__ import annotations
+
+import html
+import logging
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from http import HTTPStatus
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Self
+
+from libcensus.collector.address import resolve_loopback
+from libcensus.collector.advisories.snapshot import load_snapshot
+from libcensus.collector.errors import ConfigurationError, StoreError
+from libcensus.collector.http import Response, bind_http
+from libcensus.collector.ingest import Ingest
+from libcensus.collector.metrics.exporter import FleetExporter
+from libcensus.collector.metrics.exposition import Format
+from libcensus.collector.posture.assessment import Assessor
+from libcensus.collector.process_metrics import CollectorMetrics
+from libcensus.collector.service.census import CensusServicer, UploadBudget
+from libcensus.collector.service.fleet import FleetReader, FleetServicer
+from libcensus.collector.service.health import EndingHealthServicer, StoreHealth
+from libcensus.collector.service.identity import LoopbackIdentity
+from libcensus.collector.service.interceptor import CallInterceptor, StreamKeeper
+from libcensus.collector.service.server import OFFERED, bind_plaintext, make_server
+from libcensus.collector.store.sql import SqlStore
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from datetime import date
+    from types import TracebackType
+
+    import grpc
+
+    from libcensus.collector.config import CollectorSettings
+    from libcensus.collector.http import Request
+    from libcensus.collector.posture.catalogue import Catalogue
+    from libcensus.collector.store.contract import Store
+
+_LOGGER = logging.getLogger(__name__)
+
+_UPLOADS_IN_MEMORY = 4
+"""How many uploads of the largest size may lie in memory together; smaller ones share the same bytes."""
+
+
+class AssessorOfTheDay:
+    """Gives the assessor of the present day (UTC), the same one until the day ends."""
+
+    def __init__(self, catalogue: Catalogue, today: Callable[[], date]) -> None:
+        self._catalogue = catalogue
+        self._today = today
+        self._lock = threading.Lock()
+        self._made: tuple[date, Assessor] | None = None
+
+    def __call__(self) -> Assessor:
+        """Return the assessor of the day."""
+        today = self._today()
+        with self._lock:
+            if self._made is None or self._made[0] != today:
+                self._made = (today, Assessor(self._catalogue, today))
+            return self._made[1]
+
+
+class Collector:
+    """A collector that can be started once and stopped.
+
+    Without ``store`` it opens the database that the settings name, and closes it when it stops; a store that is given
+    stays open and belongs to the caller. ``today`` is the day for which verdicts are computed.
+    """
+
+    def __init__(
+        self,
+        settings: CollectorSettings,
+        store: Store | None = None,
+        *,
+        today: Callable[[], date] = lambda: datetime.now(UTC).date(),
+    ) -> None:
+        self._settings = settings
+        self._given_store = store
+        self._today = today
+        self._lock = threading.Lock()
+        self._begun = False
+        self._stopped = threading.Event()
+        self._undo = ExitStack()
+        self._grace = settings.grace_seconds
+        self._grpc_address = ""
+        self._http_address = ""
+        self.version = version("libcensus-collector")
+
+    @property
+    def grpc_address(self) -> str:
+        """``ADDRESS:PORT`` of the gRPC services, with the port that was chosen; empty before the start."""
+        return self._grpc_address
+
+    @property
+    def http_address(self) -> str:
+        """``ADDRESS:PORT`` of the HTTP pages, with the port that was chosen; empty before the start."""
+        return self._http_address
+
+    def start(self) -> Self:
+        """Open the store, bind both ports, and serve; returns itself.
+
+        Raises ConfigurationError or StoreError; then nothing stays open. A collector is started once.
+        """
+        with self._lock, ExitStack() as undo:
+            if self._begun:
+                raise AssertionError("a collector is started once")
+            self._begun = True
+            settings = self._settings
+            # Addresses first: a refusal to listen must not leave a new database behind.
+            grpc_endpoints = resolve_loopback("listen", settings.listen)
+            http_endpoints = resolve_loopback("http_listen", settings.http_listen)
+            assessor_for = AssessorOfTheDay(load_snapshot(), self._today)
+            store = self._open_store(undo)
+            budget = UploadBudget(_UPLOADS_IN_MEMORY * settings.max_upload_bytes, max(1, settings.workers // 2))
+            metrics = CollectorMetrics(self.version, lambda: ingest.queued, lambda: budget.held, time.time())
+            health_servicer = EndingHealthServicer()
+            store_health = StoreHealth(store, health_servicer, OFFERED, metrics)
+            ingest = Ingest(store, max_queued=settings.max_queued, observer=store_health)
+            exporter = FleetExporter(store, assessor_for, settings.metrics_detail, settings.series_limit)
+            pages = Pages(exporter, metrics, store_health, self.version)
+            http_servers = bind_http("http_listen", http_endpoints, pages.routes())
+            for http_server in http_servers:
+                undo.callback(http_server.stop)
+            keeper = StreamKeeper(settings.call_seconds)
+            identity = LoopbackIdentity()
+            workers = ThreadPoolExecutor(max_workers=settings.workers, thread_name_prefix="grpc-worker")
+            server = make_server(
+                settings,
+                workers,
+                CensusServicer(store, ingest, identity, metrics, settings, budget, self.version),
+                FleetServicer(FleetReader(store, assessor_for), identity),
+                health_servicer,
+                CallInterceptor(metrics, keeper),
+            )
+            undo.callback(server.stop, None)
+            bound = bind_plaintext(server, "listen", grpc_endpoints)
+            self._grpc_address, self._http_address = str(bound[0]), str(http_servers[0].endpoint)
+            pages.grpc_address = self._grpc_address
+            # From here on in the order in which stopping undoes it, last one first.
+            keeper.start()
+            undo.callback(keeper.stop)
+            ingest.start()
+            undo.callback(ingest.stop)
+            undo.callback(workers.shutdown, wait=True, cancel_futures=True)
+            store_health.start()
+            server.start()
+            undo.callback(self._end_calls, server)
+            undo.callback(store_health.stop)
+            for http_server in http_servers:
+                http_server.start()
+            self._undo = undo.pop_all()
+        _LOGGER.info("serving gRPC on %s and HTTP on http://%s/", self._grpc_address, self._http_address)
+        return self
+
+    def stop(self, grace: float | None = None) -> None:
+        """Stop without losing anything that was acknowledged; returns when all is closed, and may be called again.
+
+        Health turns NOT_SERVING, new calls are refused, calls in flight have ``grace`` seconds (the setting's, without)
+        to end, what ingest has taken is made durable, and the store is closed.
+        """
+        with self._lock:
+            if grace is not None:
+                self._grace = grace
+            self._begun = True
+            try:
+                self._undo.close()
+            finally:
+                self._stopped.set()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until somebody has stopped the collector; returns whether that happened within ``timeout`` seconds."""
+        return self._stopped.wait(timeout)
+
+    def __enter__(self) -> Self:
+        """Start, and return the collector itself."""
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop."""
+        self.stop()
+
+    def _open_store(self, undo: ExitStack) -> Store:
+        if self._given_store is not None:
+            return self._given_store
+        if self._settings.database is None:
+            raise ConfigurationError("database: is not set; for example sqlite:////var/lib/libcensus/collector.db")
+        store = SqlStore.open(self._settings.database)
+        undo.callback(store.close)
+        return store
+
+    def _end_calls(self, server: grpc.Server) -> None:
+        """Refuse new calls, and let those in flight end within the grace."""
+        started = time.monotonic()
+        server.stop(self._grace).wait()
+        _LOGGER.info("all calls have ended after %.1f s", time.monotonic() - started)
+
+
+class Pages:
+    """What the HTTP server shows."""
+
+    def __init__(
+        self, exporter: FleetExporter, metrics: CollectorMetrics, store_health: StoreHealth, version_text: str
+    ) -> None:
+        self._exporter = exporter
+        self._metrics = metrics
+        self._health = store_health
+        self._version = version_text
+        self.grpc_address = ""
+
+    def routes(self) -> Mapping[str, Callable[[Request], Response]]:
+        """Return the pages by path."""
+        return {"/": self.landing, "/metrics": self.metrics, "/healthz": self.healthz}
+
+    def landing(self, _request: Request) -> Response:
+        """Tell a person what is here."""
+        shown = {"version": html.escape(self._version), "address": html.escape(self.grpc_address)}
+        return Response(_LANDING.format_map(shown).encode(), "text/html; charset=utf-8")
+
+    def healthz(self, _request: Request) -> Response:
+        """Tell whether the collector serves: 200, or 503 with the reason."""
+        state = self._health.current()
+        status = HTTPStatus.OK if state.serving else HTTPStatus.SERVICE_UNAVAILABLE
+        return Response(f"{state.reason}\n".encode(), status=status)
+
+    def metrics(self, request: Request) -> Response:
+        """Render the fleet's metrics and the collector's own, in the format that the scraper likes best.
+
+        A fleet that cannot be read is 503 and no half page: a scrape that succeeds is complete.
+        """
+        started = time.perf_counter()
+        outcome = "failed"
+        try:
+            content_type, body = self._exporter.render(request.headers.get("accept", ""), self._own)
+            outcome = "ok"
+        except StoreError as error:
+            _LOGGER.warning("the metrics could not be rendered: %s", error)
+            return Response(b"the collector's database cannot be read\n", status=HTTPStatus.SERVICE_UNAVAILABLE)
+        finally:
+            self._metrics.count_scrape(outcome, time.perf_counter() - started)
+        return Response(body, content_type)
+
+    def _own(self, output: Format) -> bytes:
+        return self._metrics.render(openmetrics=output is Format.OPENMETRICS)
+
+
+_LANDING = """<!DOCTYPE html>
+<html lang="en">
+<head><meta charset="utf-8"><title>libcensus collector</title></head>
+<body>
+<h1>libcensus collector {version}</h1>
+<ul>
+<li><a href="/metrics">/metrics</a>: the fleet and this collector, for Prometheus</li>
+<li><a href="/healthz">/healthz</a>: whether reports can be taken</li>
+</ul>
+<p>Agents and operators speak gRPC on {address}.</p>
+</body>
+</html>
+"""

@@ -1,0 +1,274 @@
+"""The command ``libcensus-collector``: starts a collector, and shows how it is configured.
+
+Errors are one line on standard error that names the thing, its place and the remedy; exit codes follow one table. A
+user never sees a traceback.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import platform
+import signal
+import sys
+import threading
+from importlib.metadata import version as distribution_version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import rich_click as click
+from click.exceptions import Abort
+from click.shell_completion import get_completion_class
+
+from libcensus.collector.config import (
+    DEFAULT_CONFIG,
+    ENVIRONMENT_PREFIX,
+    METRICS_DETAILS,
+    SETTINGS,
+    CollectorSettings,
+    LoadedSettings,
+    load_settings,
+    show_settings,
+    state_folder,
+)
+from libcensus.collector.errors import CollectorError, ConfigurationError
+from libcensus.collector.log import LOG_FORMATS, LOG_LEVELS, escape_control, start_logging
+from libcensus.collector.notify import notify_service_manager
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_LOGGER = logging.getLogger(__name__)
+
+PROGRAM = "libcensus-collector"
+_EXIT_INTERNAL = 70
+_SHELLS = ("bash", "zsh", "fish")
+
+_EXIT_CODES = """\
+\b
+Exit codes: 0 stopped in good order; 2 wrong usage; 3 a setting is wrong or refused, or the
+database cannot be used; 70 internal error."""
+
+_Command = TypeVar("_Command", bound="Callable[..., Any]")
+
+_CHOICES = {"metrics_detail": METRICS_DETAILS, "log_format": LOG_FORMATS, "log_level": LOG_LEVELS}
+_METAVARS = {
+    "listen": "ADDRESS:PORT",
+    "http_listen": "ADDRESS:PORT",
+    "database": "URL",
+    "report_interval": "TIME",
+    "call_seconds": "TIME",
+    "grace_seconds": "TIME",
+    "max_message_bytes": "SIZE",
+    "max_upload_bytes": "SIZE",
+}
+
+
+def _setting_options(command: _Command) -> _Command:
+    """Give a command one flag for each setting, and ``--config``."""
+    defaults = CollectorSettings()
+    for setting in reversed(SETTINGS):
+        default = getattr(defaults, setting.name)
+        shown = f"sqlite file below {state_folder(os.environ)}" if default is None else setting.show(default)
+        choices = _CHOICES.get(setting.name)
+        # Values are checked by the settings themselves, so that a flag, a variable and a file are told alike.
+        command = click.option(
+            setting.flag,
+            setting.name,
+            metavar="|".join(choices) if choices else _METAVARS.get(setting.name, "NUMBER"),
+            help=f"{setting.meaning[0].upper()}{setting.meaning[1:]}. [default: {shown}]",
+        )(command)
+    return click.option(
+        "--config",
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        help=f"TOML file with settings; must exist when named. [default: {DEFAULT_CONFIG}, if it is there]",
+    )(command)
+
+
+@click.group(
+    name=PROGRAM,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog=_EXIT_CODES,
+)
+@click.version_option(distribution_version("libcensus-collector"), prog_name=PROGRAM)
+def cli() -> None:
+    r"""Receive the reports of a fleet's agents, judge them, and show Prometheus what is found.
+
+    \b
+    Try it on this machine, with everything in one folder:
+      libcensus-collector serve --database sqlite:////tmp/census.db
+      libcensus-agent report --collector 127.0.0.1:9444
+      curl http://127.0.0.1:9445/metrics
+
+    Settings come from flags, then LIBCENSUS_COLLECTOR_… variables, then /etc/libcensus/collector.toml, then defaults;
+    `config show --origin` tells which one won.
+    """
+
+
+@cli.command(epilog=_EXIT_CODES)
+@_setting_options
+def serve(config: Path | None, **flags: Any) -> None:
+    r"""Take reports over gRPC and show metrics over HTTP, until SIGTERM or Ctrl-C.
+
+    Listens on loopback only as long as there is no TLS identity; other hosts come in through an SSH tunnel. Stopping
+    is graceful: new calls are refused, calls in flight end, and everything acknowledged is in the database.
+
+    \b
+    Examples:
+      libcensus-collector serve
+      libcensus-collector serve --listen [::1]:9444 --log-format journal
+      libcensus-collector serve --database postgresql://census@db.example/census
+      libcensus-collector serve --metrics-detail host --report-interval 15m
+      LIBCENSUS_COLLECTOR_DATABASE=sqlite:////srv/census.db libcensus-collector serve
+    """
+    loaded = load_settings(flags, os.environ, config)
+    settings = loaded.settings
+    start_logging(settings.log_level, settings.log_format)
+    for warning in loaded.warnings:
+        _LOGGER.warning("%s", warning)
+    if loaded.origins["database"] == "default":
+        _make_state_folder(state_folder(os.environ))
+    _serve_until_told(settings)
+
+
+def _make_state_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigurationError(
+            f"database: the folder {folder} cannot be made: {error.strerror}; name another place with "
+            "--database sqlite:////path/file.db"
+        ) from error
+
+
+def _serve_until_told(settings: CollectorSettings) -> None:
+    # Imported here: `--help`, `version` and `config show` need no database, gRPC or snapshot, and answer at once.
+    from libcensus.collector.app import Collector  # noqa: PLC0415
+
+    told = threading.Event()
+    names: list[str] = []
+
+    def tell(number: int, _frame: object) -> None:
+        if told.is_set():
+            # The second signal says that the wait is too long. What was acknowledged is durable already.
+            raise SystemExit(128 + number)
+        names.append(signal.Signals(number).name)
+        told.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, tell)
+    collector = Collector(settings)
+    try:
+        collector.start()
+        if not told.is_set():
+            notify_service_manager(f"READY=1\nSTATUS=serving gRPC on {collector.grpc_address}", os.environ)
+        told.wait()
+        _LOGGER.info("stopping on %s", names[0])
+        notify_service_manager("STOPPING=1\nSTATUS=finishing calls in flight", os.environ)
+    finally:
+        collector.stop()
+    _LOGGER.info("stopped")
+
+
+@cli.group(name="config")
+def config_group() -> None:
+    """Look at the settings."""
+
+
+@config_group.command(name="show", epilog=_EXIT_CODES)
+@_setting_options
+@click.option("--origin", is_flag=True, help="Say where each value came from.")
+@click.option("--output", type=click.Choice(["table", "json"]), default="table", show_default=True)
+def show_config(config: Path | None, *, origin: bool, output: str, **flags: Any) -> None:
+    r"""Show the settings that `serve` would use with the same flags and environment.
+
+    \b
+    Examples:
+      libcensus-collector config show --origin
+      libcensus-collector config show --output json
+      libcensus-collector config show --config ./collector.toml
+    """
+    loaded = load_settings(flags, os.environ, config)
+    click.echo(_show_json(loaded) if output == "json" else _show_table(loaded, origin=origin))
+    for warning in loaded.warnings:
+        click.echo(f"{PROGRAM}: warning: {escape_control(warning)}", err=True)
+
+
+def _show_table(loaded: LoadedSettings, *, origin: bool) -> str:
+    rows = show_settings(loaded)
+    name_width = max(len(name) for name, _, _ in rows)
+    value_width = max(len(value) for _, value, _ in rows)
+    lines = [
+        f"{name:<{name_width}}  {value:<{value_width}}  {source}" if origin else f"{name:<{name_width}}  {value}"
+        for name, value, source in rows
+    ]
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def _show_json(loaded: LoadedSettings) -> str:
+    shown = {
+        name: {"value": text if name == "database" else getattr(loaded.settings, name), "origin": source}
+        for name, text, source in show_settings(loaded)
+    }
+    return json.dumps(shown, indent=2)
+
+
+@cli.command()
+def version() -> None:
+    """Show the versions of the collector and of the Python that runs it."""
+    click.echo(f"{PROGRAM} {distribution_version('libcensus-collector')} (Python {platform.python_version()})")
+
+
+@cli.command()
+@click.argument("shell", type=click.Choice(_SHELLS))
+def completion(shell: str) -> None:
+    r"""Print the script that completes this command's words in a shell.
+
+    \b
+    Examples:
+      source <(libcensus-collector completion bash)
+      libcensus-collector completion fish > ~/.config/fish/completions/libcensus-collector.fish
+    """
+    completer = get_completion_class(shell)
+    if completer is None:
+        raise ConfigurationError(f"{shell}: completion is not known for this shell; it is for {', '.join(_SHELLS)}")
+    click.echo(completer(cli, {}, PROGRAM, "_LIBCENSUS_COLLECTOR_COMPLETE").source())
+
+
+def main() -> None:
+    """Run the command, and end with the exit code that the outcome has."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Run the command with these arguments; returns the exit code instead of leaving the process."""
+    try:
+        outcome = cli.main(
+            args=arguments,
+            prog_name=PROGRAM,
+            standalone_mode=False,
+            complete_var="_LIBCENSUS_COLLECTOR_COMPLETE",
+        )
+    except CollectorError as error:
+        click.echo(f"{PROGRAM}: {escape_control(str(error))}", err=True)
+        return error.exit_code
+    except Abort:
+        return 130
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except BrokenPipeError:
+        # The reader of our output has enough, as `head` does. Nothing may be flushed to it at the end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:
+        logging.getLogger(__name__).debug("internal error", exc_info=error)
+        click.echo(
+            f"{PROGRAM}: internal error: {type(error).__name__}: {escape_control(str(error))}; "
+            f"run it again with {ENVIRONMENT_PREFIX}LOG_LEVEL=debug to see where",
+            err=True,
+        )
+        return _EXIT_INTERNAL
+    return outcome if isinstance(outcome, int) else 0

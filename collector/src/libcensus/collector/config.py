@@ -1,0 +1,315 @@
+"""The collector's settings: what there is, what is allowed, and where each value came from.
+
+Precedence: flag, then environment (``LIBCENSUS_COLLECTOR_<SETTING>``), then the TOML file, then the default. A value
+that is not allowed is refused with its source, its name and what is allowed; nothing is corrected silently.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import tomllib
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from libcensus.collector.errors import ConfigurationError
+from libcensus.collector.log import LOG_FORMATS, LOG_LEVELS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+ENVIRONMENT_PREFIX = "LIBCENSUS_COLLECTOR_"
+DEFAULT_CONFIG = Path("/etc/libcensus/collector.toml")
+METRICS_DETAILS = ("fleet", "host", "install")
+
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?")
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_SIZE = re.compile(r"(\d+)\s*(B|KiB|MiB|GiB)?")
+_BYTES = {"B": 1, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}
+
+
+class _NotAllowedError(ValueError):
+    """A value that a setting cannot have; the text says what is allowed."""
+
+
+def _parse_text(value: Any) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise _NotAllowedError("a text that is not empty")
+    return value.strip()
+
+
+def _one_of(*allowed: str) -> Callable[[Any], str]:
+    def parse(value: Any) -> str:
+        if value not in allowed:
+            raise _NotAllowedError(f"one of {', '.join(allowed)}")
+        return str(value)
+
+    return parse
+
+
+def _whole_number(low: int, high: int) -> Callable[[Any], int]:
+    def parse(value: Any) -> int:
+        allowed = f"a whole number from {low} to {high}"
+        if isinstance(value, str) and value.strip().isascii() and value.strip().isdigit():
+            value = int(value)
+        if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+            raise _NotAllowedError(allowed)
+        return value
+
+    return parse
+
+
+def _duration(low: float, high: float) -> Callable[[Any], float]:
+    def parse(value: Any) -> float:
+        allowed = f"a time from {show_seconds(low)} to {show_seconds(high)}, such as 90s, 15m, 1h"
+        if isinstance(value, str):
+            match = _DURATION.fullmatch(value.strip())
+            if match is None:
+                raise _NotAllowedError(allowed)
+            value = float(match[1]) * _SECONDS[match[2] or "s"]
+        if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+            raise _NotAllowedError(allowed)
+        return float(value)
+
+    return parse
+
+
+def _size(low: int, high: int) -> Callable[[Any], int]:
+    def parse(value: Any) -> int:
+        allowed = f"a size from {show_bytes(low)} to {show_bytes(high)}, such as 4MiB"
+        if isinstance(value, str):
+            match = _SIZE.fullmatch(value.strip())
+            if match is None:
+                raise _NotAllowedError(allowed)
+            value = int(match[1]) * _BYTES[match[2] or "B"]
+        if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+            raise _NotAllowedError(allowed)
+        return value
+
+    return parse
+
+
+def show_seconds(seconds: float) -> str:
+    """Return a time as settings write it, in the largest unit that it is whole in."""
+    for unit in ("d", "h", "m", "s"):
+        if seconds >= _SECONDS[unit] and seconds % _SECONDS[unit] == 0:
+            return f"{seconds / _SECONDS[unit]:g}{unit}"
+    return f"{seconds:g}s"
+
+
+def show_bytes(count: int) -> str:
+    """Return a size as settings write it, in the largest unit that it is whole in."""
+    for unit in ("GiB", "MiB", "KiB"):
+        if count and count % _BYTES[unit] == 0:
+            return f"{count // _BYTES[unit]}{unit}"
+    return f"{count}B"
+
+
+@dataclass(frozen=True, slots=True)
+class CollectorSettings:
+    """Everything that an operator can choose; the defaults serve a fleet of 10,000 hosts on one collector.
+
+    Times are in seconds and sizes in bytes. ``database`` is absent here where the default place is meant, which
+    depends on who runs the collector: see :func:`default_database`.
+    """
+
+    listen: str = "127.0.0.1:9444"
+    http_listen: str = "127.0.0.1:9445"
+    database: str | None = None
+    report_interval: float = 3600.0
+    metrics_detail: str = "install"
+    series_limit: int = 100_000
+    max_message_bytes: int = 4 * 1024**2
+    max_upload_bytes: int = 32 * 1024**2
+    max_upload_facts: int = 10_000
+    workers: int = 64
+    max_concurrent_calls: int = 256
+    max_queued: int = 1024
+    call_seconds: float = 30.0
+    grace_seconds: float = 20.0
+    log_format: str = "text"
+    log_level: str = "info"
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One setting: how its text is read, how it is shown, and what it is for."""
+
+    name: str
+    parse: Callable[[Any], Any]
+    meaning: str
+    show: Callable[[Any], str] = str
+
+    @property
+    def environment(self) -> str:
+        """The environment variable that sets it."""
+        return ENVIRONMENT_PREFIX + self.name.upper()
+
+    @property
+    def flag(self) -> str:
+        """The command-line flag that sets it."""
+        return "--" + self.name.replace("_", "-")
+
+
+SETTINGS: tuple[Setting, ...] = (
+    Setting("listen", _parse_text, "address and port of the gRPC services; loopback only without TLS"),
+    Setting("http_listen", _parse_text, "address and port of /metrics and /healthz; loopback only"),
+    Setting("database", _parse_text, "sqlite:////path/file.db or postgresql://user@host/name"),
+    Setting("report_interval", _duration(10, 30 * 86400), "how often each host is asked to report", show_seconds),
+    Setting("metrics_detail", _one_of(*METRICS_DETAILS), "the finest series that /metrics exports"),
+    Setting("series_limit", _whole_number(1, 100_000_000), "number of series above which /metrics warns"),
+    Setting("max_message_bytes", _size(64 * 1024, 256 * 1024**2), "largest message, also after unpacking", show_bytes),
+    Setting("max_upload_bytes", _size(64 * 1024, 1024**3), "largest sum of facts in one upload", show_bytes),
+    Setting("max_upload_facts", _whole_number(1, 1_000_000), "largest number of facts in one upload"),
+    Setting("workers", _whole_number(2, 1024), "threads that serve calls; one call holds one until it is durable"),
+    Setting("max_concurrent_calls", _whole_number(2, 100_000), "calls served or waiting; further ones are refused"),
+    Setting("max_queued", _whole_number(1, 1_000_000), "reports and uploads waiting for the database"),
+    Setting("call_seconds", _duration(1, 600), "longest time that one call may take", show_seconds),
+    Setting("grace_seconds", _duration(0, 600), "time for calls in flight to end when stopping", show_seconds),
+    Setting("log_format", _one_of(*LOG_FORMATS), "form of the log on standard error"),
+    Setting("log_level", _one_of(*LOG_LEVELS), "least serious message that is logged"),
+)
+
+_BY_NAME = {setting.name: setting for setting in SETTINGS}
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedSettings:
+    """Settings with the origin of each, and warnings about what was given and means nothing."""
+
+    settings: CollectorSettings
+    origins: Mapping[str, str]
+    warnings: tuple[str, ...] = ()
+
+
+def state_folder(environment: Mapping[str, str], user_id: int | None = None) -> Path:
+    """Return the folder for the collector's state: ``/var/lib/libcensus`` for root, the XDG state folder otherwise."""
+    if (os.geteuid() if user_id is None else user_id) == 0:
+        return Path("/var/lib/libcensus")
+    base = environment.get("XDG_STATE_HOME", "")
+    # The XDG specification says that a relative path there is to be ignored.
+    folder = Path(base) if base.startswith("/") else Path(environment.get("HOME") or "~").expanduser() / ".local/state"
+    return folder / "libcensus"
+
+
+def default_database(environment: Mapping[str, str], user_id: int | None = None) -> str:
+    """Return the URL of the embedded database in the state folder."""
+    return f"sqlite:///{state_folder(environment, user_id) / 'collector.db'}"
+
+
+def _suggest(name: str, known: list[str]) -> str:
+    close = difflib.get_close_matches(name, known, n=1)
+    return f"did you mean {close[0]}?" if close else f"allowed are {', '.join(known)}"
+
+
+def _read_file(path: Path) -> dict[str, Any]:
+    try:
+        text = path.read_bytes()
+    except OSError as error:
+        raise ConfigurationError(f"{path}: cannot be read: {error.strerror}") from error
+    try:
+        return tomllib.loads(text.decode())
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(f"{path}: is not UTF-8 text (byte {error.start})") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigurationError(f"{path}: is not TOML: {error}") from error
+
+
+def _parse_value(setting: Setting, value: Any, place: str) -> Any:
+    try:
+        return setting.parse(value)
+    except _NotAllowedError as error:
+        raise ConfigurationError(f"{place}: {value!r} is not allowed; allowed is {error}") from None
+
+
+def load_settings(
+    flags: Mapping[str, Any],
+    environment: Mapping[str, str],
+    config: Path | None = None,
+    *,
+    default_config: Path = DEFAULT_CONFIG,
+) -> LoadedSettings:
+    """Join flags, environment, file and defaults into settings, remembering where each value came from.
+
+    ``flags`` holds those that were given. The file is ``config``, or ``LIBCENSUS_COLLECTOR_CONFIG``, which must exist,
+    or ``/etc/libcensus/collector.toml``, which need not. Raises :class:`ConfigurationError` naming place, name and
+    what is allowed.
+    """
+    named = environment.get(f"{ENVIRONMENT_PREFIX}CONFIG")
+    path = config or (Path(named) if named else default_config)
+    from_file: dict[str, Any] = {}
+    if config is not None or named or path.exists():
+        from_file = _read_file(path)
+        for key in from_file:
+            if key not in _BY_NAME:
+                raise ConfigurationError(f"{path}: {key}: is no setting; {_suggest(key, list(_BY_NAME))}")
+    values: dict[str, Any] = {}
+    origins: dict[str, str] = {}
+    for setting in SETTINGS:
+        name = setting.name
+        if flags.get(name) is not None:
+            values[name] = _parse_value(setting, flags[name], setting.flag)
+            origins[name] = f"flag {setting.flag}"
+        elif setting.environment in environment:
+            values[name] = _parse_value(setting, environment[setting.environment], setting.environment)
+            origins[name] = f"environment {setting.environment}"
+        elif name in from_file:
+            values[name] = _parse_value(setting, from_file[name], f"{path}: {name}")
+            origins[name] = f"file {path}"
+        else:
+            origins[name] = "default"
+    values.setdefault("database", default_database(environment))
+    settings = CollectorSettings(**values)
+    _check_together(settings, origins)
+    return LoadedSettings(settings, origins, _unknown_variables(environment))
+
+
+def _check_together(settings: CollectorSettings, origins: Mapping[str, str]) -> None:
+    if settings.max_concurrent_calls < settings.workers:
+        place = next((origins[name] for name in ("max_concurrent_calls", "workers") if origins[name] != "default"), "")
+        raise ConfigurationError(
+            f"max_concurrent_calls: {settings.max_concurrent_calls} is less than workers ({settings.workers}), so some "
+            f"workers would never have a call ({place}); allowed is a number not below workers"
+        )
+    if settings.max_upload_bytes < settings.max_message_bytes:
+        raise ConfigurationError(
+            f"max_upload_bytes: {show_bytes(settings.max_upload_bytes)} is less than max_message_bytes "
+            f"({show_bytes(settings.max_message_bytes)}): a fact that may arrive could not be stored; raise "
+            "max_upload_bytes"
+        )
+
+
+def _unknown_variables(environment: Mapping[str, str]) -> tuple[str, ...]:
+    """Tell variables that look like settings and are none.
+
+    No error: Kubernetes sets variables such as ``LIBCENSUS_COLLECTOR_SERVICE_HOST`` for a service of that name.
+    """
+    known = {setting.environment for setting in SETTINGS} | {f"{ENVIRONMENT_PREFIX}CONFIG"}
+    from_kubernetes = re.compile(re.escape(ENVIRONMENT_PREFIX) + r"(SERVICE_HOST|SERVICE_PORT.*|PORT(_.*)?)")
+    return tuple(
+        f"environment variable {name} is no setting of the collector and was ignored; {_suggest(name, sorted(known))}"
+        for name in sorted(environment)
+        if name.startswith(ENVIRONMENT_PREFIX) and name not in known and not from_kubernetes.fullmatch(name)
+    )
+
+
+def hide_password(database: str) -> str:
+    """Return a database URL that can be shown: the password is replaced by ``***``."""
+    shown = re.sub(r"(?<=://)([^/@:]*):[^/]*@", r"\1:***@", database)
+    return re.sub(r"(?<=[?&]password=)[^&]*", "***", shown)
+
+
+def show_settings(loaded: LoadedSettings) -> list[tuple[str, str, str]]:
+    """Return name, value and origin of every setting, in the documented order; passwords are hidden."""
+    rows: list[tuple[str, str, str]] = []
+    for setting in SETTINGS:
+        value = getattr(loaded.settings, setting.name)
+        text = hide_password(value) if setting.name == "database" else setting.show(value)
+        rows.append((setting.name, text, loaded.origins[setting.name]))
+    return rows
+
+
+if {field.name for field in fields(CollectorSettings)} != set(_BY_NAME):
+    raise AssertionError("every setting is declared twice, here and in the dataclass, or not at all")

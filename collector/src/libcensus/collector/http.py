@@ -1,0 +1,314 @@
+"""The collector's small HTTP server: a few pages to read, nothing to write.
+
+Made for Prometheus, health checks and a person with a browser. It knows GET and HEAD, keeps every bound (length and
+time of a request's head, time to take an answer, number of connections), never reads a request's body, and never
+shows Python's text.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import logging
+import socket
+import socketserver
+import threading
+import time
+from dataclasses import dataclass
+from email.utils import formatdate
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+from libcensus.collector.address import Endpoint, probe_endpoints, refused_endpoint
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+_LOGGER = logging.getLogger(__name__)
+
+_COMPRESS_FROM = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class HttpBounds:
+    """What one client may take: bytes and seconds of a request's head, idle and sending time, connections of all."""
+
+    head_bytes: int = 16 * 1024
+    head_seconds: float = 10.0
+    idle_seconds: float = 120.0
+    send_seconds: float = 60.0
+    connections: int = 128
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a page may look at."""
+
+    path: str
+    headers: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """A page."""
+
+    body: bytes
+    content_type: str = "text/plain; charset=utf-8"
+    status: HTTPStatus = HTTPStatus.OK
+
+
+class _HeadError(Exception):
+    """A request's head that is refused, with the status that says why."""
+
+    def __init__(self, status: HTTPStatus, text: str) -> None:
+        super().__init__(text)
+        self.status = status
+
+
+class _Closed(Exception):  # noqa: N818  the ordinary end of a connection
+    """The client has nothing more to say."""
+
+
+class _HeadReader(io.RawIOBase):
+    """Reads from a socket until a moment in time: no sequence of small pieces can prolong it."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        super().__init__()
+        self._connection = connection
+        self.ends = 0.0
+
+    def readable(self) -> bool:
+        """Tell that this can be read."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Read what is there, within what remains of the time."""
+        left = self.ends - time.monotonic()
+        if left <= 0:
+            raise TimeoutError
+        self._connection.settimeout(left)
+        return self._connection.recv_into(buffer)
+
+
+class _Connection(socketserver.BaseRequestHandler):
+    """One connection with its requests, one after the other."""
+
+    server: HttpServer
+    request: socket.socket
+
+    def handle(self) -> None:
+        """Serve requests until the client leaves, errs or is too slow."""
+        raw = _HeadReader(self.request)
+        reader = io.BufferedReader(raw, 8192)
+        bounds = self.server.bounds
+        keep = True
+        try:
+            while keep:
+                raw.ends = time.monotonic() + bounds.idle_seconds
+                if not reader.peek(1):
+                    return
+                raw.ends = time.monotonic() + bounds.head_seconds
+                try:
+                    method, target, keep, headers = _read_head(reader, bounds.head_bytes)
+                except _HeadError as error:
+                    self._answer(_plain(error.status, str(error)), {}, head_only=False, keep=False)
+                    return
+                except TimeoutError:
+                    self._answer(
+                        _plain(HTTPStatus.REQUEST_TIMEOUT, "the request took too long"), {}, head_only=False, keep=False
+                    )
+                    return
+                response = self._respond(method, target, headers)
+                self._answer(response, headers, head_only=method == "HEAD", keep=keep)
+        except (_Closed, OSError) as error:
+            _LOGGER.debug("a connection ended: %s", type(error).__name__)
+
+    def _respond(self, method: str, target: str, headers: Mapping[str, str]) -> Response:
+        if method not in ("GET", "HEAD"):
+            return _plain(HTTPStatus.METHOD_NOT_ALLOWED, "this server is only for reading: GET and HEAD")
+        path = target.split("?", 1)[0]
+        page = self.server.pages.get(path)
+        if page is None:
+            return _plain(HTTPStatus.NOT_FOUND, "there is no such page; see /")
+        try:
+            return page(Request(path, headers))
+        except Exception:
+            _LOGGER.exception("%s could not be made", path)
+            return _plain(HTTPStatus.INTERNAL_SERVER_ERROR, "internal error; see the collector's log")
+
+    def _answer(self, response: Response, headers: Mapping[str, str], *, head_only: bool, keep: bool) -> None:
+        body = response.body
+        lines = [
+            f"HTTP/1.1 {response.status.value} {response.status.phrase}",
+            f"Date: {formatdate(usegmt=True)}",
+            f"Content-Type: {response.content_type}",
+            "X-Content-Type-Options: nosniff",
+            "Cache-Control: no-store",
+            "Vary: Accept, Accept-Encoding",
+        ]
+        if len(body) >= _COMPRESS_FROM and _accepts_gzip(headers.get("accept-encoding", "")):
+            body = gzip.compress(body, compresslevel=1, mtime=0)
+            lines.append("Content-Encoding: gzip")
+        if response.status is HTTPStatus.METHOD_NOT_ALLOWED:
+            lines.append("Allow: GET, HEAD")
+        lines.append(f"Content-Length: {len(body)}")
+        lines.append("Connection: keep-alive" if keep else "Connection: close")
+        head = ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
+        # The time holds for the whole answer, not for each piece of it.
+        self.request.settimeout(self.server.bounds.send_seconds)
+        self.request.sendall(head if head_only else head + body)
+
+
+def _plain(status: HTTPStatus, text: str) -> Response:
+    return Response(f"{text}\n".encode(), status=status)
+
+
+def _read_head(reader: io.BufferedReader[_HeadReader], limit: int) -> tuple[str, str, bool, dict[str, str]]:
+    """Return method, target, whether the connection stays, and headers by lower-case name (RFC 9112)."""
+    left = limit
+
+    def read_line() -> str:
+        nonlocal left
+        line = reader.readline(left + 1)
+        left -= len(line)
+        if left < 0:
+            raise _HeadError(
+                HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, f"the request's head is longer than {limit} bytes"
+            )
+        if not line.endswith(b"\n"):
+            raise _Closed
+        return line.decode("latin-1").rstrip("\r\n")
+
+    parts = read_line().split(" ")
+    if len(parts) != 3 or not parts[0].isalpha() or not parts[2].startswith("HTTP/"):
+        raise _HeadError(HTTPStatus.BAD_REQUEST, "this is no HTTP request")
+    method, target, version = parts
+    if version not in ("HTTP/1.0", "HTTP/1.1"):
+        raise _HeadError(HTTPStatus.HTTP_VERSION_NOT_SUPPORTED, "this server speaks HTTP/1.1")
+    headers: dict[str, str] = {}
+    while line := read_line():
+        name, colon, value = line.partition(":")
+        if not colon or not name or name != name.strip():
+            raise _HeadError(HTTPStatus.BAD_REQUEST, "a header has no name")
+        name = name.lower()
+        headers[name] = f"{headers[name]}, {value.strip()}" if name in headers else value.strip()
+    connection = {word.strip().lower() for word in headers.get("connection", "").split(",")}
+    keep = "close" not in connection and (version == "HTTP/1.1" or "keep-alive" in connection)
+    # A body is never read, so what follows it on the connection could not be told from it.
+    if "transfer-encoding" in headers or headers.get("content-length", "0") != "0":
+        keep = False
+    return method, target, keep, headers
+
+
+def _accepts_gzip(accepted: str) -> bool:
+    for part in accepted.split(","):
+        coding, *parameters = (piece.strip().lower().replace(" ", "") for piece in part.split(";"))
+        if coding in ("gzip", "x-gzip", "*"):
+            quality = next((piece[2:] for piece in parameters if piece.startswith("q=")), "1")
+            try:
+                return float(quality) > 0
+            except ValueError:
+                return False
+    return False
+
+
+class HttpServer(socketserver.TCPServer):
+    """Serves pages on one endpoint, a thread for each connection."""
+
+    allow_reuse_address = True
+    request_queue_size = 64
+
+    def __init__(
+        self, endpoint: Endpoint, pages: Mapping[str, Callable[[Request], Response]], bounds: HttpBounds
+    ) -> None:
+        self.address_family = endpoint.family
+        self.pages = pages
+        self.bounds = bounds
+        self._connections: dict[int, tuple[socket.socket, threading.Thread]] = {}
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        super().__init__((endpoint.address, endpoint.port), _Connection)
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """The endpoint with the port that was chosen."""
+        return Endpoint(str(self.server_address[0]), int(self.server_address[1]))
+
+    def start(self) -> None:
+        """Begin to answer."""
+        self._thread = threading.Thread(target=self.serve_forever, args=(0.1,), name="http", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop answering and close every connection; may be called again."""
+        if self._thread is not None:
+            self.shutdown()
+            self._thread.join()
+            self._thread = None
+        self.server_close()
+        with self._lock:
+            open_connections = list(self._connections.values())
+        for connection, _ in open_connections:
+            _close_quietly(connection)
+        for _, thread in open_connections:
+            thread.join()
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Serve a connection in a thread of its own, or refuse it when there are too many."""
+        with self._lock:
+            if len(self._connections) < self.bounds.connections:
+                thread = threading.Thread(
+                    target=self._serve_connection, args=(request, client_address), name="http-connection", daemon=True
+                )
+                self._connections[id(request)] = (request, thread)
+                thread.start()
+                return
+        _LOGGER.warning("an HTTP connection was refused: %d are open already", self.bounds.connections)
+        try:
+            request.settimeout(1.0)
+            request.sendall(b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
+        except OSError:
+            _LOGGER.debug("the refused client had left already")
+        self.shutdown_request(request)
+
+    def _serve_connection(self, request: socket.socket, client_address: Any) -> None:
+        try:
+            self.finish_request(request, client_address)
+        except Exception:
+            _LOGGER.exception("an HTTP connection failed")
+        finally:
+            self.shutdown_request(request)
+            with self._lock:
+                self._connections.pop(id(request), None)
+
+
+def _close_quietly(connection: socket.socket) -> None:
+    try:
+        connection.shutdown(socket.SHUT_RDWR)
+    except OSError:
+        _LOGGER.debug("the connection was closed already")
+
+
+def bind_http(
+    setting: str,
+    endpoints: tuple[Endpoint, ...],
+    pages: Mapping[str, Callable[[Request], Response]],
+    bounds: HttpBounds | None = None,
+) -> tuple[HttpServer, ...]:
+    """Bind the endpoints that this host has, all on one port; the servers are not started yet.
+
+    Raises ConfigurationError naming the address that cannot be bound.
+    """
+    servers: list[HttpServer] = []
+    try:
+        for endpoint in probe_endpoints(setting, endpoints):
+            wanted = Endpoint(endpoint.address, endpoint.port or (servers[0].endpoint.port if servers else 0))
+            try:
+                servers.append(HttpServer(wanted, pages, bounds or HttpBounds()))
+            except OSError as error:
+                raise refused_endpoint(setting, wanted, error) from error
+    except BaseException:
+        for server in servers:
+            server.server_close()
+        raise
+    return tuple(servers)

@@ -1,0 +1,236 @@
+"""``FleetService``: answers what operators ask. Reads only; everything it says is computed from stored facts."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import threading
+from bisect import bisect_right
+from collections import Counter, OrderedDict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import grpc
+
+from libcensus.collector.errors import StoreCorruptError
+from libcensus.collector.posture.finding import VexStatus
+from libcensus.collector.service.census import parse_message
+from libcensus.collector.service.errors import HostNotFoundError, InvalidFieldError
+from libcensus.collector.service.fleet_codec import (
+    HostDetail,
+    HostPage,
+    HostSummary,
+    detail_to_proto,
+    page_to_proto,
+    tell_verdict,
+)
+from libcensus.facts.interpreter import Build, InstallSet
+from libcensus.facts.platform import Platform
+from libcensus.facts.vocabulary import LibcFamily, ProbeState
+from libcensus.v1 import fleet_pb2
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from libcensus.collector.posture.assessment import Assessor, HostAssessment
+    from libcensus.collector.posture.finding import Severity
+    from libcensus.collector.service.identity import IdentitySource
+    from libcensus.collector.store.contract import HostState, Store
+    from libcensus.facts.codec import Fact
+
+_Value = TypeVar("_Value")
+
+SERVICE_NAME = "libcensus.v1.FleetService"
+
+DEFAULT_PAGE = 100
+LARGEST_PAGE = 1000
+
+_KEPT_FACTS = 4096
+_KEPT_COUNTS = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class _Counts:
+    """What a list shows of a host's verdicts."""
+
+    installs: int
+    affected: int
+    under_investigation: int
+    worst_severity: Severity | None
+
+
+class FleetReader:
+    """Joins stored facts and verdicts into what operators see. Methods may be called from several threads at once."""
+
+    def __init__(self, store: Store, assessor_for: Callable[[], Assessor]) -> None:
+        self._store = store
+        self._assessor_for = assessor_for
+        self._lock = threading.Lock()
+        self._facts: OrderedDict[str, Fact] = OrderedDict()
+        self._counts: OrderedDict[str, _Counts] = OrderedDict()
+        self._counted_by: Assessor | None = None
+
+    def list_hosts(self, page_size: int, page_token: str) -> HostPage:
+        """Return one page of hosts, sorted by display name; raises InvalidFieldError for a token that is none."""
+        size = min(page_size or DEFAULT_PAGE, LARGEST_PAGE)
+        after = _decode_token(page_token)
+        stamps = sorted(self._store.host_stamps(), key=lambda stamp: stamp.name)
+        start = 0 if after is None else bisect_right(stamps, after, key=lambda stamp: stamp.name)
+        chosen = stamps[start : start + size]
+        states = {state.host_id: state for state in self._store.hosts([stamp.host_id for stamp in chosen])}
+        counts = self._count([states[stamp.host_id] for stamp in chosen if stamp.host_id in states])
+        hosts = tuple(
+            summarize_host(states[stamp.host_id], counts[states[stamp.host_id].inventory])
+            for stamp in chosen
+            if stamp.host_id in states
+        )
+        more = start + size < len(stamps)
+        return HostPage(hosts, _encode_token(chosen[-1].name) if more and chosen else "")
+
+    def show_host(self, name_or_id: str) -> HostDetail:
+        """Return one host with everything that is known of it; raises HostNotFoundError."""
+        if not name_or_id:
+            raise InvalidFieldError("host", "is empty; it is a display name or a host id")
+        state = self._store.find_host(name_or_id)
+        if state is None:
+            raise HostNotFoundError(f"no host has the name or id {name_or_id[:255]!r}")
+        facts = self._read([state])
+        platform, installs, builds = _facts_of(state, facts)
+        assessment = self._assessor_for().assess(state.host, platform, installs, builds, platform_digest=state.platform)
+        return HostDetail(
+            summary=summarize_host(state, _count_findings(installs, assessment)),
+            host=state.host,
+            platform=platform,
+            installs=installs,
+            builds=builds,
+            findings=tuple(assessment.findings),
+            end_of_life=tuple(assessment.end_of_life),
+            verdicts={digest: tell_verdict(verdict) for digest, verdict in assessment.verdicts.items()},
+            probes=state.report.probes,
+            scan_seconds=state.report.scan_seconds,
+        )
+
+    def _count(self, states: list[HostState]) -> Mapping[str, _Counts]:
+        """Return the counts per inventory; equal inventories have equal counts on one day."""
+        assessor = self._assessor_for()
+        with self._lock:
+            if assessor is not self._counted_by:
+                self._counts.clear()
+                self._counted_by = assessor
+            found = {
+                state.inventory: self._counts[state.inventory] for state in states if state.inventory in self._counts
+            }
+        missing = {state.inventory: state for state in states if state.inventory not in found}
+        facts = self._read(missing.values())
+        for inventory, state in missing.items():
+            platform, installs, builds = _facts_of(state, facts)
+            found[inventory] = _count_findings(
+                installs, assessor.assess(state.host, platform, installs, builds, platform_digest=state.platform)
+            )
+        with self._lock:
+            if assessor is self._counted_by:
+                _keep(self._counts, {inventory: found[inventory] for inventory in missing}, _KEPT_COUNTS)
+        return found
+
+    def _read(self, states: Iterable[HostState]) -> Mapping[str, Fact]:
+        """Return the facts of hosts; a fact never changes, so those that were read lately are kept."""
+        wanted = {digest for state in states for digest in (state.platform, state.installs, *state.builds)}
+        with self._lock:
+            found = {digest: self._facts[digest] for digest in wanted if digest in self._facts}
+        read = dict(self._store.facts(wanted - found.keys())) if len(found) < len(wanted) else {}
+        with self._lock:
+            _keep(self._facts, read, _KEPT_FACTS)
+        return found | read
+
+
+class FleetServicer:
+    """Serves operators."""
+
+    def __init__(self, reader: FleetReader, identity: IdentitySource) -> None:
+        self._reader = reader
+        self._identity = identity
+
+    def handlers(self) -> dict[str, grpc.RpcMethodHandler[Any, Any]]:
+        """Return the service's methods for a server; requests stay bytes."""
+        return {
+            "ListHosts": grpc.unary_unary_rpc_method_handler(
+                self.list_hosts, response_serializer=fleet_pb2.ListHostsResponse.SerializeToString
+            ),
+            "GetHost": grpc.unary_unary_rpc_method_handler(
+                self.get_host, response_serializer=fleet_pb2.GetHostResponse.SerializeToString
+            ),
+        }
+
+    def list_hosts(self, raw: bytes, context: grpc.ServicerContext) -> fleet_pb2.ListHostsResponse:
+        """Answer one page of hosts."""
+        self._identity.require_operator(context)
+        request = parse_message(fleet_pb2.ListHostsRequest, raw)
+        return page_to_proto(self._reader.list_hosts(request.page_size, request.page_token))
+
+    def get_host(self, raw: bytes, context: grpc.ServicerContext) -> fleet_pb2.GetHostResponse:
+        """Answer one host."""
+        self._identity.require_operator(context)
+        request = parse_message(fleet_pb2.GetHostRequest, raw)
+        return detail_to_proto(self._reader.show_host(request.host))
+
+
+def summarize_host(state: HostState, counts: _Counts) -> HostSummary:
+    """Return a host as a list shows it."""
+    release, libc = state.host.os_release, state.host.libc
+    return HostSummary(
+        host_id=state.host_id,
+        name=state.name,
+        first_report=state.first_report,
+        last_report=state.last_report,
+        agent_version=state.report.agent_version,
+        os_id=release.id,
+        os_version=release.version_id,
+        arch=state.host.arch,
+        libc_family=None if libc.family is LibcFamily.UNKNOWN else libc.family.value,
+        libc_version=libc.version,
+        installs=counts.installs,
+        affected=counts.affected,
+        under_investigation=counts.under_investigation,
+        worst_severity=counts.worst_severity,
+        failed_probes=sum(probe.state is ProbeState.FAILED for probe in state.report.probes),
+    )
+
+
+def _count_findings(installs: InstallSet, assessment: HostAssessment) -> _Counts:
+    statuses: Counter[VexStatus] = Counter()
+    for (_, _, status), number in assessment.counts.items():
+        statuses[status] += number
+    return _Counts(
+        installs=len(installs.installs),
+        affected=statuses[VexStatus.AFFECTED],
+        under_investigation=statuses[VexStatus.UNDER_INVESTIGATION],
+        worst_severity=assessment.worst,
+    )
+
+
+def _facts_of(state: HostState, facts: Mapping[str, Fact]) -> tuple[Platform, InstallSet, dict[str, Build]]:
+    platform, installs = facts.get(state.platform), facts.get(state.installs)
+    builds = {digest: fact for digest in state.builds if isinstance(fact := facts.get(digest), Build)}
+    if not isinstance(platform, Platform) or not isinstance(installs, InstallSet) or len(builds) < len(state.builds):
+        raise StoreCorruptError(f"facts of host {state.host_id} are absent although its report was acknowledged")
+    return platform, installs, builds
+
+
+def _keep(kept: OrderedDict[str, _Value], new: Mapping[str, _Value], limit: int) -> None:
+    """Add entries, and let the oldest go beyond a limit; what goes is read or computed again when it is asked for."""
+    kept.update(new)
+    while len(kept) > limit:
+        kept.popitem(last=False)
+
+
+def _encode_token(name: str) -> str:
+    return base64.urlsafe_b64encode(name.encode()).decode()
+
+
+def _decode_token(token: str) -> str | None:
+    if not token:
+        return None
+    try:
+        return base64.b64decode(token.encode(), altchars=b"-_", validate=True).decode()
+    except (binascii.Error, ValueError):
+        raise InvalidFieldError("page_token", "was not given out by this service; ask for the first page") from None

@@ -1,0 +1,330 @@
+"""What operators are told, as values, and the bridge between them and the wire in both directions.
+
+The collector encodes, the operator's client decodes; both import this. Law, tested by property:
+``from_proto(to_proto(x)) == x``. Words from a newer collector decode to ``unknown`` where the vocabulary has that word,
+and are refused with the field named where it has not.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from libcensus.collector.posture.finding import (
+    Component,
+    EndOfLife,
+    Finding,
+    Severity,
+    Subject,
+    SubjectKind,
+    SupportState,
+    VexStatus,
+)
+from libcensus.collector.posture.verdict import PortabilityState, Verdict
+from libcensus.facts.codec import (
+    build_from_proto,
+    build_to_proto,
+    digest_from_proto,
+    digest_to_proto,
+    evidence_from_proto,
+    evidence_to_proto,
+    host_from_proto,
+    host_to_proto,
+    install_set_from_proto,
+    install_set_to_proto,
+    platform_from_proto,
+    platform_to_proto,
+    probe_result_from_proto,
+    probe_result_to_proto,
+    seconds_from_proto,
+    seconds_to_proto,
+    time_from_proto,
+    time_to_proto,
+)
+from libcensus.facts.validation import InvalidFactError
+from libcensus.facts.vocabulary import Linkage
+from libcensus.v1 import fleet_pb2
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from enum import StrEnum
+
+    from libcensus.facts.host import Host
+    from libcensus.facts.interpreter import Build, InstallSet
+    from libcensus.facts.platform import Platform
+    from libcensus.facts.report import ProbeResult
+
+    _Word = TypeVar("_Word", bound=StrEnum)
+
+
+@dataclass(frozen=True, slots=True)
+class HostSummary:
+    """One host as a list shows it; ``affected`` counts findings, ``worst_severity`` is that of the worst of them."""
+
+    host_id: str
+    name: str
+    first_report: datetime
+    last_report: datetime
+    agent_version: str
+    os_id: str | None = None
+    os_version: str | None = None
+    arch: str | None = None
+    libc_family: str | None = None
+    libc_version: str | None = None
+    installs: int = 0
+    affected: int = 0
+    under_investigation: int = 0
+    worst_severity: Severity | None = None
+    failed_probes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class HostPage:
+    """One page of the list of hosts; ``next_page_token`` is empty on the last."""
+
+    hosts: tuple[HostSummary, ...]
+    next_page_token: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ToldVerdict:
+    """A portability verdict as it is told: its reasons are sentences."""
+
+    state: PortabilityState
+    reasons: tuple[str, ...] = ()
+    degraded: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class HostDetail:
+    """One host with its facts and all verdicts; ``builds`` and ``verdicts`` are keyed by address."""
+
+    summary: HostSummary
+    host: Host
+    platform: Platform
+    installs: InstallSet
+    builds: Mapping[str, Build]
+    findings: tuple[Finding, ...]
+    end_of_life: tuple[EndOfLife, ...]
+    verdicts: Mapping[str, ToldVerdict]
+    probes: tuple[ProbeResult, ...]
+    scan_seconds: float = field(default=0.0)
+
+
+def tell_verdict(verdict: Verdict) -> ToldVerdict:
+    """Return a verdict with its reasons as sentences."""
+    return ToldVerdict(
+        verdict.state,
+        tuple(str(reason) for reason in verdict.reasons),
+        tuple(str(reason) for reason in verdict.degraded),
+    )
+
+
+def _optional(message: Any, name: str) -> Any:
+    return getattr(message, name) if message.HasField(name) else None
+
+
+def _word(kind: type[_Word], name: str, text: str) -> _Word:
+    try:
+        return kind(text)
+    except ValueError:
+        if "unknown" in set(kind):
+            return kind("unknown")
+        raise InvalidFactError(name, f"{text[:80]!r} is a word that this version does not know") from None
+
+
+def _day_to_proto(day: date | None) -> str | None:
+    """Return a day as RFC 3339 writes its first moment: a source that gives only a date means 00:00 UTC."""
+    return None if day is None else f"{day.isoformat()}T00:00:00Z"
+
+
+def _day_from_proto(name: str, text: str | None) -> date | None:
+    if text is None:
+        return None
+    try:
+        return datetime.fromisoformat(text).astimezone(UTC).date()
+    except ValueError:
+        raise InvalidFactError(name, f"{text[:80]!r} is no moment in RFC 3339") from None
+
+
+# --- findings ---------------------------------------------------------------------------------------------------
+
+
+def subject_to_proto(value: Subject) -> fleet_pb2.FindingSubject:
+    """Encode what a verdict is about."""
+    return fleet_pb2.FindingSubject(kind=value.kind, root=value.root, path=value.path)
+
+
+def subject_from_proto(message: fleet_pb2.FindingSubject) -> Subject:
+    """Decode what a verdict is about."""
+    return Subject(_word(SubjectKind, "subject.kind", message.kind), message.root, message.path)
+
+
+def finding_to_proto(value: Finding) -> fleet_pb2.Finding:
+    """Encode a finding."""
+    return fleet_pb2.Finding(
+        subject=subject_to_proto(value.subject),
+        component=value.component,
+        linkage=value.linkage,
+        advisory=value.advisory,
+        severity=value.severity,
+        status=value.status,
+        fixed_in=value.fixed_in,
+        fix_available=_day_to_proto(value.fix_available),
+        remedy=value.remedy,
+        evidence=[evidence_to_proto(item) for item in value.evidence],
+    )
+
+
+def finding_from_proto(message: fleet_pb2.Finding) -> Finding:
+    """Decode a finding."""
+    linkage = _optional(message, "linkage")
+    return Finding(
+        subject=subject_from_proto(message.subject),
+        component=_word(Component, "component", message.component),
+        linkage=None if linkage is None else _word(Linkage, "linkage", linkage),
+        advisory=message.advisory,
+        severity=_word(Severity, "severity", message.severity),
+        status=_word(VexStatus, "status", message.status),
+        fixed_in=_optional(message, "fixed_in"),
+        fix_available=_day_from_proto("fix_available", _optional(message, "fix_available")),
+        remedy=_optional(message, "remedy"),
+        evidence=tuple(evidence_from_proto(item) for item in message.evidence),
+    )
+
+
+def end_of_life_to_proto(value: EndOfLife) -> fleet_pb2.EndOfLife:
+    """Encode the support of a branch."""
+    return fleet_pb2.EndOfLife(
+        subject=subject_to_proto(value.subject),
+        component=value.component,
+        branch=value.branch,
+        state=value.state,
+        date=None if value.date is None else value.date.isoformat(),
+    )
+
+
+def end_of_life_from_proto(message: fleet_pb2.EndOfLife) -> EndOfLife:
+    """Decode the support of a branch; its evidence, the release table of the snapshot, is not sent."""
+    day = _optional(message, "date")
+    try:
+        parsed = None if day is None else date.fromisoformat(day)
+    except ValueError:
+        raise InvalidFactError("date", f"{day[:80]!r} is no date") from None
+    return EndOfLife(
+        subject=subject_from_proto(message.subject),
+        component=_word(Component, "component", message.component),
+        branch=message.branch,
+        state=_word(SupportState, "state", message.state),
+        date=parsed,
+        evidence=(),
+    )
+
+
+# --- hosts ------------------------------------------------------------------------------------------------------
+
+
+def summary_to_proto(value: HostSummary) -> fleet_pb2.HostSummary:
+    """Encode a host as a list shows it."""
+    return fleet_pb2.HostSummary(
+        host_id=value.host_id,
+        name=value.name,
+        os_id=value.os_id,
+        os_version=value.os_version,
+        arch=value.arch,
+        libc_family=value.libc_family,
+        libc_version=value.libc_version,
+        installs=value.installs,
+        affected=value.affected,
+        under_investigation=value.under_investigation,
+        worst_severity=value.worst_severity,
+        first_report=time_to_proto(value.first_report),
+        last_report=time_to_proto(value.last_report),
+        agent_version=value.agent_version,
+        failed_probes=value.failed_probes,
+    )
+
+
+def summary_from_proto(message: fleet_pb2.HostSummary) -> HostSummary:
+    """Decode a host as a list shows it."""
+    worst = _optional(message, "worst_severity")
+    return HostSummary(
+        host_id=message.host_id,
+        name=message.name,
+        first_report=time_from_proto("first_report", message.first_report),
+        last_report=time_from_proto("last_report", message.last_report),
+        agent_version=message.agent_version,
+        os_id=_optional(message, "os_id"),
+        os_version=_optional(message, "os_version"),
+        arch=_optional(message, "arch"),
+        libc_family=_optional(message, "libc_family"),
+        libc_version=_optional(message, "libc_version"),
+        installs=message.installs,
+        affected=message.affected,
+        under_investigation=message.under_investigation,
+        worst_severity=None if worst is None else _word(Severity, "worst_severity", worst),
+        failed_probes=message.failed_probes,
+    )
+
+
+def page_to_proto(value: HostPage) -> fleet_pb2.ListHostsResponse:
+    """Encode one page of the list of hosts."""
+    return fleet_pb2.ListHostsResponse(
+        hosts=[summary_to_proto(host) for host in value.hosts], next_page_token=value.next_page_token
+    )
+
+
+def page_from_proto(message: fleet_pb2.ListHostsResponse) -> HostPage:
+    """Decode one page of the list of hosts."""
+    return HostPage(tuple(summary_from_proto(host) for host in message.hosts), message.next_page_token)
+
+
+def detail_to_proto(value: HostDetail) -> fleet_pb2.GetHostResponse:
+    """Encode one host with everything that is known of it."""
+    return fleet_pb2.GetHostResponse(
+        summary=summary_to_proto(value.summary),
+        host=host_to_proto(value.host),
+        platform=platform_to_proto(value.platform),
+        installs=install_set_to_proto(value.installs),
+        builds=[
+            fleet_pb2.AddressedBuild(digest=digest_to_proto(digest), build=build_to_proto(build))
+            for digest, build in sorted(value.builds.items())
+        ],
+        findings=[finding_to_proto(finding) for finding in value.findings],
+        end_of_life=[end_of_life_to_proto(support) for support in value.end_of_life],
+        verdicts=[
+            fleet_pb2.BuildVerdict(
+                build=digest_to_proto(digest),
+                verdict=verdict.state,
+                reasons=verdict.reasons,
+                degraded=verdict.degraded,
+            )
+            for digest, verdict in sorted(value.verdicts.items())
+        ],
+        probes=[probe_result_to_proto(probe) for probe in value.probes],
+        scan_duration=seconds_to_proto(value.scan_seconds),
+    )
+
+
+def detail_from_proto(message: fleet_pb2.GetHostResponse) -> HostDetail:
+    """Decode one host with everything that is known of it; raises InvalidFactError naming the field that is wrong."""
+    return HostDetail(
+        summary=summary_from_proto(message.summary),
+        host=host_from_proto(message.host),
+        platform=platform_from_proto(message.platform),
+        installs=install_set_from_proto(message.installs),
+        builds={
+            digest_from_proto(entry.digest, "builds.digest"): build_from_proto(entry.build) for entry in message.builds
+        },
+        findings=tuple(finding_from_proto(finding) for finding in message.findings),
+        end_of_life=tuple(end_of_life_from_proto(support) for support in message.end_of_life),
+        verdicts={
+            digest_from_proto(entry.build, "verdicts.build"): ToldVerdict(
+                _word(PortabilityState, "verdicts.verdict", entry.verdict), tuple(entry.reasons), tuple(entry.degraded)
+            )
+            for entry in message.verdicts
+        },
+        probes=tuple(probe_result_from_proto(probe) for probe in message.probes),
+        scan_seconds=seconds_from_proto("scan_duration", message.scan_duration),
+    )

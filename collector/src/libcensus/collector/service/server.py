@@ -1,0 +1,94 @@
+"""The gRPC server: which services it offers, what bounds it keeps, and how it binds.
+
+It binds given loopback endpoints in plaintext and nothing else; ports are never shared with another process.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from libcensus.collector.address import Endpoint, probe_endpoints, refused_endpoint
+from libcensus.collector.service import census, fleet
+from libcensus.v1 import census_pb2, fleet_pb2
+
+if TYPE_CHECKING:
+    from concurrent.futures import ThreadPoolExecutor
+
+    from libcensus.collector.config import CollectorSettings
+    from libcensus.collector.service.census import CensusServicer
+    from libcensus.collector.service.fleet import FleetServicer
+    from libcensus.collector.service.interceptor import CallInterceptor
+
+OFFERED = (
+    census_pb2.DESCRIPTOR.services_by_name["CensusService"].full_name,
+    fleet_pb2.DESCRIPTOR.services_by_name["FleetService"].full_name,
+)
+
+_IDLE_MILLISECONDS = 10 * 60 * 1000
+_STREAMS_PER_CONNECTION = 100
+_METADATA_BYTES = 16 * 1024
+
+
+def make_server(
+    settings: CollectorSettings,
+    workers: ThreadPoolExecutor,
+    census_servicer: CensusServicer,
+    fleet_servicer: FleetServicer,
+    health_servicer: health.HealthServicer,
+    interceptor: CallInterceptor,
+) -> grpc.Server:
+    """Return a server with all services, neither bound nor started.
+
+    A message larger than the bound is refused by gRPC itself before it is unpacked further, so a compressed bomb costs
+    no more than the bound.
+    """
+    server = grpc.server(
+        workers,
+        interceptors=[interceptor],
+        maximum_concurrent_rpcs=settings.max_concurrent_calls,
+        options=(
+            ("grpc.so_reuseport", 0),
+            ("grpc.max_receive_message_length", settings.max_message_bytes),
+            ("grpc.max_send_message_length", -1),
+            ("grpc.max_metadata_size", _METADATA_BYTES),
+            ("grpc.max_concurrent_streams", _STREAMS_PER_CONNECTION),
+            ("grpc.max_connection_idle_ms", _IDLE_MILLISECONDS),
+            ("grpc.keepalive_time_ms", 60_000),
+            ("grpc.keepalive_timeout_ms", 20_000),
+            # Agents that stay resident may ping this often; gRPC's own default would close their connection.
+            ("grpc.http2.min_ping_interval_without_data_ms", 20_000),
+            ("grpc.http2.max_ping_strikes", 3),
+            ("grpc.server_handshake_timeout_ms", 10_000),
+        ),
+    )
+    server.add_generic_rpc_handlers(
+        (
+            grpc.method_handlers_generic_handler(census.SERVICE_NAME, census_servicer.handlers()),
+            grpc.method_handlers_generic_handler(fleet.SERVICE_NAME, fleet_servicer.handlers()),
+        )
+    )
+    health_pb2_grpc.add_HealthServicer_to_server(health_servicer, server)
+    health_name = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
+    reflection.enable_server_reflection((*OFFERED, health_name, reflection.SERVICE_NAME), server)
+    return server
+
+
+def bind_plaintext(server: grpc.Server, setting: str, endpoints: tuple[Endpoint, ...]) -> tuple[Endpoint, ...]:
+    """Bind the endpoints that this host has, all on one port; returns them with the port that was chosen.
+
+    Raises ConfigurationError naming the address that cannot be bound.
+    """
+    bound: list[Endpoint] = []
+    for endpoint in probe_endpoints(setting, endpoints):
+        wanted = Endpoint(endpoint.address, endpoint.port or (bound[0].port if bound else 0))
+        try:
+            port = server.add_insecure_port(str(wanted))
+        except RuntimeError as error:
+            # The probe found it free, so somebody took it in between.
+            raise refused_endpoint(setting, wanted) from error
+        bound.append(Endpoint(endpoint.address, port))
+    return tuple(bound)
