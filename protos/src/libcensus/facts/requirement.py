@@ -21,9 +21,13 @@ _NUMBERS = re.compile(r"\d+")
 
 
 def version_key(version: str) -> tuple[str, tuple[int, ...], str]:
-    """Order symbol versions of one family by their numbers: ``GLIBC_2.9`` before ``GLIBC_2.17``."""
-    head = version.split("_", 1)[0]
-    return head, tuple(int(number[:18]) for number in _NUMBERS.findall(version.removeprefix(head))[:16]), version
+    """Order versions of one family by their numbers: ``GLIBC_2.9`` before ``GLIBC_2.17``, ``3.2`` before ``3.10``."""
+    head, separator, rest = version.partition("_")
+    if not separator:
+        start = _NUMBERS.search(version)
+        cut = len(version) if start is None else start.start()
+        head, rest = version[:cut], version[cut:]
+    return head, tuple(int(number[:18]) for number in _NUMBERS.findall(rest)[:16]), version
 
 
 def glibc_number(version: str) -> tuple[int, ...] | None:
@@ -119,7 +123,7 @@ def merge_requirements(parts: Iterable[Requirement], *, brought: Iterable[str] =
     sonames: set[str] = set()
     raised: dict[str, set[RaisedBy]] = {}
     arch = loader = kernel = None
-    kind = LoaderKind.UNKNOWN
+    kinds: dict[bool, set[LoaderKind]] = {True: set(), False: set()}
     level: int | None = None
     own = set(brought)
     for part in parts:
@@ -130,10 +134,10 @@ def merge_requirements(parts: Iterable[Requirement], *, brought: Iterable[str] =
         if part.loader is not None:
             if loader not in (None, part.loader):
                 raise InvalidFactError("loader", f"files for {loader} and {part.loader} cannot load together")
-            loader, kind = part.loader, part.loader_kind
-        elif kind is LoaderKind.UNKNOWN:
-            kind = part.loader_kind
-        if part.kernel is not None and (kernel is None or version_key(part.kernel)[1] > version_key(kernel)[1]):
+            loader = part.loader
+        if part.loader_kind is not LoaderKind.UNKNOWN:
+            kinds[part.loader is not None].add(part.loader_kind)
+        if part.kernel is not None and (kernel is None or version_key(part.kernel) > version_key(kernel)):
             kernel = part.kernel
         if part.x86_64_level is not None:
             level = max(level or 1, part.x86_64_level)
@@ -154,7 +158,8 @@ def merge_requirements(parts: Iterable[Requirement], *, brought: Iterable[str] =
     return Requirement(
         arch=arch,
         loader=loader,
-        loader_kind=kind,
+        # The file that names a loader decides; of plain libraries any word will do, but always the same one.
+        loader_kind=min(kinds[loader is not None], default=LoaderKind.UNKNOWN),
         needs=tuple(
             LibraryNeed(soname, tuple(sorted(strong)), tuple(sorted(weak - strong)))
             for soname, (strong, weak) in sorted(versions.items())
