@@ -18,7 +18,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import rich_click as click
-from click.exceptions import Abort
+from click import Command as BaseCommand
+from click import Group as BaseGroup
+from click import HelpFormatter
+from click.exceptions import Abort, NoArgsIsHelpError, UsageError
 from click.shell_completion import get_completion_class
 
 from libcensus.collector.config import (
@@ -43,6 +46,7 @@ _LOGGER = logging.getLogger(__name__)
 
 PROGRAM = "libcensus-collector"
 _EXIT_INTERNAL = 70
+_HELP_WIDTH = 100
 _SHELLS = ("bash", "zsh", "fish")
 
 _EXIT_CODES = """\
@@ -50,7 +54,7 @@ _EXIT_CODES = """\
 Exit codes: 0 stopped in good order; 2 wrong usage; 3 a setting is wrong or refused, or the
 database cannot be used; 70 internal error."""
 
-_Command = TypeVar("_Command", bound="Callable[..., Any]")
+_Function = TypeVar("_Function", bound="Callable[..., Any]")
 
 _CHOICES = {"metrics_detail": METRICS_DETAILS, "log_format": LOG_FORMATS, "log_level": LOG_LEVELS}
 _METAVARS = {
@@ -65,7 +69,7 @@ _METAVARS = {
 }
 
 
-def _setting_options(command: _Command) -> _Command:
+def _setting_options(command: _Function) -> _Function:
     """Give a command one flag for each setting, and ``--config``."""
     defaults = CollectorSettings()
     for setting in reversed(SETTINGS):
@@ -87,14 +91,46 @@ def _setting_options(command: _Command) -> _Command:
     )(command)
 
 
+def _plain_help(command: BaseCommand, ctx: click.Context) -> str:
+    """Return a command's help as plain text, for pipes and files."""
+    formatter = HelpFormatter(width=_HELP_WIDTH)
+    BaseCommand.format_usage(command, ctx, formatter)
+    BaseCommand.format_help_text(command, ctx, formatter)
+    BaseCommand.format_options(command, ctx, formatter)
+    if isinstance(command, BaseGroup):
+        BaseGroup.format_commands(command, ctx, formatter)
+    BaseCommand.format_epilog(command, ctx, formatter)
+    return formatter.getvalue().rstrip("\n")
+
+
+class _Command(click.RichCommand):
+    """A command whose help is decorated on a terminal only."""
+
+    def get_help(self, ctx: click.Context) -> str:
+        """Return the help."""
+        return str(super().get_help(ctx)) if sys.stdout.isatty() else _plain_help(self, ctx)
+
+
+class _Group(click.RichGroup):
+    """A group of commands whose help is decorated on a terminal only."""
+
+    command_class = _Command
+    group_class = type
+
+    def get_help(self, ctx: click.Context) -> str:
+        """Return the help."""
+        return str(super().get_help(ctx)) if sys.stdout.isatty() else _plain_help(self, ctx)
+
+
 @click.group(
     name=PROGRAM,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    cls=_Group,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": _HELP_WIDTH},
     epilog=_EXIT_CODES,
 )
 @click.version_option(distribution_version("libcensus-collector"), prog_name=PROGRAM)
 def cli() -> None:
-    r"""Receive the reports of a fleet's agents, judge them, and show Prometheus what is found.
+    """Receive the reports of a fleet's agents, judge them, and show Prometheus what is found.
 
     \b
     Try it on this machine, with everything in one folder:
@@ -104,13 +140,13 @@ def cli() -> None:
 
     Settings come from flags, then LIBCENSUS_COLLECTOR_… variables, then /etc/libcensus/collector.toml, then defaults;
     `config show --origin` tells which one won.
-    """
+    """  # noqa: D301
 
 
 @cli.command(epilog=_EXIT_CODES)
 @_setting_options
 def serve(config: Path | None, **flags: Any) -> None:
-    r"""Take reports over gRPC and show metrics over HTTP, until SIGTERM or Ctrl-C.
+    """Take reports over gRPC and show metrics over HTTP, until SIGTERM or Ctrl-C.
 
     Listens on loopback only as long as there is no TLS identity; other hosts come in through an SSH tunnel. Stopping
     is graceful: new calls are refused, calls in flight end, and everything acknowledged is in the database.
@@ -122,7 +158,7 @@ def serve(config: Path | None, **flags: Any) -> None:
       libcensus-collector serve --database postgresql://census@db.example/census
       libcensus-collector serve --metrics-detail host --report-interval 15m
       LIBCENSUS_COLLECTOR_DATABASE=sqlite:////srv/census.db libcensus-collector serve
-    """
+    """  # noqa: D301
     loaded = load_settings(flags, os.environ, config)
     settings = loaded.settings
     start_logging(settings.log_level, settings.log_format)
@@ -182,14 +218,14 @@ def config_group() -> None:
 @click.option("--origin", is_flag=True, help="Say where each value came from.")
 @click.option("--output", type=click.Choice(["table", "json"]), default="table", show_default=True)
 def show_config(config: Path | None, *, origin: bool, output: str, **flags: Any) -> None:
-    r"""Show the settings that `serve` would use with the same flags and environment.
+    """Show the settings that `serve` would use with the same flags and environment.
 
     \b
     Examples:
       libcensus-collector config show --origin
       libcensus-collector config show --output json
       libcensus-collector config show --config ./collector.toml
-    """
+    """  # noqa: D301
     loaded = load_settings(flags, os.environ, config)
     click.echo(_show_json(loaded) if output == "json" else _show_table(loaded, origin=origin))
     for warning in loaded.warnings:
@@ -224,13 +260,13 @@ def version() -> None:
 @cli.command()
 @click.argument("shell", type=click.Choice(_SHELLS))
 def completion(shell: str) -> None:
-    r"""Print the script that completes this command's words in a shell.
+    """Print the script that completes this command's words in a shell.
 
     \b
     Examples:
       source <(libcensus-collector completion bash)
       libcensus-collector completion fish > ~/.config/fish/completions/libcensus-collector.fish
-    """
+    """  # noqa: D301
     completer = get_completion_class(shell)
     if completer is None:
         raise ConfigurationError(f"{shell}: completion is not known for this shell; it is for {', '.join(_SHELLS)}")
@@ -256,8 +292,15 @@ def run(arguments: list[str]) -> int:
         return error.exit_code
     except Abort:
         return 130
+    except NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        return error.exit_code
     except click.ClickException as error:
-        error.show()
+        hint = ""
+        if isinstance(error, UsageError) and error.ctx is not None:
+            hint = f"; see `{error.ctx.command_path} --help`"
+        message = escape_control(error.format_message()).rstrip(".")
+        click.echo(f"{PROGRAM}: {message[:1].lower()}{message[1:]}{hint}", err=True)
         return error.exit_code
     except BrokenPipeError:
         # The reader of our output has enough, as `head` does. Nothing may be flushed to it at the end.

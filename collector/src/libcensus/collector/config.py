@@ -156,7 +156,7 @@ class Setting:
 SETTINGS: tuple[Setting, ...] = (
     Setting("listen", _parse_text, "address and port of the gRPC services; loopback only without TLS"),
     Setting("http_listen", _parse_text, "address and port of /metrics and /healthz; loopback only"),
-    Setting("database", _parse_text, "sqlite:////path/file.db or postgresql://user@host/name"),
+    Setting("database", _parse_text, "where facts are kept: sqlite:////path/file.db or postgresql://user@host/name"),
     Setting("report_interval", _duration(10, 30 * 86400), "how often each host is asked to report", show_seconds),
     Setting("metrics_detail", _one_of(*METRICS_DETAILS), "the finest series that /metrics exports"),
     Setting("series_limit", _whole_number(1, 100_000_000), "number of series above which /metrics warns"),
