@@ -24,7 +24,6 @@ from libcensus.collector.metrics.exposition import (
 )
 from libcensus.collector.metrics.families import FACTS_FAMILIES, FLEET_FAMILIES, REPORT_FAMILIES, SERIES
 from libcensus.collector.metrics.view import Count, Detail, FleetView, HostView, ReportView, tally_host
-from libcensus.collector.posture.portability import check_build
 from libcensus.facts.interpreter import Build, InstallSet
 from libcensus.facts.platform import Platform
 from libcensus.facts.validation import InvalidFactError
@@ -113,7 +112,6 @@ class FleetExporter:
         self._builds: dict[str, Build] = {}
         self._needed_glibc: dict[str, str] = {}
         self._platforms: dict[str, Platform] = {}
-        self._verdicts: dict[tuple[str, str], Verdict] = {}
         self._pages: dict[Format, bytes] = {}
         self._above_limit = False
 
@@ -134,8 +132,7 @@ class FleetExporter:
     def render_fleet(self, output: Format) -> bytes:
         """Return the families of the fleet in one format, without an end mark. Raises StoreError."""
         with self._lock:
-            if self._update():
-                self._pages.clear()
+            self._update()
             page = self._pages.get(output)
             if page is None:
                 page = self._pages[output] = self._join(output)
@@ -143,26 +140,33 @@ class FleetExporter:
 
     # --- what changed ---------------------------------------------------------------------------------------------
 
-    def _update(self) -> bool:
-        """Bring everything up to the store's present state; tells whether anything changed."""
+    def _update(self) -> None:
+        """Bring everything up to the store's present state.
+
+        Pages go before the first change, so that an error of the store midway leaves none that is out of date.
+        """
         assessor = self._assessor_for()
         judged_anew = assessor is not self._assessor
         stamps = self._store.host_stamps()
         known = {stamp.host_id for stamp in stamps}
         gone = [host_id for host_id in self._entries if judged_anew or host_id not in known]
+        changed = [
+            stamp
+            for stamp in stamps
+            if judged_anew or (old := self._entries.get(stamp.host_id)) is None or old.stamp != stamp
+        ]
+        if judged_anew or gone or changed:
+            self._pages.clear()
         for host_id in gone:
             self._release(self._entries.pop(host_id))
         if judged_anew:
             self._shapes.clear()
             self._assessor = assessor
-        changed = [stamp for stamp in stamps if (old := self._entries.get(stamp.host_id)) is None or old.stamp != stamp]
         for start in range(0, len(changed), _BATCH):
             self._read({stamp.host_id: stamp for stamp in changed[start : start + _BATCH]}, assessor)
-        if not (judged_anew or gone or changed):
-            return False
-        self._order = [stamp.host_id for stamp in stamps if stamp.host_id in self._entries]
-        self._purge()
-        return True
+        if not self._pages:
+            self._order = [stamp.host_id for stamp in stamps if stamp.host_id in self._entries]
+            self._purge()
 
     def _read(self, stamps: dict[str, HostStamp], assessor: Assessor) -> None:
         """Read hosts that changed, and render what each of them needs."""
@@ -206,7 +210,7 @@ class FleetExporter:
             installs=installs,
             builds=builds,
             needed_glibc={digest: self._needed_glibc[digest] for digest in builds},
-            assessment=assessor.assess(state.host, platform, installs, builds),
+            assessment=assessor.assess(state.host, platform, installs, builds, platform_digest=state.platform),
         )
         tally = tuple(
             (what, self._interned.setdefault(labels, labels), amount)
@@ -254,28 +258,24 @@ class FleetExporter:
         for held, alive in ((self._builds, builds), (self._needed_glibc, builds), (self._platforms, platforms)):
             for digest in held.keys() - alive:
                 del held[digest]
-        for pair in [pair for pair in self._verdicts if pair[0] not in builds or pair[1] not in platforms]:
-            del self._verdicts[pair]
 
     # --- joining --------------------------------------------------------------------------------------------------
 
-    def _verdict_of(self, build: str, platform: str) -> Verdict:
-        verdict = self._verdicts.get((build, platform))
-        if verdict is None:
-            verdict = check_build(self._builds[build], self._platforms[platform])
-            self._verdicts[build, platform] = verdict
-        return verdict
-
     def _join(self, output: Format) -> bytes:
-        if self._assessor is None:
+        assessor = self._assessor
+        if assessor is None:
             raise AssertionError("nothing was judged yet")
+
+        def verdict_of(build: str, platform: str) -> Verdict:
+            return assessor.verdict(build, self._builds[build], self._platforms[platform], platform)
+
         entries = [self._entries[host_id] for host_id in self._order]
         view = FleetView(
             counts=self._counts,
             builds=self._builds,
             platforms=self._platforms,
-            verdict_of=self._verdict_of,
-            snapshot_date=self._assessor.catalogue.snapshot_date,
+            verdict_of=verdict_of,
+            snapshot_date=assessor.catalogue.snapshot_date,
             unreadable_hosts=sum(entry.shape is None for entry in entries),
             series={},
             series_limit=self._series_limit,

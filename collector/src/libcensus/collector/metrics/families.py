@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 from libcensus.collector.metrics.exposition import Kind
 from libcensus.collector.metrics.view import UNKNOWN, Count, Detail, FleetView, HostView, ReportView, crypto_words
 from libcensus.collector.metrics.view import libc_words as _libc_words
-from libcensus.collector.posture.finding import Severity, SubjectKind, VexStatus
-from libcensus.collector.posture.verdict import PortabilityState, ReasonKind
+from libcensus.collector.posture.finding import Severity, VexStatus
+from libcensus.collector.posture.verdict import PortabilityState
 from libcensus.facts.vocabulary import ProbeState
 
 if TYPE_CHECKING:
@@ -85,9 +85,8 @@ def first_reason(verdict: Verdict) -> str:
     if verdict.state is PortabilityState.RUNS:
         return ""
     blocked = verdict.state is PortabilityState.BLOCKED
-    order = list(ReasonKind)
     kinds = [reason.kind for reason in verdict.reasons if reason.known or not blocked]
-    return min(kinds, key=order.index) if kinds else ""
+    return min(kinds, key=lambda kind: kind.rank, default="")
 
 
 # --- fleet --------------------------------------------------------------------------------------------------------
@@ -266,7 +265,9 @@ def _probe_success(view: ReportView) -> Iterator[Sample]:
 
 
 def _host_findings(view: HostView) -> Iterator[Sample]:
-    counts = Counter((finding.severity, finding.status) for finding in view.assessment.findings)
+    counts: Counter[tuple[str, str]] = Counter()
+    for (_, severity, status), number in view.assessment.counts.items():
+        counts[severity, status] += number
     for severity in Severity:
         for status in VexStatus:
             count = counts[severity, status]
@@ -346,28 +347,25 @@ def _install_info(view: HostView) -> Iterator[Sample]:
 
 
 def _install_findings(view: HostView) -> Iterator[Sample]:
-    counts: Counter[Labels] = Counter()
-    judged: set[tuple[str, str, str]] = set()
-    for end in view.assessment.end_of_life:
-        if end.subject.kind is SubjectKind.INSTALL:
-            judged.add((end.subject.root, end.subject.path, end.component))
-    for finding in view.assessment.findings:
-        if finding.subject.kind is SubjectKind.INSTALL:
-            what = (finding.subject.root, finding.subject.path, finding.component)
-            judged.add(what)
-            counts[*what, finding.severity, finding.status] += 1
-    for what in sorted(judged):
-        for severity in Severity:
-            for status in VexStatus:
-                count = counts[*what, severity, status]
-                if count or status is VexStatus.AFFECTED:
-                    yield (view.name, *what, severity, status), count
+    for judged in view.assessment.installs:
+        counts = judged.case.counts
+        components = {support.component for support in judged.case.support} | {component for component, _, _ in counts}
+        for component in sorted(components):
+            for severity in Severity:
+                for status in VexStatus:
+                    number = counts.get((component, severity, status), 0)
+                    if number or status is VexStatus.AFFECTED:
+                        yield (view.name, judged.subject.root, judged.subject.path, component, severity, status), number
 
 
 def _install_eol(view: HostView) -> Iterator[Sample]:
-    for end in view.assessment.end_of_life:
-        if end.subject.kind is SubjectKind.INSTALL and end.date is not None:
-            yield (view.name, end.subject.root, end.subject.path, end.component, end.branch), _midnight(end.date)
+    for judged in view.assessment.installs:
+        where = (view.name, judged.subject.root, judged.subject.path)
+        for support in judged.case.support:
+            # A distribution that maintains the copy itself goes on after the project has ended its branch.
+            day = support.distribution_until or support.date
+            if day is not None:
+                yield (*where, support.component, support.branch), _midnight(day)
 
 
 FACTS_FAMILIES: tuple[FactsFamily, ...] = (
@@ -412,7 +410,8 @@ FACTS_FAMILIES: tuple[FactsFamily, ...] = (
     ),
     FactsFamily(
         name="libcensus_install_eol_timestamp_seconds",
-        help="Last day of support of the branch that a component of the install is on; no series where nobody says.",
+        help="Last day of support of the branch that a component of the install is on, by the distribution where it "
+        "built the copy, else by the component's project; no series where nobody says.",
         labels=("host", "root", "path", "component", "branch"),
         detail=Detail.INSTALL,
         samples=_install_eol,

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from libcensus.collector.posture.finding import SubjectKind, VexStatus
+from libcensus.collector.posture.finding import VexStatus
 from libcensus.facts.vocabulary import LibcFamily, Linkage
 
 if TYPE_CHECKING:
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     from libcensus.collector.metrics.exposition import Labels
     from libcensus.collector.posture.assessment import HostAssessment
-    from libcensus.collector.posture.finding import Subject
     from libcensus.collector.posture.verdict import Verdict
     from libcensus.facts.crypto import CryptoUse
     from libcensus.facts.host import Host
@@ -155,30 +154,23 @@ def tally_host(view: HostView) -> Tally:
     minor = glibc_minor(host, view.platform)
     if minor is not None:
         tally[Count.GLIBC, (arch, str(minor))] = 1
-    providers: dict[tuple[str, str], str] = {}
     for install in view.installs.installs:
         build = view.build_of(install)
         provider = view.provider_of(install)
-        providers[install.root, install.path] = provider
         version = (build.version if build is not None else None) or UNKNOWN
         tally[Count.INSTALLS, (install.implementation, version, provider, install.kind)] += 1
         tally[Count.CRYPTO, (*crypto_words(install.crypto), provider)] += 1
     for digest in view.builds:
         tally[Count.BUILDS, (digest,)] = 1
-
-    def provider_of(subject: Subject) -> str:
-        if subject.kind is not SubjectKind.INSTALL:
-            return UNKNOWN
-        return providers.get((subject.root, subject.path), UNKNOWN)
-
-    for end in view.assessment.end_of_life:
-        tally[Count.JUDGED, (end.component, provider_of(end.subject))] = 1
-    for finding in view.assessment.findings:
-        provider = provider_of(finding.subject)
-        tally[Count.JUDGED, (finding.component, provider)] = 1
-        tally[Count.FINDINGS, (finding.component, finding.severity, finding.status, provider)] += 1
-        advisory = (finding.advisory, finding.component, finding.severity)
-        tally[Count.ADVISORIES, advisory] = 1
-        if finding.status is VexStatus.AFFECTED:
-            tally[Count.ADVISORY_HOSTS, advisory] = 1
+    for judged in view.assessment.installs:
+        for support in judged.case.support:
+            tally[Count.JUDGED, (support.component, judged.provider)] = 1
+        for (component, severity, status), number in judged.case.counts.items():
+            tally[Count.JUDGED, (component, judged.provider)] = 1
+            tally[Count.FINDINGS, (component, severity, status, judged.provider)] += number
+        for judgement in judged.case.judgements:
+            advisory = (judgement.advisory, judgement.component, judgement.severity)
+            tally[Count.ADVISORIES, advisory] = 1
+            if judgement.status is VexStatus.AFFECTED:
+                tally[Count.ADVISORY_HOSTS, advisory] = 1
     return tally

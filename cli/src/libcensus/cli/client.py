@@ -1,0 +1,148 @@
+"""Asks a collector over ``libcensus.v1.FleetService``: the only module of this command that sees gRPC and protobuf.
+
+It turns answers into the domain's own values, and every failure into one of this command's errors. It speaks plaintext
+to this machine only, as the agent does.
+"""
+
+from __future__ import annotations
+
+import difflib
+from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar
+
+import grpc
+
+from libcensus.agent.errors import AgentError
+from libcensus.agent.target import parse_target
+from libcensus.cli.errors import (
+    ArgumentError,
+    CollectorAnswerError,
+    ConfigurationError,
+    IdentityError,
+    OperatorError,
+    UnreachableError,
+)
+from libcensus.collector.service.fleet_codec import detail_from_proto, page_from_proto
+from libcensus.facts.validation import InvalidFactError
+from libcensus.v1 import fleet_pb2, fleet_pb2_grpc
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+
+    from google.protobuf.message import Message
+
+    from libcensus.cli.config import CollectorAddress
+    from libcensus.collector.service.fleet_codec import HostDetail, HostSummary
+
+_Value = TypeVar("_Value")
+
+_TIMEOUT_SECONDS = 30.0
+_PAGE_SIZE = 500
+_MAX_MESSAGE_BYTES = 64 * 1024 * 1024
+
+
+class FleetClient:
+    """A connection to one collector; use it as a context manager."""
+
+    def __init__(self, collector: CollectorAddress, timeout: float = _TIMEOUT_SECONDS) -> None:
+        try:
+            target = parse_target(collector.address)
+            target.check_plaintext()
+        except AgentError as error:
+            kind = IdentityError if error.exit_code == IdentityError.exit_code else ConfigurationError
+            raise kind(f"{collector.origin}: {error}") from None
+        self._collector = collector
+        self._timeout = timeout
+        self._channel = grpc.insecure_channel(
+            target.address,
+            options=(
+                # A proxy of the environment must never get what is meant for this machine.
+                ("grpc.enable_http_proxy", 0),
+                ("grpc.max_receive_message_length", _MAX_MESSAGE_BYTES),
+            ),
+            compression=grpc.Compression.Gzip,
+        )
+        self._stub = fleet_pb2_grpc.FleetServiceStub(self._channel)  # type: ignore[no-untyped-call]
+
+    def __enter__(self) -> Self:
+        """Return the client itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the connection."""
+        self._channel.close()
+
+    def list_hosts(self) -> list[HostSummary]:
+        """Return every host, sorted by display name."""
+        hosts: list[HostSummary] = []
+        token = ""
+        while True:
+            request = fleet_pb2.ListHostsRequest(page_size=_PAGE_SIZE, page_token=token)
+            page = self._ask("ListHosts", self._stub.ListHosts, request, page_from_proto)
+            hosts += page.hosts
+            if not page.next_page_token:
+                return hosts
+            if page.next_page_token == token:
+                raise CollectorAnswerError(f"collector {self._collector.address} gives the same page again and again")
+            token = page.next_page_token
+
+    def show_host(self, name: str) -> HostDetail:
+        """Return one host by display name or id; raises ArgumentError, with names that are alike, for no host."""
+        request = fleet_pb2.GetHostRequest(host=name)
+        try:
+            return self._ask("GetHost", self._stub.GetHost, request, detail_from_proto)
+        except KeyError:
+            raise ArgumentError(self._unknown_host(name)) from None
+
+    def _ask(self, method: str, call: Callable[..., Any], request: Message, decode: Callable[[Any], _Value]) -> _Value:
+        """Make a call; raises KeyError where the collector does not have what was asked for."""
+        try:
+            return decode(call(request, timeout=self._timeout))
+        except grpc.RpcError as error:
+            if error.code() is grpc.StatusCode.NOT_FOUND:
+                raise KeyError(method) from None
+            self._fail(method, error)
+        except InvalidFactError as error:
+            raise CollectorAnswerError(
+                f"collector {self._collector} answered {method} with what cannot be understood: {error}; are the "
+                "versions of collector and command the same?"
+            ) from None
+
+    def _fail(self, method: str, error: grpc.RpcError) -> NoReturn:
+        code, details, status = error.code(), error.details() or "no details", grpc.StatusCode
+        where = f"collector {self._collector}"
+        if code is status.UNAVAILABLE:
+            raise UnreachableError(
+                f"{where} cannot be reached: {details}; start one with `libcensus-collector serve`, or name another "
+                "with --collector"
+            ) from None
+        if code is status.DEADLINE_EXCEEDED:
+            raise UnreachableError(f"{where} did not answer {method} within {self._timeout:g} s") from None
+        if code in {status.RESOURCE_EXHAUSTED, status.ABORTED, status.CANCELLED}:
+            raise UnreachableError(f"{where} cannot answer now ({code.name}): {details}") from None
+        if code in {status.UNAUTHENTICATED, status.PERMISSION_DENIED}:
+            raise IdentityError(f"{where} does not accept this user ({code.name}): {details}") from None
+        if code is status.INVALID_ARGUMENT:
+            raise ArgumentError(f"{where} refused {method}: {details}") from None
+        if code is status.UNIMPLEMENTED:
+            raise ConfigurationError(
+                f"the server at {self._collector} does not offer {method} of libcensus.v1.FleetService; is it the gRPC "
+                "port of a libcensus collector?"
+            ) from None
+        raise CollectorAnswerError(f"{where} failed ({code.name}): {details}") from None
+
+    def _unknown_host(self, name: str) -> str:
+        try:
+            names = [host.name for host in self.list_hosts()]
+        except OperatorError:
+            names = []
+        alike = difflib.get_close_matches(name, names, 3, 0.5) or [one for one in names if name.lower() in one.lower()]
+        if alike:
+            remedy = f"did you mean {' or '.join(alike[:3])}?"
+        elif names:
+            remedy = "`libcensus hosts` lists the hosts that have reported"
+        else:
+            remedy = "no host has reported to it yet: run `libcensus-agent report` on one"
+        return f"collector {self._collector.address} knows no host {name!r}; {remedy}"

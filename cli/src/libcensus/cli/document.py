@@ -1,0 +1,106 @@
+"""The JSON of this command: the agent's documented object of a scan, with what was derived of it.
+
+Times are RFC 3339 in UTC; a day is its first moment. The keys are kept (ARCHITECTURE, stable names).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from libcensus.agent.document import scan_document
+
+if TYPE_CHECKING:
+    from datetime import date, datetime
+
+    from libcensus.cli.assessed import Assessed
+    from libcensus.collector.posture.finding import EndOfLife, Finding, Subject
+    from libcensus.collector.service.fleet_codec import HostSummary
+    from libcensus.facts.evidence import Evidence
+
+
+def _day(day: date | None) -> str | None:
+    return None if day is None else f"{day.isoformat()}T00:00:00Z"
+
+
+def _moment(moment: datetime) -> str:
+    return moment.isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def _subject(subject: Subject) -> dict[str, object]:
+    return {"kind": subject.kind.value, "root": subject.root, "path": subject.path}
+
+
+def _evidence(evidence: Evidence) -> dict[str, object]:
+    return {
+        "subject": evidence.subject,
+        "kind": evidence.kind.value,
+        "file": evidence.file,
+        "detail": evidence.detail,
+        "offset": evidence.offset,
+    }
+
+
+def finding_object(finding: Finding) -> dict[str, object]:
+    """Return one finding as JSON has it."""
+    return {
+        "subject": _subject(finding.subject),
+        "component": finding.component.value,
+        "linkage": None if finding.linkage is None else finding.linkage.value,
+        "advisory": finding.advisory,
+        "severity": finding.severity.value,
+        "status": finding.status.value,
+        "fixed_in": finding.fixed_in,
+        "fix_available": _day(finding.fix_available),
+        "remedy": finding.remedy,
+        "evidence": [_evidence(item) for item in finding.evidence],
+    }
+
+
+def end_of_life_object(end: EndOfLife) -> dict[str, object]:
+    """Return the support of one branch as JSON has it."""
+    return {
+        "subject": _subject(end.subject),
+        "component": end.component.value,
+        "branch": end.branch,
+        "state": end.state.value,
+        "date": _day(end.date),
+        "distribution_until": _day(end.distribution_until),
+    }
+
+
+def assessed_object(assessed: Assessed) -> dict[str, object]:
+    """Return a scan with its verdicts: the agent's object with ``findings``, ``end_of_life`` and ``verdicts``."""
+    return {
+        **scan_document(assessed.scan),
+        "findings": [finding_object(finding) for finding in assessed.findings],
+        "end_of_life": [end_of_life_object(end) for end in assessed.end_of_life],
+        "verdicts": [
+            {
+                "build": build,
+                "verdict": verdict.state.value,
+                "reasons": list(verdict.reasons),
+                "degraded": list(verdict.degraded),
+            }
+            for build, verdict in sorted(assessed.verdicts.items())
+        ],
+    }
+
+
+def summary_object(host: HostSummary) -> dict[str, object]:
+    """Return one host of the list as JSON has it."""
+    return {
+        "host_id": host.host_id,
+        "name": host.name,
+        "os_id": host.os_id,
+        "os_version": host.os_version,
+        "arch": host.arch,
+        "libc": {"family": host.libc_family, "version": host.libc_version},
+        "installs": host.installs,
+        "affected": host.affected,
+        "under_investigation": host.under_investigation,
+        "worst_severity": None if host.worst_severity is None else host.worst_severity.value,
+        "failed_probes": host.failed_probes,
+        "first_report": _moment(host.first_report),
+        "last_report": _moment(host.last_report),
+        "agent_version": host.agent_version,
+    }

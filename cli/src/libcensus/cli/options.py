@@ -1,0 +1,59 @@
+"""Options and help texts that several commands share."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import rich_click as click
+
+from libcensus.cli.config import find_collector
+from libcensus.cli.errors import EXIT_CODES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from libcensus.cli.config import CollectorAddress
+
+_F = TypeVar("_F", bound="Callable[..., Any]")
+
+
+def teach(*examples: str, codes: tuple[int, ...]) -> str:
+    """Return the end of a command's help: examples, then its exit codes."""
+    words = dict(EXIT_CODES)
+    lines = ["\b", "Examples:", *(f"  {example}" for example in examples), "", "\b", "Exit codes:"]
+    lines.extend(f"  {code:<3} {words[code]}" for code in codes)
+    return "\n".join(lines)
+
+
+def output_option(command: _F) -> _F:
+    """Add the flag that chooses between a table for people and JSON for programs."""
+    return click.option(
+        "--output",
+        type=click.Choice(["table", "json"]),
+        default="table",
+        show_default=True,
+        help="A table for people, or one JSON value for programs.",
+    )(command)
+
+
+def exclude_option(command: _F) -> _F:
+    """Add the flag that keeps a scan out of a folder."""
+    return click.option(
+        "--exclude", multiple=True, metavar="PATH", help="Do not enter this folder of the root (repeatable)."
+    )(command)
+
+
+def collector_option(command: _F) -> _F:
+    """Add the flag that names the collector; the command gets a CollectorAddress."""
+
+    def find(_context: click.Context, _parameter: click.Parameter, value: str | None) -> CollectorAddress:
+        return find_collector(value, os.environ)
+
+    return click.option(
+        "--collector",
+        callback=find,
+        metavar="HOST:PORT",
+        help="The collector's gRPC address.  [default: LIBCENSUS_COLLECTOR_ADDRESS, the configuration file, or "
+        "127.0.0.1:9444]",
+    )(command)
