@@ -1,4 +1,4 @@
-"""A real PostgreSQL for the tests: one private cluster per session on a socket of its own, one database per test.
+"""A real PostgreSQL for the tests: one private cluster per session on a socket of its own, one schema per test.
 
 The server is found where the distribution puts it and runs as an unprivileged user (it refuses to run as root). It
 dies with the test process, however that ends. Where it is not installed the tests fail and say what to install: a
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 _BINARIES = "/usr/lib/postgresql"
 _USER = "census"
+_DATABASE = "postgres"
 LOCKED_USER = "locked"
 """A role that the server asks for a password."""
 
@@ -38,20 +39,21 @@ class PostgresServer:
     socket: Path
     _numbers: Iterator[int] = field(default_factory=lambda: count(1))
 
-    def url(self, database: str, user: str = _USER) -> str:
-        """Return the address of a database, as a user would write it."""
-        return f"postgresql://{user}@/{database}?host={self.socket}"
+    def url(self, database: str = _DATABASE, *, user: str = _USER, schema: str | None = None) -> str:
+        """Return the address of a database, or of one schema in it, as a user would write it."""
+        options = "" if schema is None else f"&options=-csearch_path%3D{schema}"
+        return f"postgresql://{user}@/{database}?host={self.socket}{options}"
 
-    def connect(self, database: str = "postgres") -> psycopg.Connection:
+    def connect(self, database: str = _DATABASE) -> psycopg.Connection:
         """Return a connection of the superuser that commits each statement."""
         return psycopg.connect(host=str(self.socket), user=_USER, dbname=database, autocommit=True)
 
-    def create_database(self) -> str:
-        """Create an empty database and return its name."""
-        name = f"fleet_{next(self._numbers)}"
+    def empty_url(self) -> str:
+        """Return the address of an empty schema: as good as an empty database, and made a hundred times faster."""
+        schema = f"fleet_{next(self._numbers)}"
         with self.connect() as connection:
-            connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-        return name
+            connection.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(schema)))
+        return self.url(schema=schema)
 
 
 def _binaries() -> Path:
@@ -109,7 +111,15 @@ def postgres_server() -> Iterator[PostgresServer]:
     with tempfile.TemporaryDirectory(prefix="libcensus-pg-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
         data = _initialise(binaries, folder)
-        settings = {"listen_addresses": "", "unix_socket_directories": name, "fsync": "off", "log_statement": "none"}
+        settings = {
+            "listen_addresses": "",
+            "unix_socket_directories": name,
+            "fsync": "off",
+            "full_page_writes": "off",
+            "log_statement": "none",
+            # A deadlock, which the store must survive, is found after a second by default.
+            "deadlock_timeout": "50ms",
+        }
         arguments = [part for key, value in settings.items() for part in ("-c", f"{key}={value}")]
         with (folder / "log").open("wb") as log:
             process = subprocess.Popen(
@@ -135,5 +145,5 @@ def postgres_server() -> Iterator[PostgresServer]:
 
 @pytest.fixture
 def postgres_url(postgres_server: PostgresServer) -> str:
-    """The address of an empty database."""
-    return postgres_server.url(postgres_server.create_database())
+    """The address of an empty place in a database."""
+    return postgres_server.empty_url()

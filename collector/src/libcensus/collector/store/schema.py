@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
     from libcensus.collector.store.address import DatabaseAddress
 
+MIGRATIONS = Path(__file__).parent / "migrations"
+"""Alembic's folder: it comes with the package."""
+
 _ADVISORY_LOCK = 0x6C69_6263_656E_7375
 """``libcensu`` in ASCII: the key of the lock under which PostgreSQL databases are migrated."""
 
@@ -45,8 +48,7 @@ def upgrade(connection: Connection, address: DatabaseAddress, current: str | Non
     from alembic.script import ScriptDirectory  # noqa: PLC0415
 
     config = Config()
-    place = str(Path(__file__).parent / "migrations")
-    config.set_main_option("script_location", place.replace("%", "%%"))
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     config.set_main_option("path_separator", "os")
     config.attributes["connection"] = connection
     known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
