@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from libcensus.agent.commands.completion import PROGRAM, VARIABLE, completion_command
+from libcensus.agent.commands.completion import VARIABLE, completion_command
 from libcensus.agent.commands.config import config_group
-from libcensus.agent.commands.options import common_options, teach
+from libcensus.agent.commands.options import PROGRAM, common_options, teach
 from libcensus.agent.commands.report import report_command
 from libcensus.agent.commands.requires import requires_command
 from libcensus.agent.commands.scan import scan_command
@@ -59,8 +59,8 @@ def _show_version(context: click.Context, _parameter: click.Parameter, value: bo
 def agent() -> None:
     """Read which C library, interpreters and OpenSSL this host really uses, and report them.
 
-    The agent reads files and runs none of what it finds. Settings come from flags, the environment (LIBCENSUS_...),
-    /etc/libcensus/agent.toml, and defaults, in this order.
+    The agent reads files and runs none of what it finds. Settings come from flags, the environment
+    (LIBCENSUS_AGENT_...), /etc/libcensus/agent.toml, and defaults, in this order.
     """
 
 

@@ -1,12 +1,14 @@
 """Where every setting comes from: flag, then environment, then file, then default, and which of them it was.
 
 A setting's dotted name is its place in the TOML file (``collector.address`` is ``address`` in ``[collector]``) and, in
-capitals with ``LIBCENSUS_`` in front, its environment variable (``LIBCENSUS_COLLECTOR_ADDRESS``). A wrong value or an
-unknown name is refused with the place where it stands: a typing error must not leave a host unscanned in silence.
+capitals with ``LIBCENSUS_AGENT_`` in front, its environment variable (``LIBCENSUS_AGENT_COLLECTOR_ADDRESS``). A wrong
+value or an unknown name in the file is refused with the place where it stands: a typing error must not leave a host
+unscanned in silence.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import tomllib
 import typing
@@ -24,9 +26,11 @@ from libcensus.agent.state import default_state_folder
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+_LOG = logging.getLogger(__name__)
+
 DEFAULT_FILE = Path("/etc/libcensus/agent.toml")
-FILE_VARIABLE = "LIBCENSUS_CONFIG"
-PREFIX = "LIBCENSUS_"
+PREFIX = "LIBCENSUS_AGENT_"
+FILE_VARIABLE = f"{PREFIX}CONFIG"
 DEFAULT_PORT = 9444
 
 Origin = Literal["flag", "environment", "file", "default"]
@@ -299,12 +303,9 @@ def _flatten(path: Path, table: Mapping[str, Any], known: Mapping[str, Setting])
         for key, value in content.items():
             name = f"{section}.{key}"
             if name not in known:
-                near = get_close_matches(name, known, 1, 0.6)
-                wanted = (
-                    f"did you mean {near[0]}?"
-                    if near
-                    else "known are " + ", ".join(sorted(one for one in known if one.startswith(f"{section}.")))
-                )
+                siblings = sorted(one for one in known if one.startswith(f"{section}."))
+                near = get_close_matches(key, [one.split(".", 1)[1] for one in siblings], 1, 0.6)
+                wanted = f"did you mean {section}.{near[0]}?" if near else f"known are {', '.join(siblings)}"
                 raise ConfigurationError(f"{path}: {name} is not a setting; {wanted}")
             flat[name] = value
     return flat
@@ -345,9 +346,19 @@ def load_config(
             where = f"{place}: {name}" if origin == "file" else place
             raise ConfigurationError(f"{where} is {raw!r}; it must be {setting.kind.allowed}") from None
         values[name] = Value(setting, value, origin, place)
+    _warn_of_unknown_variables(environment, known)
     config = AgentConfig(values, path if in_file or file is not None else None)
     _ = config.scan
     return config
+
+
+def _warn_of_unknown_variables(environment: Mapping[str, str], known: Mapping[str, Setting]) -> None:
+    """Log the variables that look like settings and are none; they may be somebody else's, so they are no error."""
+    variables = {setting.variable for setting in known.values()} | {FILE_VARIABLE}
+    for name in sorted(environment):
+        if name.startswith(PREFIX) and name not in variables:
+            near = get_close_matches(name, variables, 1, 0.8)
+            _LOG.warning("%s is no setting and is ignored%s", name, f"; did you mean {near[0]}?" if near else "")
 
 
 def _take(value: Any) -> Any:

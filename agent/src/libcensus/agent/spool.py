@@ -37,8 +37,8 @@ AddressedFact = tuple[FactKind, str, bytes]
 class FactSource(Protocol):
     """Gives facts by address to whoever sends them."""
 
-    def find(self, digest: str) -> FactKind | None:
-        """Return the kind of a fact that is here, or None."""
+    def size(self, digest: str) -> int | None:
+        """Return how many bytes a fact has, or None when it is not here."""
 
     def read(self, digest: str) -> tuple[FactKind, bytes]:
         """Return a fact; raises KeyError when it is not here."""
@@ -50,10 +50,10 @@ class HeldFacts:
     def __init__(self, facts: Iterable[AddressedFact]) -> None:
         self._facts = {digest: (kind, payload) for kind, digest, payload in facts}
 
-    def find(self, digest: str) -> FactKind | None:
-        """Return the kind of a fact that is here, or None."""
+    def size(self, digest: str) -> int | None:
+        """Return how many bytes a fact has, or None when it is not here."""
         found = self._facts.get(digest)
-        return None if found is None else found[0]
+        return None if found is None else len(found[1])
 
     def read(self, digest: str) -> tuple[FactKind, bytes]:
         """Return a fact; raises KeyError when it is not here."""
@@ -107,7 +107,7 @@ class Spool:
         for folder in (self._folder, self._reports, self._facts):
             folder.mkdir(mode=0o700, exist_ok=True)
         for kind, digest, payload in facts:
-            place = self._facts / f"{digest}.{kind}"
+            place = self._place(kind, digest)
             if not place.exists():
                 write_durably(place, payload)
         file = self._reports / f"{_sortable(report.scanned_at)}-{report.report_id.hex()}{REPORT_SUFFIX}"
@@ -136,29 +136,27 @@ class Spool:
         self._sync()
         self._sweep()
 
-    def find(self, digest: str) -> FactKind | None:
-        """Return the kind of a fact that is kept, or None."""
+    def size(self, digest: str) -> int | None:
+        """Return how many bytes a kept fact has, or None when it is not here."""
         for kind in FactKind:
-            if (self._facts / f"{digest}.{kind}").is_file():
-                return kind
+            with suppress(OSError):
+                return self._place(kind, digest).stat().st_size
         return None
 
     def read(self, digest: str) -> tuple[FactKind, bytes]:
         """Return a kept fact; raises KeyError when it is not here, or no longer what it was."""
-        kind = self.find(digest)
-        if kind is None:
-            raise KeyError(digest)
-        try:
-            payload = (self._facts / f"{digest}.{kind}").read_bytes()
-        except OSError:
-            raise KeyError(digest) from None
-        if fact_digest(kind, payload) != digest:
-            _LOG.warning("spooled fact %s is damaged", digest)
-            raise KeyError(digest)
-        return kind, payload
+        for kind in FactKind:
+            try:
+                payload = self._place(kind, digest).read_bytes()
+            except OSError:
+                continue
+            if fact_digest(kind, payload) == digest:
+                return kind, payload
+            _LOG.warning("spooled fact %s is damaged", self._place(kind, digest))
+        raise KeyError(digest)
 
     @property
-    def size(self) -> int:
+    def total_bytes(self) -> int:
         """How many bytes the spool holds."""
         total = 0
         for folder in (self._reports, self._facts):
@@ -175,6 +173,9 @@ class Spool:
             return int((self._folder / DROPPED_FILE).read_text(encoding="ascii"))
         except (OSError, ValueError):
             return 0
+
+    def _place(self, kind: FactKind, digest: str) -> Path:
+        return self._facts / f"{digest}.{kind}"
 
     def _files(self) -> list[Path]:
         with suppress(FileNotFoundError):
@@ -193,7 +194,7 @@ class Spool:
             gone += 1
         if gone:
             self._sweep()
-        while files and self.size > self._max_bytes:
+        while files and self.total_bytes > self._max_bytes:
             files.pop(0).unlink(missing_ok=True)
             gone += 1
             self._sweep()

@@ -43,6 +43,13 @@ HOST_ID_METADATA = "libcensus-host-id"
 MAX_ROUNDS = 8
 """Facts refer to facts two levels deep; a collector that still asks after eight rounds will never be content."""
 
+BATCH_BYTES = 2 * 1024 * 1024
+BATCH_FACTS = 1000
+"""What one upload holds at most, unless a single fact is larger: far below the bounds of any collector."""
+
+PUSHBACK_METADATA = "grpc-retry-pushback-ms"
+"""How a collector that sheds load says when to come again, as in gRPC's retry design."""
+
 BACKOFF_BASE_SECONDS = 0.25
 BACKOFF_CAP_SECONDS = 8.0
 
@@ -137,8 +144,10 @@ class CollectorClient:
                     f"the collector at {self._settings.address} asks again for facts that it was sent: {_name(missing)}"
                 )
             while wanted := [digest for digest in missing if digest not in uploaded]:
-                missing = self._upload(wanted, facts)
-                uploaded.update(wanted)
+                missing = []
+                for batch in self._batches(wanted, facts):
+                    missing += self._upload(batch, facts)
+                    uploaded.update(batch)
         raise RefusedError(
             f"the collector at {self._settings.address} still asks for facts after {MAX_ROUNDS} rounds; "
             "is its version older than the agent's?"
@@ -156,11 +165,23 @@ class CollectorClient:
         self._received += response.ByteSize()
         return response
 
+    def _batches(self, digests: Sequence[str], facts: FactSource) -> Iterator[list[str]]:
+        """Yield the addresses in groups that one upload may hold; raises RefusedError for facts that are not here."""
+        sizes = {digest: facts.size(digest) for digest in digests}
+        if absent := [digest for digest, size in sizes.items() if size is None]:
+            raise self._absent(absent)
+        batch: list[str] = []
+        total = 0
+        for digest, size in sizes.items():
+            total += size or 0
+            if batch and (total > BATCH_BYTES or len(batch) == BATCH_FACTS):
+                yield batch
+                batch, total = [], size or 0
+            batch.append(digest)
+        yield batch
+
     def _upload(self, digests: Sequence[str], facts: FactSource) -> list[str]:
         """Send facts; returns the addresses that these facts name and that the collector lacks too."""
-        absent = [digest for digest in digests if facts.find(digest) is None]
-        if absent:
-            raise self._absent(absent)
         lost: list[str] = []
 
         def messages() -> Iterator[census_pb2.UploadFactsRequest]:
@@ -195,16 +216,19 @@ class CollectorClient:
         )
 
     def _attempt(self, method: str, call: Callable[[], _T]) -> _T:
-        """Make a call, again while the collector is unavailable: exponential backoff with full jitter."""
+        """Make a call, again while the collector is unavailable or asks to wait: exponential backoff, full jitter."""
         for attempt in range(1, self._settings.attempts + 1):
             try:
                 return call()
             except grpc.RpcError as error:
-                if error.code() is not grpc.StatusCode.UNAVAILABLE or attempt == self._settings.attempts:
+                hint = _pushback_seconds(error)
+                is_passing = error.code() is grpc.StatusCode.UNAVAILABLE or hint is not None
+                if not is_passing or attempt == self._settings.attempts:
                     self._fail(method, error, attempt)
                 pause = self._spread(0, min(BACKOFF_CAP_SECONDS, BACKOFF_BASE_SECONDS * 2 ** (attempt - 1)))
+                pause += min(hint or 0.0, BACKOFF_CAP_SECONDS)
                 _LOG.info(
-                    "%s: collector at %s is unavailable (%s); attempt %d of %d follows in %.1f s",
+                    "%s: collector at %s cannot take the call now (%s); attempt %d of %d follows in %.1f s",
                     method,
                     self._settings.address,
                     error.details(),
@@ -252,6 +276,19 @@ class CollectorClient:
             return seconds_from_proto("next_interval", response.next_interval)
         except InvalidFactError:
             return 0.0
+
+
+def _pushback_seconds(error: grpc.RpcError) -> float | None:
+    """Return when the collector asks to be tried again; None where it does not, or asks not to be."""
+    trailers: Any = error.trailing_metadata()
+    for key, value in trailers or ():
+        if key == PUSHBACK_METADATA:
+            try:
+                milliseconds = int(value)
+            except ValueError:
+                return None
+            return None if milliseconds < 0 else milliseconds / 1000
+    return None
 
 
 def _name(digests: Sequence[str]) -> str:

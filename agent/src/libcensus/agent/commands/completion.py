@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import click
 
-from libcensus.agent.commands.options import teach
+from libcensus.agent.commands.options import PROGRAM, teach
 
-PROGRAM = "libcensus-agent"
 VARIABLE = "_LIBCENSUS_AGENT_COMPLETE"
 
 _EPILOG = teach(

@@ -13,7 +13,7 @@ from libcensus.agent.commands.terminal import print_json, print_table
 _EPILOG = teach(
     "libcensus-agent config show",
     "libcensus-agent config show --origin",
-    "LIBCENSUS_SCAN_EXCLUDE=/srv:/backup libcensus-agent config show --origin --output json",
+    "LIBCENSUS_AGENT_SCAN_EXCLUDE=/srv:/backup libcensus-agent config show --origin --output json",
     codes=(0, 2, 3),
 )
 
@@ -22,8 +22,8 @@ _EPILOG = teach(
 def config_group() -> None:
     """Look at the configuration.
 
-    A flag goes before the environment (LIBCENSUS_...), that before the file (/etc/libcensus/agent.toml), that before
-    the default.
+    A flag goes before the environment (LIBCENSUS_AGENT_...), that before the file (/etc/libcensus/agent.toml), that
+    before the default.
     """
 
 

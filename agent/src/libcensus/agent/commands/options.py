@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 _F = TypeVar("_F", bound="Callable[..., Any]")
 
+PROGRAM = "libcensus-agent"
+
 FLAGS = "libcensus.agent.flags"
 FILE = "libcensus.agent.file"
 

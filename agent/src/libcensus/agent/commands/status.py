@@ -67,7 +67,7 @@ def status_command(context: click.Context, output: str, max_age: float | None) -
                 "spool": {
                     "folder": str(spool.folder),
                     "waiting": waiting,
-                    "bytes": spool.size,
+                    "bytes": spool.total_bytes,
                     "dropped": spool.dropped,
                 },
             }
@@ -79,7 +79,7 @@ def status_command(context: click.Context, output: str, max_age: float | None) -
     if failure := state.get("last_failure"):
         print_line(f"last failure: {failure.get('at')}: {failure.get('message')}")
     oldest = f", the oldest of {waiting[0]['scanned_at']}" if waiting else ""
-    print_line(f"waiting: {len(waiting)} reports{oldest}, {spool.size} bytes in {spool.folder}")
+    print_line(f"waiting: {len(waiting)} reports{oldest}, {spool.total_bytes} bytes in {spool.folder}")
     if spool.dropped:
         print_line(f"given up: {spool.dropped} reports, because the spool was full or they were damaged")
     return code
