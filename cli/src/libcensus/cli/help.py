@@ -25,24 +25,30 @@ def plain_help(command: BaseCommand, context: click.Context) -> str:
     return formatter.getvalue().rstrip("\n")
 
 
+def _decorated_help(command: click.RichCommand, context: click.Context) -> str:
+    epilog = command.epilog
+    try:
+        # Plain text would lose its line ends in the decorated help; rich's own text keeps them.
+        command.epilog = Text((epilog or "").replace("\b\n", ""))  # type: ignore[assignment]
+        return str(click.RichCommand.get_help(command, context))
+    finally:
+        command.epilog = epilog
+
+
 class Command(click.RichCommand):
     """A command whose help is decorated on a terminal only."""
 
     def get_help(self, ctx: click.Context) -> str:
         """Return the help."""
-        if not sys.stdout.isatty():
-            return plain_help(self, ctx)
-        epilog = self.epilog
-        try:
-            # Plain text would lose its line ends in the decorated help; rich's own text keeps them.
-            self.epilog = Text((epilog or "").replace("\b\n", ""))  # type: ignore[assignment]
-            return str(super().get_help(ctx))
-        finally:
-            self.epilog = epilog
+        return _decorated_help(self, ctx) if sys.stdout.isatty() else plain_help(self, ctx)
 
 
-class Group(Command, click.RichGroup):
+class Group(click.RichGroup):
     """A group of commands whose help is decorated on a terminal only."""
 
     command_class = Command
     group_class = type
+
+    def get_help(self, ctx: click.Context) -> str:
+        """Return the help."""
+        return _decorated_help(self, ctx) if sys.stdout.isatty() else plain_help(self, ctx)

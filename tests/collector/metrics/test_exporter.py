@@ -1,0 +1,358 @@
+"""The exporter over a real store: what changes is told, what does not change is not read again."""
+
+from __future__ import annotations
+
+import logging
+import subprocess
+import threading
+from collections import Counter
+from dataclasses import replace
+from datetime import date, timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
+from prometheus_client.parser import text_string_to_metric_families as parse_text
+
+from libcensus.collector.metrics.exporter import FleetExporter
+from libcensus.collector.metrics.exposition import Format
+from libcensus.collector.metrics.families import FAMILIES
+from libcensus.collector.metrics.view import Detail
+from libcensus.collector.store.sql import SqlStore
+from libcensus.facts.vocabulary import InstallKind
+from tests.collector.metrics import fleet
+from tests.golden import check_golden
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+    from libcensus.collector.store.contract import HostState
+    from libcensus.facts.codec import Fact
+
+
+class CountingStore(SqlStore):
+    """A real store that remembers how often and for what it was read."""
+
+    def hosts(self, host_ids: Iterable[str] | None = None) -> list[HostState]:
+        """Count the hosts that are read."""
+        states = super().hosts(host_ids)
+        self.reads["hosts"] += len(states)
+        return states
+
+    def facts(self, digests: Iterable[str]) -> dict[str, Fact]:
+        """Count the facts that are read."""
+        found = dict(super().facts(digests))
+        self.reads["facts"] += len(found)
+        return found
+
+    @property
+    def reads(self) -> Counter[str]:
+        """How often was read."""
+        counter: Counter[str] = self.__dict__.setdefault("counted", Counter())
+        return counter
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[CountingStore]:
+    with CountingStore.open(f"sqlite:///{tmp_path / 'census.db'}") as opened:
+        assert isinstance(opened, CountingStore)
+        yield opened
+
+
+def samples(page: bytes) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
+    """Return the samples of a page; fails on a series that comes twice."""
+    found: dict[tuple[str, frozenset[tuple[str, str]]], float] = {}
+    for family in parse_text(page.decode()):
+        for sample in family.samples:
+            key = (sample.name, frozenset(sample.labels.items()))
+            assert key not in found
+            found[key] = sample.value
+    return found
+
+
+def value(page: bytes, name: str, **labels: str) -> float:
+    """Return the sum of the samples of a family that have these labels; fails where there is none."""
+    found = [number for (of, have), number in samples(page).items() if of == name and have >= set(labels.items())]
+    assert found, f"no {name} with {labels}"
+    return sum(found)
+
+
+def exporter_for(store: SqlStore, detail: str = "install", limit: int = 100_000) -> FleetExporter:
+    judge = fleet.assessor()
+    return FleetExporter(store, lambda: judge, detail, limit)
+
+
+def odd_fleet(store: SqlStore) -> None:
+    """Put hosts into a store that differ in everything that metrics tell apart."""
+    fleet.report(store, fleet.Machine("web-1"))
+    fleet.report(store, fleet.Machine("web-2"), at=fleet.NOON + timedelta(minutes=3))
+    fleet.report(
+        store,
+        fleet.Machine(
+            'odd "name"\\ü',
+            platform=fleet.platform(31),
+            builds=(fleet.PBS_312, fleet.PYENV_313),
+            installs=(
+                fleet.install(
+                    "/srv/a\nb/bin/python", fleet.PBS_312, fleet.STATIC, kind=InstallKind.VENV, base="/opt/x"
+                ),
+                fleet.install("/usr/local/bin/python3.13", fleet.PYENV_313, fleet.UNRESOLVED),
+                fleet.install("/srv/gone/bin/python", None, fleet.WITHOUT, kind=InstallKind.VENV),
+            ),
+            os_id=None,
+            os_version=None,
+            probes=(),
+        ),
+    )
+    alpine = fleet.Machine("alpine", fleet.MUSL, builds=(), installs=(), os_id="alpine", os_version="3.22.1")
+    fleet.report(store, alpine)
+
+
+@pytest.mark.parametrize("output", [Format.TEXT, Format.OPENMETRICS], ids=["text", "openmetrics"])
+def test_the_page_of_an_odd_fleet(store: CountingStore, output: Format) -> None:
+    odd_fleet(store)
+    content_type, page = exporter_for(store).render(output)
+    assert content_type == output
+    check_golden(f"metrics-{output.name.lower()}.txt", page.decode())
+
+
+@pytest.mark.parametrize("detail", list(Detail))
+def test_promtool_finds_nothing_to_say(store: CountingStore, detail: Detail) -> None:
+    odd_fleet(store)
+    _, page = exporter_for(store, detail).render()
+    checked = subprocess.run(["promtool", "check", "metrics"], input=page, capture_output=True, check=False)
+    assert (checked.returncode, checked.stdout + checked.stderr) == (0, b"")
+
+
+def test_both_formats_tell_the_same(store: CountingStore) -> None:
+    odd_fleet(store)
+    exporter = exporter_for(store)
+    text = exporter.render()[1].decode()
+    openmetrics = exporter.render(Format.OPENMETRICS)[1].decode()
+    assert openmetrics.endswith("# EOF\n")
+
+    def told(families: Iterable[object]) -> set[tuple[object, ...]]:
+        return {
+            (sample.name, frozenset(sample.labels.items()), sample.value)
+            for family in families
+            for sample in family.samples  # type: ignore[attr-defined]
+        }
+
+    assert told(parse_text(text)) == told(parse_openmetrics(openmetrics))  # type: ignore[no-untyped-call]
+
+
+def test_families_are_contiguous_and_in_their_declared_order(store: CountingStore) -> None:
+    odd_fleet(store)
+    lines = exporter_for(store).render()[1].decode().split("\n")
+    helps = [line.split(" ")[2] for line in lines if line.startswith("# HELP")]
+    assert helps == [family.name for family in FAMILIES]
+    now = ""
+    for line in lines:
+        if line.startswith("# TYPE"):
+            now = line.split(" ")[2]
+        elif line and not line.startswith("#"):
+            assert line.split("{")[0].split(" ")[0] == now
+
+
+@pytest.mark.parametrize("detail", list(Detail))
+def test_every_level_holds_its_families_and_those_of_the_levels_before(store: CountingStore, detail: Detail) -> None:
+    odd_fleet(store)
+    page = exporter_for(store, detail).render()[1].decode()
+    named = {line.split(" ")[2] for line in page.split("\n") if line.startswith("# HELP")}
+    assert named == {family.name for family in FAMILIES if detail.includes(family.detail)}
+
+
+@pytest.mark.parametrize("detail", list(Detail))
+def test_the_numbers_of_series_are_those_of_the_page(store: CountingStore, detail: Detail) -> None:
+    odd_fleet(store)
+    page = exporter_for(store, detail).render()[1]
+    of_level = Counter(next(family.detail for family in FAMILIES if family.name == name) for name, _ in samples(page))
+    for level in Detail:
+        assert value(page, "libcensus_series", detail=level) == of_level[level]
+
+
+def test_an_empty_fleet_is_told_without_hosts(store: CountingStore) -> None:
+    page = exporter_for(store).render()[1]
+    assert {name for name, _ in samples(page)} == {
+        "libcensus_unreadable_hosts",
+        "libcensus_advisories_timestamp_seconds",
+        "libcensus_series",
+        "libcensus_series_limit",
+    }
+
+
+def test_hosts_that_report_nothing_new_are_not_judged_again(store: CountingStore) -> None:
+    odd_fleet(store)
+    exporter = exporter_for(store)
+    first = exporter.render()[1]
+    before = Counter(store.reads)
+    assert exporter.render()[1] == first
+    assert store.reads == before
+    fleet.report(store, fleet.Machine("web-1"), at=fleet.NOON + timedelta(hours=1), seconds=9.5)
+    second = exporter.render()[1]
+    assert store.reads["hosts"] - before["hosts"] == 1
+    assert store.reads["facts"] == before["facts"]
+    changed = {key for key, number in samples(second).items() if samples(first)[key] != number}
+    assert changed == {
+        ("libcensus_host_last_report_timestamp_seconds", frozenset({("host", "web-1")})),
+        ("libcensus_host_scan_duration_seconds", frozenset({("host", "web-1")})),
+    }
+
+
+def test_the_page_after_changes_is_that_of_an_exporter_that_saw_none_of_them(store: CountingStore) -> None:
+    odd_fleet(store)
+    exporter = exporter_for(store)
+    exporter.render()
+    for number, machine in enumerate(
+        (
+            fleet.Machine("web-1", builds=(fleet.PBS_312,), installs=fleet.Machine("").installs[1:]),
+            fleet.Machine("web-3"),
+            fleet.Machine("web-2", platform=fleet.platform(41)),
+            fleet.Machine("web-1"),
+            fleet.Machine("web-2", builds=(), installs=()),
+        )
+    ):
+        fleet.report(store, machine, at=fleet.NOON + timedelta(hours=number + 1))
+        assert exporter.render()[1] == exporter_for(store).render()[1]
+
+
+def test_hosts_of_one_name_stay_apart(store: CountingStore) -> None:
+    fleet.report(store, fleet.Machine("twin"), fleet.host_id_of("first"))
+    fleet.report(store, fleet.Machine("twin"), fleet.host_id_of("second"))
+    page = exporter_for(store).render()[1]
+    names = {dict(labels)["host"] for name, labels in samples(page) if name == "libcensus_host_info"}
+    assert len(names) == 2
+    assert value(page, "libcensus_hosts") == 2
+
+
+def test_a_host_that_changes_its_name_leaves_no_series_behind(store: CountingStore) -> None:
+    host_id = fleet.report(store, fleet.Machine("old"))
+    exporter = exporter_for(store)
+    exporter.render()
+    fleet.report(store, fleet.Machine("new"), host_id, fleet.NOON + timedelta(hours=1))
+    page = exporter.render()[1]
+    assert b'"old"' not in page
+    assert value(page, "libcensus_host_info", host="new") == 1
+
+
+def test_a_new_day_or_new_advisories_change_verdicts_without_any_report(store: CountingStore) -> None:
+    fleet.report(store, fleet.Machine("web-1"))
+    judges = [fleet.assessor()]
+    exporter = FleetExporter(store, lambda: judges[-1])
+    first = exporter.render()[1]
+    assert value(first, "libcensus_findings", component="openssl", status="affected") == 2
+    known = fleet.catalogue(date(2026, 11, 20))
+    judges.append(type(judges[0])(replace(known, advisories=known.advisories[:1]), fleet.TODAY))
+    second = exporter.render()[1]
+    assert value(second, "libcensus_findings", component="openssl", status="affected") == 1
+    assert value(second, "libcensus_advisories_timestamp_seconds") == 1795132800
+
+
+def test_more_series_than_the_limit_are_all_there_and_warned_of_once(
+    store: CountingStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    odd_fleet(store)
+    everything = exporter_for(store).render()[1]
+    exporter = exporter_for(store, limit=50)
+    with caplog.at_level(logging.WARNING):
+        page = exporter.render()[1]
+        fleet.report(store, fleet.Machine("web-1"), at=fleet.NOON + timedelta(hours=1))
+        exporter.render()
+    assert len(samples(page)) == len(samples(everything))
+    assert value(page, "libcensus_series_limit") == 50
+    warnings = [record.message for record in caplog.records if "series are exposed" in record.message]
+    assert len(warnings) == 1
+    assert "--metrics-detail" in warnings[0]
+
+
+def test_scrapes_at_the_same_time_see_whole_states(store: CountingStore) -> None:
+    """While a host flips between two states, every page is that of one of them."""
+    states = (fleet.Machine("web-1"), fleet.Machine("web-1", builds=(), installs=()))
+    fleet.report(store, states[0])
+    exporter = exporter_for(store)
+    seen: list[bytes] = []
+    errors: list[BaseException] = []
+    done = threading.Event()
+
+    def scrape() -> None:
+        try:
+            while not done.is_set():
+                seen.append(exporter.render()[1])
+        except BaseException as error:  # noqa: BLE001 - the test tells it
+            errors.append(error)
+
+    threads = [threading.Thread(target=scrape) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    try:
+        for number in range(1, 21):
+            fleet.report(store, states[number % 2], at=fleet.NOON + timedelta(minutes=number))
+    finally:
+        done.set()
+        for thread in threads:
+            thread.join()
+    assert not errors
+    for page in {*seen}:
+        installs = value(page, "libcensus_installs") if b"libcensus_installs{" in page else 0
+        infos = sum(name == "libcensus_install_info" for name, _ in samples(page))
+        assert installs == infos
+        assert infos in (0, 2)
+
+
+# --- what the families say ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def page(store: CountingStore) -> bytes:
+    odd_fleet(store)
+    return exporter_for(store).render()[1]
+
+
+TRUTHS = [
+    ("hosts", "libcensus_hosts", {"os_id": "debian", "libc": "glibc", "libc_version": "2.36"}, 2),
+    ("hosts-of-unknown-system", "libcensus_hosts", {"os_id": "unknown"}, 1),
+    ("installs", "libcensus_installs", {"provider": "pbs", "version": "3.12.12"}, 3),
+    ("unreadable-install", "libcensus_installs", {"provider": "unknown", "version": "unknown", "kind": "venv"}, 1),
+    ("static", "libcensus_crypto_installs", {"family": "openssl", "version": "3.5.4", "linkage": "static"}, 3),
+    ("unresolved", "libcensus_crypto_installs", {"family": "unknown", "linkage": "unresolved"}, 1),
+    ("no-crypto", "libcensus_crypto_installs", {"linkage": "none"}, 1),
+    ("affected", "libcensus_findings", {"severity": "high", "status": "affected", "provider": "pbs"}, 3),
+    ("owned", "libcensus_findings", {"status": "under_investigation", "provider": "distro"}, 2),
+    ("zero", "libcensus_findings", {"severity": "critical", "status": "affected", "component": "openssl"}, 0),
+    ("advisory", "libcensus_advisory_hosts", {"advisory": "CVE-2026-0001"}, 3),
+    ("manylinux2014", "libcensus_manylinux_hosts", {"policy": "manylinux_2_17", "arch": "x86_64"}, 3),
+    ("manylinux-2.31", "libcensus_manylinux_hosts", {"policy": "manylinux_2_31"}, 3),
+    ("manylinux-2.32", "libcensus_manylinux_hosts", {"policy": "manylinux_2_32"}, 2),
+    ("manylinux-2.36", "libcensus_manylinux_hosts", {"policy": "manylinux_2_36"}, 2),
+    ("manylinux-2.41", "libcensus_manylinux_hosts", {"policy": "manylinux_2_41"}, 0),
+    ("pyenv-on-older", "libcensus_build_hosts", {"provider": "pyenv", "verdict": "blocked"}, 4),
+    ("why-blocked", "libcensus_build_hosts", {"provider": "distro", "reason": "symbol_version"}, 1),
+    ("no-glibc-loader", "libcensus_build_hosts", {"provider": "pbs", "reason": "loader"}, 1),
+    ("pbs-everywhere", "libcensus_build_hosts", {"provider": "pbs", "verdict": "runs"}, 3),
+    ("build", "libcensus_build_info", {"provider_build": "20260114", "flags": "lto,pgo"}, 1),
+    ("unreadable", "libcensus_unreadable_hosts", {}, 0),
+    ("probe-ok", "libcensus_host_probe_success", {"host": "web-1", "probe": "platform"}, 1),
+    ("probe-failed", "libcensus_host_probe_success", {"host": "web-1", "probe": "packages"}, 0),
+    ("last-report", "libcensus_host_last_report_timestamp_seconds", {"host": "web-1"}, 1795176000),
+    ("host-findings", "libcensus_host_findings", {"host": "web-1", "status": "affected", "severity": "high"}, 1),
+    ("odd-name", "libcensus_host_info", {"host": 'odd "name"\\ü', "kernel": "6.1.0-40-amd64"}, 1),
+    ("odd-path", "libcensus_install_info", {"path": "/srv/a\nb/bin/python", "kind": "venv", "glibc": "2.17"}, 1),
+    ("package", "libcensus_install_info", {"host": "web-1", "package": "libssl3 3.0.17-1~deb12u2"}, 1),
+    ("install-findings", "libcensus_install_findings", {"host": "web-1", "severity": "high", "status": "affected"}, 1),
+    ("python-ends", "libcensus_install_eol_timestamp_seconds", {"host": "web-1", "branch": "3.12"}, 1856563200),
+]
+
+
+@pytest.mark.parametrize(("name", "labels", "number"), [row[1:] for row in TRUTHS], ids=[row[0] for row in TRUTHS])
+def test_the_families_tell_the_truth(page: bytes, name: str, labels: dict[str, str], number: float) -> None:
+    assert value(page, name, **labels) == number
+
+
+def test_every_build_is_judged_on_every_host(page: bytes) -> None:
+    for digest in {dict(labels)["build"] for name, labels in samples(page) if name == "libcensus_build_info"}:
+        assert value(page, "libcensus_build_hosts", build=digest) == 4
+
+
+def test_a_skipped_probe_has_no_series(page: bytes) -> None:
+    assert b'probe="processes"' not in page
