@@ -56,6 +56,9 @@ SERVICE_NAME = "libcensus.v1.CensusService"
 _SPREAD = 0.1
 """Intervals differ by up to this part from host to host: a fleet that was started at once does not stay in step."""
 
+_LATE_CANCEL_SECONDS = 0.025
+"""How long the end of an upload waits for news that it was no end: see :func:`_is_complete`."""
+
 _CALLER_ERRORS = (CallError, InvalidFactError, InconsistentFactsError)
 
 
@@ -209,13 +212,24 @@ class CensusServicer:
             record, fact = check_fact(raw)
             records[record.digest] = record
             named.update(_references(fact))
-        if not context.is_active():
+        if not _is_complete(context):
             raise OverdueError("the client went away before its upload was complete")
         stored = self._ingest.take_facts(tuple(records.values()), ends - time.monotonic())
         missing = self._store.missing(named - records.keys())
         return census_pb2.UploadFactsResponse(
             stored=stored, missing=[digest_to_proto(digest) for digest in sorted(missing)]
         )
+
+
+def _is_complete(context: grpc.ServicerContext) -> bool:
+    """Tell whether the client ended its stream, and not an error in the middle of it.
+
+    gRPC ends the iterator alike for a client that is done, one that went away, and one whose message was too large;
+    that the call is over is told a moment later, by another thread. Every fact is checked by itself, so what is at
+    stake is only that a refused upload should leave nothing behind.
+    """
+    over = threading.Event()
+    return context.add_callback(over.set) and not over.wait(_LATE_CANCEL_SECONDS) and context.is_active()
 
 
 def check_fact(raw: bytes) -> tuple[FactRecord, Fact]:
