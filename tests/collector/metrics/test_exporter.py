@@ -354,5 +354,18 @@ def test_every_build_is_judged_on_every_host(page: bytes) -> None:
         assert value(page, "libcensus_build_hosts", build=digest) == 4
 
 
+@pytest.mark.parametrize(
+    ("name", "labels"),
+    [
+        ("libcensus_findings", {"provider": "pyenv"}),
+        ("libcensus_findings", {"component": "cpython"}),
+        ("libcensus_install_findings", {"path": "/usr/local/bin/python3.13"}),
+    ],
+    ids=["unresolved-crypto", "component-without-advisories", "unresolved-install"],
+)
+def test_what_was_not_judged_has_no_zero(page: bytes, name: str, labels: dict[str, str]) -> None:
+    assert not [of for of, have in samples(page) if of == name and have >= set(labels.items())]
+
+
 def test_a_skipped_probe_has_no_series(page: bytes) -> None:
     assert b'probe="processes"' not in page

@@ -153,6 +153,12 @@ def _finding_cell(findings: Sequence[Finding], *, is_judged: bool) -> Cell:
     return Cell("none", style="green") if is_judged else Cell("-", style="dim")
 
 
+def _is_judged(crypto: CryptoUse) -> bool:
+    """Tell whether no finding means that nothing is known to be wrong: OpenSSL of a version that could be read."""
+    library = crypto.library
+    return library is not None and library.family is CryptoFamily.OPENSSL and library.version is not None
+
+
 def _support_cell(end: EndOfLife | None, today: date) -> Cell:
     if end is None or (end.state is SupportState.UNKNOWN and end.distribution_until is None):
         return Cell("-", style="dim")
@@ -187,7 +193,7 @@ def install_row(assessed: Assessed, install: Install, today: date) -> tuple[Cell
         Cell(f"{provider}{venv}", style="red" if build is None else ""),
         Cell(needed_glibc(build)),
         _crypto_cell(install.crypto),
-        _finding_cell(findings, is_judged=bool(findings or ends)),
+        _finding_cell(findings, is_judged=_is_judged(install.crypto)),
         _support_cell(most_urgent(ends), today),
     )
 

@@ -14,7 +14,16 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from libcensus.collector.metrics.exposition import Kind
-from libcensus.collector.metrics.view import UNKNOWN, Count, Detail, FleetView, HostView, ReportView, crypto_words
+from libcensus.collector.metrics.view import (
+    UNKNOWN,
+    Count,
+    Detail,
+    FleetView,
+    HostView,
+    ReportView,
+    crypto_words,
+    judged_components,
+)
 from libcensus.collector.metrics.view import libc_words as _libc_words
 from libcensus.collector.posture.finding import Severity, VexStatus
 from libcensus.collector.posture.verdict import PortabilityState
@@ -349,8 +358,7 @@ def _install_info(view: HostView) -> Iterator[Sample]:
 def _install_findings(view: HostView) -> Iterator[Sample]:
     for judged in view.assessment.installs:
         counts = judged.case.counts
-        components = {support.component for support in judged.case.support} | {component for component, _, _ in counts}
-        for component in sorted(components):
+        for component in sorted(judged_components(judged)):
             for severity in Severity:
                 for status in VexStatus:
                     number = counts.get((component, severity, status), 0)

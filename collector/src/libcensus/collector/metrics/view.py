@@ -11,15 +11,15 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from libcensus.collector.posture.finding import VexStatus
-from libcensus.facts.vocabulary import LibcFamily, Linkage
+from libcensus.collector.posture.finding import Component, VexStatus
+from libcensus.facts.vocabulary import CryptoFamily, LibcFamily, Linkage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from datetime import date, datetime
 
     from libcensus.collector.metrics.exposition import Labels
-    from libcensus.collector.posture.assessment import HostAssessment
+    from libcensus.collector.posture.assessment import HostAssessment, InstallAssessment
     from libcensus.collector.posture.verdict import Verdict
     from libcensus.facts.crypto import CryptoUse
     from libcensus.facts.host import Host
@@ -142,6 +142,18 @@ def glibc_minor(host: Host, platform: Platform) -> int | None:
     return None
 
 
+def judged_components(judged: InstallAssessment) -> frozenset[Component]:
+    """Return the components of an install for which no finding means that nothing is known to be wrong.
+
+    A copy whose product or version nobody could read is not among them: there a zero would be a claim.
+    """
+    components = {component for component, _, _ in judged.case.counts}
+    library = judged.install.crypto.library
+    if library is not None and library.family is CryptoFamily.OPENSSL and library.version is not None:
+        components.add(Component.OPENSSL)
+    return frozenset(components)
+
+
 def tally_host(view: HostView) -> Tally:
     """Return what one host adds to the fleet's counts."""
     tally: Tally = Counter()
@@ -163,10 +175,9 @@ def tally_host(view: HostView) -> Tally:
     for digest in view.builds:
         tally[Count.BUILDS, (digest,)] = 1
     for judged in view.assessment.installs:
-        for support in judged.case.support:
-            tally[Count.JUDGED, (support.component, judged.provider)] = 1
-        for (component, severity, status), number in judged.case.counts.items():
+        for component in judged_components(judged):
             tally[Count.JUDGED, (component, judged.provider)] = 1
+        for (component, severity, status), number in judged.case.counts.items():
             tally[Count.FINDINGS, (component, severity, status, judged.provider)] += number
         for judgement in judged.case.judgements:
             advisory = (judgement.advisory, judgement.component, judgement.severity)
