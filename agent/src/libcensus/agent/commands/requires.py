@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import click
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
     from libcensus.agent.errors import ArtefactError
 
 EXIT_UNREADABLE = 2
-
-_SKIPS_SHOWN = 20
 
 _EPILOG = teach(
     "libcensus-agent requires /usr/bin/python3",
@@ -110,9 +109,11 @@ def _explain(item: ArtefactRequirement) -> None:
 
 
 def _print_skipped(item: ArtefactRequirement, *, explain: bool) -> None:
-    shown = item.skipped if explain else item.skipped[:_SKIPS_SHOWN]
-    for one in shown:
-        detail = f": {one.detail}" if one.detail else ""
-        print_line(f"passed over in {item.path}: {one.path}: {one.reason}{detail}")
-    if len(item.skipped) > len(shown):
-        print_line(f"passed over in {item.path}: {len(item.skipped) - len(shown)} more; see --explain")
+    if explain:
+        for one in item.skipped:
+            detail = f": {one.detail}" if one.detail else ""
+            print_line(f"passed over in {item.path}: {one.path}: {one.reason}{detail}")
+    elif item.skipped:
+        counts = Counter(one.reason for one in item.skipped)
+        told = ", ".join(f"{count} {reason}" for reason, count in sorted(counts.items()))
+        print_line(f"passed over in {item.path}: {told}; see --explain")

@@ -1,0 +1,344 @@
+"""Reports of an agent to a real collector: nothing is sent twice, and nothing that was not acknowledged is lost."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from libcensus.agent import delivery
+from libcensus.agent.commands.status import judge
+from libcensus.agent.config import AgentConfig, load_config
+from libcensus.agent.delivery import Courier, make_report
+from libcensus.agent.errors import ConfigurationError, IdentityError, RefusedError, UnreachableError
+from libcensus.agent.identity import find_identity
+from libcensus.agent.scan import Scan
+from libcensus.collector.app import Collector
+from libcensus.collector.config import CollectorSettings
+from libcensus.collector.store.sql import SqlStore
+from libcensus.facts.codec import encode_fact
+from libcensus.facts.crypto import CryptoUse
+from libcensus.facts.host import Host
+from libcensus.facts.interpreter import Build, BuildFile, Install, InstallSet
+from libcensus.facts.platform import Platform
+from libcensus.facts.report import ProbeResult, SkipCount
+from libcensus.facts.vocabulary import (
+    FileRole,
+    Implementation,
+    Installer,
+    InstallKind,
+    Linkage,
+    ProbeState,
+    Provider,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def build_of(number: int) -> Build:
+    file = BuildFile("bin/python3", FileRole.EXECUTABLE, f"{number:064x}", 1000 + number)
+    return Build(Implementation.CPYTHON, f"3.12.{number}", "x86_64", Provider.SOURCE, None, (), (file,))
+
+
+def scan_of(*numbers: int, hour: int = 0) -> Scan:
+    """A host with one interpreter for each number."""
+    builds = {encode_fact(build_of(number))[1]: build_of(number) for number in numbers}
+    installs = tuple(
+        Install(
+            root="/",
+            path=f"/opt/python-{number:05d}/bin/python3",
+            realpath=f"/opt/python-{number:05d}/bin/python3",
+            kind=InstallKind.BASE,
+            implementation=Implementation.CPYTHON,
+            installer=Installer.UNKNOWN,
+            build=encode_fact(build_of(number))[1],
+            crypto=CryptoUse(Linkage.NONE),
+        )
+        for number in numbers
+    )
+    return Scan(
+        root="/",
+        host=Host(hostname="reporter", arch="x86_64"),
+        platform=Platform(arch="x86_64"),
+        installs=InstallSet(installs),
+        builds=builds,
+        probes=(ProbeResult("interpreters", ProbeState.OK, 0.5),),
+        scanned_at=START + timedelta(hours=hour),
+        seconds=1.0,
+    )
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path}/collector.db"
+
+
+def start(database: str, listen: str = "127.0.0.1:0") -> Collector:
+    collector = Collector(CollectorSettings(listen=listen, http_listen="127.0.0.1:0", database=database))
+    collector.start()
+    return collector
+
+
+@pytest.fixture
+def collector(database: str) -> Iterator[Collector]:
+    running = start(database)
+    yield running
+    running.stop()
+
+
+def config_for(address: str, state: Path, **more: Any) -> AgentConfig:
+    flags: dict[str, tuple[str, Any]] = {
+        "collector.address": ("--collector", address),
+        "collector.attempts": ("attempts", 1),
+        "state.folder": ("--state-dir", str(state)),
+    }
+    return load_config({**flags, **{name: ("test", value) for name, value in more.items()}}, environment={}, user_id=0)
+
+
+def courier_for(collector: Collector, tmp_path: Path) -> Courier:
+    return Courier(config_for(collector.grpc_address, tmp_path / "state"))
+
+
+def nowhere(database: str) -> str:
+    """The address of a collector that was there."""
+    gone = start(database)
+    address = gone.grpc_address
+    gone.stop()
+    return address
+
+
+def stored(database: str) -> dict[str, Any]:
+    with SqlStore.open(database) as store:
+        (host,) = store.hosts()
+        return {
+            "report": host.report,
+            "builds": host.builds,
+            "id": host.host_id,
+            "intervals": store.intervals(host.host_id),
+        }
+
+
+def test_the_first_report_brings_every_fact_and_the_second_none(
+    collector: Collector, tmp_path: Path, database: str
+) -> None:
+    courier = courier_for(collector, tmp_path)
+    first = courier.deliver(lambda: scan_of(1, 2))
+    assert first.acknowledgement.uploaded_facts == 5
+    second = courier.deliver(lambda: scan_of(1, 2, hour=1))
+    assert second.acknowledgement.uploaded_facts == 0
+    assert second.acknowledgement.request_bytes + second.acknowledgement.response_bytes < 1024
+    assert courier.spool.waiting() == []
+    assert courier.spool.total_bytes == 0
+    collector.stop()
+    found = stored(database)
+    assert found["report"] == second.report
+    assert found["id"] == find_identity(tmp_path / "state").host_id
+    assert len(found["builds"]) == 2
+
+
+def test_a_change_brings_only_what_is_new(collector: Collector, tmp_path: Path) -> None:
+    courier = courier_for(collector, tmp_path)
+    courier.deliver(lambda: scan_of(1, 2))
+    changed = courier.deliver(lambda: scan_of(1, 2, 3, hour=1))
+    assert changed.acknowledgement.uploaded_facts == 3  # the inventory, the installs, one build
+
+
+def test_another_host_with_the_same_builds_sends_none_of_them(collector: Collector, tmp_path: Path) -> None:
+    courier_for(collector, tmp_path).deliver(lambda: scan_of(1, 2))
+    other = Courier(config_for(collector.grpc_address, tmp_path / "other"))
+    sent = other.deliver(lambda: replace(scan_of(1, 2), host=Host(hostname="other")))
+    assert sent.acknowledgement.uploaded_facts == 1  # its inventory
+
+
+def test_a_host_with_a_thousand_builds_arrives_whole(collector: Collector, tmp_path: Path, database: str) -> None:
+    courier = courier_for(collector, tmp_path)
+    numbers = range(1, 1201)
+    delivered = courier.deliver(lambda: scan_of(*numbers))
+    assert delivered.acknowledgement.uploaded_facts == 1203
+    collector.stop()
+    assert len(stored(database)["builds"]) == 1200
+
+
+def test_what_could_not_be_sent_is_sent_later_oldest_first(tmp_path: Path, database: str) -> None:
+    address = nowhere(database)
+    courier = Courier(config_for(address, tmp_path / "state"))
+    for hour, numbers in enumerate([(1,), (1, 2)]):
+        with pytest.raises(UnreachableError, match=r"the report is kept in .*spool and will be sent") as caught:
+            courier.deliver(lambda numbers=numbers, hour=hour: scan_of(*numbers, hour=hour))  # type: ignore[misc]
+        assert caught.value.exit_code == 4
+        assert len(courier.spool.waiting()) == hour + 1
+    collector = start(database, address)
+    delivered = courier.deliver(lambda: scan_of(2, hour=2))
+    collector.stop()
+    assert (delivered.older_sent, delivered.older_refused) == (2, 0)
+    assert courier.spool.waiting() == []
+    found = stored(database)
+    assert found["report"] == delivered.report
+    seen = {interval.path: interval for interval in found["intervals"]}
+    assert set(seen) == {"/opt/python-00001/bin/python3", "/opt/python-00002/bin/python3"}
+    assert seen["/opt/python-00001/bin/python3"].gone_at is not None
+    assert seen["/opt/python-00002/bin/python3"].gone_at is None
+
+
+def test_a_report_is_in_the_spool_before_anything_is_sent(tmp_path: Path, database: str) -> None:
+    found: list[int] = []
+
+    def refuse_to_connect(host_id: str) -> Any:
+        found.append(len(courier.spool.waiting()))
+        raise UnreachableError(f"no way out for {host_id}")
+
+    courier = Courier(config_for("127.0.0.1:1", tmp_path / "state"), refuse_to_connect)
+    with pytest.raises(UnreachableError):
+        courier.deliver(lambda: scan_of(1))
+    assert found == [1]
+
+
+def test_an_agent_that_died_between_sending_and_forgetting_sends_again_without_harm(
+    collector: Collector, tmp_path: Path, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    courier = courier_for(collector, tmp_path)
+
+    def die(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as dying:
+        dying.setattr(courier.spool, "remove", die)
+        with pytest.raises(KeyboardInterrupt):
+            courier.deliver(lambda: scan_of(1))
+    assert len(courier.spool.waiting()) == 1
+    again = courier_for(collector, tmp_path).deliver(lambda: scan_of(1, hour=1))
+    assert again.older_sent == 1
+    collector.stop()
+    assert len(stored(database)["intervals"]) == 1
+
+
+def test_a_waiting_report_whose_facts_are_lost_is_dropped_and_does_not_block(tmp_path: Path, database: str) -> None:
+    address = nowhere(database)
+    courier = Courier(config_for(address, tmp_path / "state"))
+    with pytest.raises(UnreachableError):
+        courier.deliver(lambda: scan_of(1))
+    for file in (courier.spool.folder / "facts").iterdir():
+        file.unlink()
+    collector = start(database, address)
+    delivered = courier.deliver(lambda: scan_of(2, hour=1))
+    collector.stop()
+    assert (delivered.older_sent, delivered.older_refused) == (0, 1)
+    assert courier.spool.waiting() == []
+
+
+def test_a_report_that_the_collector_refuses_is_dropped_and_told(
+    collector: Collector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = delivery.make_report
+
+    def lying(scan: Scan) -> Any:
+        report, facts = real(scan)
+        kind, digest, payload = facts[-1]
+        return report, [*facts[:-1], (kind, digest, payload + b"\x92\x3f\x00")]
+
+    monkeypatch.setattr(delivery, "make_report", lying)
+    courier = Courier(config_for(collector.grpc_address, tmp_path / "state"))
+    with pytest.raises(RefusedError, match="the report was dropped") as caught:
+        courier.deliver(lambda: scan_of(1))
+    assert caught.value.exit_code == 70
+    assert courier.spool.waiting() == []
+    assert courier.state.read()["last_failure"]["kind"] == "refused"
+
+
+def test_a_full_disk_does_not_stop_a_report(
+    collector: Collector, tmp_path: Path, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    courier = courier_for(collector, tmp_path)
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(courier.spool, "add", full)
+    monkeypatch.setattr("libcensus.agent.state.write_durably", full)
+    delivered = courier.deliver(lambda: scan_of(1))
+    collector.stop()
+    assert stored(database)["report"] == delivered.report
+
+
+def test_a_full_disk_and_no_collector_is_told_as_both(
+    tmp_path: Path, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    courier = Courier(config_for(nowhere(database), tmp_path / "state"))
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(courier.spool, "add", full)
+    with pytest.raises(UnreachableError, match=r"could not be kept in .* either: free some space"):
+        courier.deliver(lambda: scan_of(1))
+
+
+def test_what_would_stop_the_delivery_is_found_before_the_scan(tmp_path: Path) -> None:
+    scanned: list[bool] = []
+
+    def scan() -> Scan:
+        scanned.append(True)
+        return scan_of(1)
+
+    with pytest.raises(IdentityError):
+        Courier(config_for("192.0.2.1:9444", tmp_path / "state")).deliver(scan)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigurationError):
+        Courier(config_for("127.0.0.1:1", tmp_path / "file" / "state")).deliver(scan)
+    assert not scanned
+
+
+@pytest.mark.parametrize(
+    ("deliver", "failed", "code", "word"),
+    [(True, False, 0, "ok"), (True, True, 6, "partial"), (False, False, 4, "waiting")],
+    ids=["ok", "partial", "waiting"],
+)
+def test_the_status_tells_how_it_went(
+    deliver: bool, failed: bool, code: int, word: str, tmp_path: Path, database: str
+) -> None:
+    address = nowhere(database)
+    collector = start(database, address) if deliver else None
+    courier = Courier(config_for(address, tmp_path / "state"))
+    scan = scan_of(1)
+    if failed:
+        scan = replace(scan, probes=(ProbeResult("packages", ProbeState.FAILED, 0.1, "status file is damaged"),))
+    if collector is not None:
+        courier.deliver(lambda: scan)
+        collector.stop()
+    else:
+        with pytest.raises(UnreachableError):
+            courier.deliver(lambda: scan)
+    state = courier.state.read()
+    waiting = len(courier.spool.waiting())
+    assert judge(state, waiting, None, START) == (code, word)
+    if deliver:
+        assert state["last_acknowledged"]["inventory"] == encode_fact(scan.inventory())[1]
+        assert state["last_failure"] is None
+        old = START + timedelta(hours=3)
+        assert judge({**state, "last_scan": None}, waiting, 2.5, old) == (1, "too-old")
+        assert judge({**state, "last_scan": None}, waiting, 3.5, old) == (0, "ok")
+    json.dumps(state)
+
+
+def test_status_of_an_agent_that_never_reported_or_was_not_accepted() -> None:
+    assert judge({}, 0, None, START) == (4, "never-reported")
+    assert judge({"last_failure": {"kind": "identity"}}, 3, None, START) == (5, "identity-refused")
+
+
+def test_a_report_names_every_fact_of_its_scan_once() -> None:
+    scan = scan_of(1, 2)
+    scan = replace(
+        scan, probes=(ProbeResult("walk", ProbeState.OK, 1.0, skips=(SkipCount("unreadable", 3, ("/a: denied",)),)),)
+    )
+    report, facts = make_report(scan)
+    assert report.inventory == facts[0][1]
+    assert {digest for _, digest, _ in facts[1:]} == set(scan.inventory().references)
+    assert report.probes == scan.probes
+    assert make_report(scan)[0].report_id != report.report_id
