@@ -91,7 +91,8 @@ def check_build(build: Build, platform: Platform | Offer) -> Verdict:
     starting, modules = split_by_start(build)
     if not any(file.requirement is not None for file in starting):
         return Verdict(PortabilityState.UNKNOWN, (_unread(build),))
-    brought = build.sonames
+    # The loader also finds a library by the name of its file.
+    brought = build.sonames | {f.path.rsplit("/", 1)[-1] for f in build.files if f.role is FileRole.LIBRARY}
     own_folders = build.provider in _OWN_LIBRARIES
     stops: list[Reason] = []
     for file in starting:
@@ -118,7 +119,8 @@ def split_by_start(build: Build) -> tuple[tuple[BuildFile, ...], tuple[BuildFile
 
     A library counts to the start unless modules are the only files that want it.
     """
-    by_soname = {file.soname: file for file in build.files if file.soname is not None}
+    by_soname = {file.path.rsplit("/", 1)[-1]: file for file in build.files if file.role is FileRole.LIBRARY}
+    by_soname.update({file.soname: file for file in build.files if file.soname is not None})
 
     def reached(roots: Iterable[BuildFile]) -> set[str]:
         seen: set[str] = set()

@@ -131,9 +131,7 @@ def _pbs_remedy(circumstances: Circumstances, catalogue: Catalogue, build: PbsBu
     minor = circumstances.minor
     if build is None:
         line = "this interpreter's release line" if minor is None else f"CPython {minor}"
-        return (
-            f"no fix published: python-build-standalone has no fixed build of {line} that is known; move to a newer one"
-        )
+        return f"no fix published: no fixed python-build-standalone build of {line} is known; move to a newer line"
     wanted = f"build {build.tag} or newer, with OpenSSL {build.openssl}"
     command = _PBS_COMMANDS.get(circumstances.installer)
     if command is None:

@@ -1,0 +1,229 @@
+from __future__ import annotations
+
+import copy
+import json
+import re
+from datetime import date
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from libcensus.collector.advisories import snapshot
+from libcensus.collector.advisories.snapshot import SnapshotError, catalogue_of, load_snapshot, read_table
+from libcensus.collector.errors import CollectorError
+from libcensus.collector.posture.finding import Component, Severity
+from libcensus.collector.posture.versions import parse_openssl
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+NAMES = ("snapshot", "openssl", "cpython", "support", "pbs")
+CARRIED = ("glibc", "distributions", "backports")
+
+
+def _tables() -> dict[str, Any]:
+    return {name: read_table(name) for name in NAMES}
+
+
+def test_the_snapshot_loads_once_and_says_its_day() -> None:
+    catalogue = load_snapshot()
+    assert load_snapshot() is catalogue
+    assert catalogue.snapshot_date == max(catalogue.reaches.values()) == date(2026, 11, 10)
+    assert catalogue.reaches["openssl"] == date(2026, 9, 29)
+    assert len(catalogue.advisories) == 295
+    assert len(catalogue.pbs_builds) == 135
+    assert len(catalogue.releases[Component.OPENSSL]) == 246
+    assert any("openssl/release-metadata @ " in source for source in catalogue.sources)
+
+
+def test_every_range_begins_before_its_fix_and_every_fix_was_released() -> None:
+    catalogue = load_snapshot()
+    released = catalogue.releases[Component.OPENSSL]
+    for advisory in catalogue.advisories:
+        branches = [item.branch for item in advisory.ranges]
+        assert len(set(branches)) == len(branches) > 0, advisory.id
+        for item in advisory.ranges:
+            introduced = parse_openssl(item.introduced)
+            assert introduced is not None
+            assert introduced.branch == item.branch
+            assert advisory.assessed is not None
+            assert item.branch in advisory.assessed
+            if item.fixed is None:
+                continue
+            fixed = parse_openssl(item.fixed)
+            assert fixed is not None
+            assert introduced < fixed
+            assert (item.fixed in advisory.premium_only_fixes) != (item.fixed in released), (advisory.id, item)
+
+
+def test_a_fix_is_never_released_long_before_its_advisory_is_out() -> None:
+    """A slip of a year in either table would show here; in older years fixes were out long before they were named."""
+    catalogue = load_snapshot()
+    released = catalogue.releases[Component.OPENSSL]
+    early = [
+        advisory.id
+        for advisory in catalogue.advisories
+        for item in advisory.ranges
+        if advisory.published.year >= 2016
+        and item.fixed is not None
+        and item.fixed in released
+        and (day := released[item.fixed].date) is not None
+        and (advisory.published - day).days > 400
+    ]
+    assert early == []
+
+
+def test_what_is_marked_by_hand_is_marked() -> None:
+    by_id = {advisory.id: advisory for advisory in load_snapshot().advisories}
+    assert {advisory.id for advisory in by_id.values() if advisory.windows_only} == {"CVE-2019-1552", "CVE-2023-4807"}
+    corrected = by_id["CVE-2023-2650"].range_of("3.1")
+    assert corrected is not None
+    assert (corrected.introduced, corrected.introduced_assumed) == ("3.1.0", True)
+    never_released = by_id["CVE-2004-0975"].range_of("0.9.6")
+    assert never_released is not None
+    assert never_released.fixed is None
+    assert by_id["CVE-2014-0160"].severity is Severity.UNKNOWN
+    assert by_id["CVE-2026-34180"].premium_only_fixes == {"1.1.1zh", "1.0.2zq"}
+
+
+@pytest.mark.parametrize(
+    ("advisory", "assessed", "not_assessed"),
+    [
+        ("CVE-2025-15467", {"3.6", "3.5", "3.4", "3.3", "3.0", "1.1.1", "1.0.2"}, {"3.1", "3.2", "1.1.0"}),
+        ("CVE-2026-63072", {"4.0", "3.6", "3.5", "3.0"}, {"3.4", "3.3", "1.1.1", "1.0.2"}),
+        ("CVE-2026-84784", {"4.0", "3.6", "3.5"}, {"3.0", "3.4", "1.1.1"}),
+        ("CVE-2026-84782", {"4.0", "3.6", "3.5", "3.0"}, {"3.4", "1.1.1"}),
+    ],
+)
+def test_which_branches_a_record_says_something_about(
+    advisory: str, assessed: set[str], not_assessed: set[str]
+) -> None:
+    record = next(item for item in load_snapshot().advisories if item.id == advisory)
+    assert record.assessed is not None
+    assert assessed <= record.assessed
+    assert not not_assessed & record.assessed
+
+
+@pytest.mark.parametrize("name", [*NAMES, *CARRIED])
+def test_no_file_names_a_machine_or_an_address(name: str) -> None:
+    text = json.dumps(read_table(name))
+    assert "://" not in text
+    assert not re.search(r'"/(?:work|root|home|tmp)\b', text)
+
+
+@pytest.mark.parametrize("name", CARRIED)
+def test_tables_for_later_verdicts_are_there(name: str) -> None:
+    assert all(read_table(name).values())
+
+
+def test_what_must_be_named_is_named_in_the_notice_of_both_places() -> None:
+    root = files("libcensus.collector.advisories")
+    repository = next(parent for parent in _parents(str(root)) if (parent / "Makefile").exists())
+    notice = (repository / "NOTICE").read_text(encoding="utf-8")
+    assert (repository / "collector" / "NOTICE").read_text(encoding="utf-8") == notice
+    attributions = load_snapshot().attributions
+    assert len(attributions) >= 10
+    for item in attributions:
+        assert item.name in notice
+        assert item.holder in notice
+        assert item.licence in notice
+
+
+def _parents(path: str) -> list[Path]:
+    from pathlib import Path
+
+    return list(Path(path).parents)
+
+
+def _without(table: str, key: str) -> Callable[[dict[str, Any]], None]:
+    def change(tables: dict[str, Any]) -> None:
+        del tables[table][key]
+
+    return change
+
+
+def _row(table: str, key: str, number: int, **values: object) -> Callable[[dict[str, Any]], None]:
+    def change(tables: dict[str, Any]) -> None:
+        tables[table][key][number].update(values)
+
+    return change
+
+
+def _advisory(**values: object) -> Callable[[dict[str, Any]], None]:
+    """Return a change of the first range of CVE-2025-15467: 3.6 from 3.6.0 to 3.6.1."""
+
+    def change(tables: dict[str, Any]) -> None:
+        row = next(item for item in tables["openssl"]["advisories"] if item["id"] == "CVE-2025-15467")
+        row["ranges"][0].update(values)
+
+    return change
+
+
+def _twice(table: str, key: str) -> Callable[[dict[str, Any]], None]:
+    def change(tables: dict[str, Any]) -> None:
+        tables[table][key].append(copy.deepcopy(tables[table][key][0]))
+
+    return change
+
+
+def _text_for_row(tables: dict[str, Any]) -> None:
+    tables["openssl"]["advisories"][0] = "text"
+
+
+def _branch_twice(tables: dict[str, Any]) -> None:
+    row = next(item for item in tables["openssl"]["advisories"] if item["id"] == "CVE-2025-15467")
+    row["ranges"].append(dict(row["ranges"][0]))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda tables: tables["snapshot"].update(format=2), "format 2, this program reads 1"),
+        (lambda tables: tables["snapshot"].update(date="soon"), "snapshot.json: ValueError"),
+        (_without("snapshot", "reaches"), "snapshot.json: KeyError: 'reaches'"),
+        (_without("openssl", "advisories"), "openssl.json: has no rows of 'advisories'"),
+        (lambda tables: tables["openssl"].update(releases=[]), "has no rows of 'releases'"),
+        (_advisory(introduced="3.6.2"), "introduced 3.6.2 does not lie before fixed 3.6.1"),
+        (_advisory(introduced="3.5.0"), "3.5.0 is no version of branch 3.6"),
+        (_advisory(fixed="3.5.5"), "3.5.5 is no version of branch 3.6"),
+        (_advisory(fixed="3.6.77"), "fixed version 3.6.77 was never released"),
+        (_advisory(introduced="whenever"), "whenever is no version"),
+        (_branch_twice, "CVE-2025-15467 lists a branch twice"),
+        (_twice("openssl", "advisories"), "openssl.json: CVE-2002-0655 is there twice"),
+        (_twice("pbs", "builds"), "pbs.json: 20181218 is there twice"),
+        (_row("openssl", "advisories", 3, published="2026-02-30"), "openssl.json: advisories 4: ValueError"),
+        (_row("openssl", "advisories", 0, severity="terrible"), "'terrible' is not a valid Severity"),
+        (_row("openssl", "advisories", 0, source="hearsay"), "KeyError: 'hearsay'"),
+        (_row("openssl", "releases", 0, version="0.9.1?"), "0.9.1? is no release of branch 0.9.1"),
+        (_row("openssl", "releases", 0, branch="0.9.2"), "0.9.1c is no release of branch 0.9.2"),
+        (_row("openssl", "branches", 0, eol="2015"), "openssl.json: branches 1: ValueError"),
+        (_row("cpython", "releases", 0, version="three"), "three is no version of CPython"),
+        (_row("pbs", "builds", 0, openssl="new"), "new is no version of OpenSSL"),
+        (_row("pbs", "builds", 0, cpython={"3.7": "3.8.1"}), "3.8.1 is no release of CPython 3.7"),
+        (_row("pbs", "uv", 0, pbs="20990101"), "names the unknown build 20990101"),
+        (_text_for_row, "openssl.json: advisories 1: TypeError"),
+    ],
+)  # fmt: skip
+def test_a_snapshot_with_one_untrue_fact_is_refused(change: Callable[[dict[str, Any]], None], words: str) -> None:
+    tables = _tables()
+    change(tables)
+    with pytest.raises(SnapshotError) as caught:
+        catalogue_of(tables)
+    assert words in str(caught.value)
+    assert "install libcensus-collector again" in str(caught.value)
+    assert isinstance(caught.value, CollectorError)
+
+
+def test_a_missing_or_broken_file_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    with pytest.raises(SnapshotError, match=r"nothing\.json"):
+        read_table("nothing")
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "openssl.json").write_text('{"advisories": [', encoding="utf-8")
+    (tmp_path / "data" / "pbs.json").write_text("[]", encoding="utf-8")
+    monkeypatch.setattr(snapshot, "files", lambda _package: tmp_path)
+    with pytest.raises(SnapshotError, match=r"openssl\.json"):
+        read_table("openssl")
+    with pytest.raises(SnapshotError, match=r"pbs\.json: is not an object"):
+        read_table("pbs")

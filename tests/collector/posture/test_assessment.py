@@ -1,0 +1,306 @@
+from __future__ import annotations
+
+from datetime import date
+from typing import TYPE_CHECKING
+
+import pytest
+
+from libcensus.collector.advisories.snapshot import load_snapshot
+from libcensus.collector.posture import assessment
+from libcensus.collector.posture.assessment import Assessor, HostAssessment
+from libcensus.collector.posture.finding import (
+    Component,
+    Severity,
+    Subject,
+    SubjectKind,
+    SupportState,
+    VexStatus,
+    at_least,
+    worst_severity,
+)
+from libcensus.collector.posture.verdict import PortabilityState
+from libcensus.facts.crypto import CryptoLibrary, CryptoUse
+from libcensus.facts.evidence import Evidence
+from libcensus.facts.host import Host, OsRelease
+from libcensus.facts.interpreter import Build, Install, InstallSet
+from libcensus.facts.vocabulary import (
+    CryptoFamily,
+    EvidenceKind,
+    FileRole,
+    Implementation,
+    Installer,
+    InstallKind,
+    Linkage,
+    Provider,
+)
+
+from .facts import (
+    DEBIAN_LIBSSL,
+    DEBIAN_PYTHON,
+    STRANGE_PACKAGE,
+    TODAY,
+    VENDOR_PYTHON,
+    build_file,
+    crypto,
+    digest,
+    glibc_host,
+    install,
+    needs,
+    python_build,
+)
+
+if TYPE_CHECKING:
+    from libcensus.facts.package import Package
+    from libcensus.facts.platform import Platform
+
+DEBIAN = Host("host", OsRelease("debian", "12"))
+
+
+def _assess(
+    *installs: Install,
+    builds: dict[str, Build] | None = None,
+    host: Host = DEBIAN,
+    platform: Platform | None = None,
+    root: str = "/",
+    assessor: Assessor | None = None,
+) -> HostAssessment:
+    chosen = {digest(1): python_build(provider_build="20260114")} if builds is None else builds
+    ordered = InstallSet(tuple(sorted(installs, key=lambda item: (item.root, item.path))))
+    return (assessor or Assessor(load_snapshot(), TODAY)).assess(host, platform or glibc_host(), ordered, chosen, root)
+
+
+def test_one_upgrade_two_outcomes() -> None:
+    """Case 13: the distribution's library is not judged by its number, the static copy beside it is."""
+    system = crypto("3.0.22", Linkage.SYSTEM, DEBIAN_LIBSSL, path="/usr/lib/x86_64-linux-gnu/libssl.so.3")
+    debian = install(system, "/usr/bin/python3.11", build=digest(2), installer=Installer.DPKG, package=DEBIAN_PYTHON)
+    pyenv = install(system, "/root/.pyenv/versions/3.12.1/bin/python3.12", build=digest(3), installer=Installer.PYENV)
+    pbs = install(crypto("3.5.4"), "/root/.local/share/uv/python/cpython-3.12.12/bin/python3.12")
+    host = _assess(
+        debian,
+        pyenv,
+        pbs,
+        builds={
+            digest(1): python_build(provider_build="20260114"),
+            digest(2): python_build("3.11.2", Provider.DISTRO),
+            digest(3): python_build("3.12.1", Provider.PYENV),
+        },
+    )
+    affected = {f.subject.path for f in host.findings if f.status is VexStatus.AFFECTED}
+    assert affected == {pbs.path}
+    open_questions = {f.subject.path for f in host.findings if f.status is VexStatus.UNDER_INVESTIGATION}
+    assert open_questions == {debian.path, pyenv.path}
+    assert host.worst is Severity.HIGH
+    assert host.count(VexStatus.AFFECTED) == sum(1 for f in host.findings if f.status is VexStatus.AFFECTED) > 0
+    until = {(e.subject.path, e.component): e.distribution_until for e in host.end_of_life}
+    assert until[debian.path, Component.CPYTHON] == date(2028, 6, 30)
+    assert until[pyenv.path, Component.CPYTHON] is None
+    assert until[pyenv.path, Component.OPENSSL] == date(2028, 6, 30)
+
+
+def test_findings_and_ends_of_life_are_sorted_by_subject() -> None:
+    host = _assess(install(crypto("3.5.4"), "/b"), install(crypto("3.0.13"), "/a"), install(crypto("1.1.1w"), "/c"))
+    assert [item.subject for item in host.installs] == sorted(item.subject for item in host.installs)
+    assert [(f.subject, f.advisory) for f in host.findings] == sorted((f.subject, f.advisory) for f in host.findings)
+    assert [e.subject.path for e in host.end_of_life] == ["/a", "/a", "/b", "/b", "/c", "/c"]
+
+
+def test_counts_equal_the_findings() -> None:
+    host = _assess(install(crypto("3.5.4"), "/a"), install(crypto("1.1.1v"), "/b"), install(crypto("3.5.9"), "/c"))
+    for key, number in host.counts.items():
+        assert number == sum(1 for f in host.findings if (f.component, f.severity, f.status) == key)
+    assert sum(host.counts.values()) == len(host.findings)
+    assert host.worst is worst_severity(host.findings)
+
+
+@pytest.mark.parametrize(
+    ("root", "install_root", "shown"),
+    [("/", "/", "/"), ("/mnt/image", "/", "/mnt/image"), ("/mnt/image", "/mnt/image/inner", "/mnt/image/inner")],
+)
+def test_a_subject_names_its_root(root: str, install_root: str, shown: str) -> None:
+    host = _assess(install(crypto("3.5.4"), "/a", root=install_root), root=root)
+    assert {f.subject for f in host.findings} == {Subject(SubjectKind.INSTALL, shown, "/a")}
+
+
+def test_an_environment_shares_the_case_of_its_base() -> None:
+    base = install(crypto("3.5.4"), "/opt/python/bin/python3.12", aliases=("/opt/python/bin/python3",))
+    environment = install(
+        crypto("3.5.4"), "/srv/app/.venv/bin/python", kind=InstallKind.VENV, base="/opt/python/bin/python3"
+    )
+    host = _assess(base, environment)
+    first, second = host.installs
+    assert first.case is second.case
+    assert len(first.findings) == len(second.findings) > 0
+
+
+@pytest.mark.parametrize(
+    ("package", "status"),
+    [(DEBIAN_PYTHON, VexStatus.UNDER_INVESTIGATION), (VENDOR_PYTHON, VexStatus.AFFECTED), (None, VexStatus.AFFECTED)],
+    ids=["distribution", "vendor", "nobody"],
+)
+def test_code_inside_the_interpreter_belongs_to_the_interpreters_package(
+    package: Package | None, status: VexStatus
+) -> None:
+    base = install(crypto("3.5.4"), "/usr/lib/app/bin/python3", package=package)
+    environment = install(
+        crypto("3.5.4"), "/srv/venv/bin/python", kind=InstallKind.VENV, base="/usr/lib/app/bin/python3"
+    )
+    host = _assess(base, environment)
+    high = {f.subject.path: f.status for f in host.findings if f.advisory == "CVE-2025-15467"}
+    assert high == {base.path: status, environment.path: status}
+
+
+def test_a_local_library_is_not_the_interpreters_packages() -> None:
+    host = _assess(install(crypto("3.0.14", Linkage.LOCAL, path="/usr/local/lib/libssl.so.3"), package=DEBIAN_PYTHON))
+    assert host.worst is Severity.HIGH
+
+
+def test_an_environment_whose_base_is_not_there_is_judged_by_itself() -> None:
+    host = _assess(install(crypto("3.5.4"), "/v/bin/python", kind=InstallKind.VENV, base="/gone/bin/python"))
+    assert host.worst is Severity.HIGH
+
+
+def test_a_dangling_environment_is_unknown() -> None:
+    broken = install(
+        CryptoUse(Linkage.UNKNOWN), "/v/bin/python", kind=InstallKind.VENV, build=None, base="/gone/bin/python"
+    )
+    host = _assess(broken, builds={})
+    assert host.findings == ()
+    assert {(e.component, e.state) for e in host.end_of_life} == {
+        (Component.CPYTHON, SupportState.UNKNOWN),
+        (Component.OPENSSL, SupportState.UNKNOWN),
+    }
+    assert host.verdicts == {}
+    assert host.worst is None
+
+
+@pytest.mark.parametrize(
+    ("use", "component", "branch", "words"),
+    [
+        (crypto(None), Component.OPENSSL, "unknown", "the bytes of this copy do not tell its version"),
+        (
+            crypto("1.52.0", family=CryptoFamily.AWS_LC),
+            Component.AWS_LC,
+            "1.52.0",
+            "neither advisories nor ends of life",
+        ),
+        (crypto(None, family=CryptoFamily.AWS_LC), Component.AWS_LC, "unknown", "do not tell its version"),
+        (crypto("3.9.2", family=CryptoFamily.LIBRESSL), Component.LIBRESSL, "3.9.2", "neither advisories nor ends"),
+        (crypto(None, family=CryptoFamily.BORINGSSL), Component.BORINGSSL, "unknown", "do not tell its version"),
+        (crypto("1.1.1", family=CryptoFamily.UNKNOWN), Component.OPENSSL, "unknown", "which product this copy is"),
+        (
+            CryptoUse(Linkage.UNRESOLVED, needed="libssl.so.1.1"),
+            Component.OPENSSL,
+            "unknown",
+            "nothing that is known to the loader answers to libssl.so.1.1",
+        ),
+        (CryptoUse(Linkage.UNKNOWN), Component.OPENSSL, "unknown", "could not be read"),
+    ],
+    ids=["no version", "AWS-LC", "AWS-LC unknown", "LibreSSL", "BoringSSL", "no product", "unresolved", "unknown"],
+)
+def test_unknown_is_said_once_with_its_reason(use: CryptoUse, component: Component, branch: str, words: str) -> None:
+    host = _assess(install(use))
+    assert host.findings == ()
+    _, support = host.end_of_life
+    assert (support.component, support.branch, support.state) == (component, branch, SupportState.UNKNOWN)
+    assert words in support.evidence[-1].detail
+
+
+def test_an_install_without_tls_has_no_crypto_state() -> None:
+    host = _assess(install(CryptoUse(Linkage.NONE)))
+    assert [item.component for item in host.end_of_life] == [Component.CPYTHON]
+
+
+def test_interpreters_without_a_life_cycle_in_the_snapshot_get_none() -> None:
+    host = _assess(install(crypto("3.5.9"), implementation=Implementation.PYPY))
+    assert [item.component for item in host.end_of_life] == [Component.OPENSSL]
+
+
+def test_the_evidence_leads_from_bytes_to_the_verdict() -> None:
+    text = Evidence("crypto", EvidenceKind.STRING, "lib/libpython3.12.so.1.0", "OpenSSL 3.5.4 30 Sep 2025", 4096)
+    other = Evidence("flags", EvidenceKind.TEXT_LINE, "lib/_sysconfigdata.py", "--enable-optimizations")
+    found = Evidence("crypto", EvidenceKind.ELF_NEEDED, "/opt/python/bin/python3.12", "libpython3.12.so.1.0")
+    host = _assess(
+        install(crypto("3.5.4"), evidence=(found,)),
+        builds={digest(1): python_build(provider_build="20260114", evidence=(text, other))},
+    )
+    finding = next(f for f in host.findings if f.advisory == "CVE-2025-15467")
+    assert [item.kind for item in finding.evidence] == [
+        EvidenceKind.ELF_NEEDED,
+        EvidenceKind.STRING,
+        EvidenceKind.PATH,
+        EvidenceKind.ADVISORY,
+        EvidenceKind.RELEASE_TABLE,
+    ]
+    assert finding.evidence[2].detail == "openssl 3.5.4, static"
+
+
+@pytest.mark.parametrize(
+    ("package", "builder"),
+    [
+        (DEBIAN_LIBSSL, "built by the distribution"),
+        (VENDOR_PYTHON, "built by a third party (Google)"),
+        (STRANGE_PACKAGE, "built by somebody unknown"),
+    ],
+    ids=["distribution", "vendor", "unknown"],
+)
+def test_the_evidence_names_the_package_and_who_built_it(package: Package, builder: str) -> None:
+    library = CryptoLibrary(CryptoFamily.OPENSSL, None, package)
+    host = _assess(install(CryptoUse(Linkage.SYSTEM, "/usr/lib/libcrypto.so.3", library)))
+    record = next(e for e in host.installs[0].facts if e.kind is EvidenceKind.PACKAGE_RECORD)
+    assert record.detail.endswith(builder)
+    assert record.file == "/usr/lib/libcrypto.so.3"
+
+
+def test_fail_on_counts_what_is_affected_at_least_so_badly() -> None:
+    host = _assess(install(crypto("3.5.4")))
+    assert {f.severity for f in at_least(host.findings, Severity.HIGH)} == {Severity.HIGH}
+    assert len(at_least(host.findings, Severity.CRITICAL)) == 0
+    everything = at_least(host.findings, Severity.UNKNOWN)
+    assert len(everything) == host.count(VexStatus.AFFECTED)
+    system = crypto("3.0.22", Linkage.SYSTEM, DEBIAN_LIBSSL)
+    assert at_least(_assess(install(system)).findings, Severity.UNKNOWN) == ()
+
+
+def test_severities_rise_in_order() -> None:
+    assert [s.value for s in sorted(Severity, key=lambda s: s.rank)] == [
+        "unknown",
+        "low",
+        "moderate",
+        "high",
+        "critical",
+    ]
+
+
+def test_verdicts_are_keyed_by_build_and_made_once_per_platform() -> None:
+    assessor = Assessor(load_snapshot(), TODAY)
+    executable = build_file("bin/python3.12", FileRole.EXECUTABLE, needs({"libc.so.6": ("GLIBC_2.38",)}))
+    builds = {digest(1): python_build(files=(executable,))}
+    old, new = glibc_host(36), glibc_host(41)
+    blocked = _assess(install(crypto("3.5.4")), builds=builds, platform=old, assessor=assessor)
+    runs = _assess(install(crypto("3.5.4")), builds=builds, platform=new, assessor=assessor)
+    assert blocked.verdicts[digest(1)].state is PortabilityState.BLOCKED
+    assert runs.verdicts[digest(1)].state is PortabilityState.RUNS
+    again = _assess(install(crypto("3.5.4")), builds=builds, platform=glibc_host(36), assessor=assessor)
+    assert again.verdicts[digest(1)] is blocked.verdicts[digest(1)]
+    named = assessor.verdict(digest(1), builds[digest(1)], new, platform_digest=digest(9))
+    assert assessor.verdict(digest(1), builds[digest(1)], new, platform_digest=digest(9)) is named
+
+
+def test_a_full_memory_changes_no_verdict(monkeypatch: pytest.MonkeyPatch) -> None:
+    installs = [install(crypto(v), f"/{v}") for v in ("3.5.4", "3.0.13", "1.1.1w", "3.5.9")]
+    plain = _assess(*installs)
+    monkeypatch.setattr(assessment, "MEMORY", 1)
+    small = Assessor(load_snapshot(), TODAY)
+    for _ in range(2):
+        again = _assess(*installs, assessor=small)
+        assert again.findings == plain.findings
+        assert again.end_of_life == plain.end_of_life
+        assert again.verdicts == plain.verdicts
+
+
+def test_a_day_changes_the_posture_without_new_facts() -> None:
+    one = install(crypto("3.6.5"))
+    before = _assess(one, assessor=Assessor(load_snapshot(), date(2026, 11, 1)))
+    after = _assess(one, assessor=Assessor(load_snapshot(), date(2026, 11, 2)))
+    states = [{e.component: e.state for e in host.end_of_life}[Component.OPENSSL] for host in (before, after)]
+    assert states == [SupportState.SUPPORTED, SupportState.ENDED]

@@ -1,0 +1,401 @@
+from __future__ import annotations
+
+import json
+from collections import Counter
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from libcensus.collector.advisories.snapshot import load_snapshot
+from libcensus.collector.posture.catalogue import Advisory, AffectedRange
+from libcensus.collector.posture.finding import Component, Judgement, Severity, VexStatus, worst_severity
+from libcensus.collector.posture.remedy import Circumstances, first_uv, remedy_for_package
+from libcensus.collector.posture.security import Authority, Placement, authority_of, judge_openssl, place
+from libcensus.collector.posture.versions import parse_openssl
+from libcensus.facts.crypto import CryptoUse
+from libcensus.facts.package import Package
+from libcensus.facts.vocabulary import CryptoFamily, Installer, Linkage, Provider
+
+from .facts import DEBIAN_LIBSSL, DEBIAN_PYTHON, STRANGE_PACKAGE, TODAY, VENDOR_PYTHON, crypto
+
+HERE = Path(__file__).parent
+
+
+def _rows(name: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (HERE / name).read_text(encoding="utf-8").splitlines()]
+
+
+def _judge(
+    use: CryptoUse,
+    *,
+    package: Package | None = None,
+    provider: Provider = Provider.SOURCE,
+    installer: Installer = Installer.UNKNOWN,
+    version: str | None = "3.12.12",
+    provider_build: str | None = None,
+    today: date = TODAY,
+) -> dict[str, Judgement]:
+    circumstances = Circumstances(use, provider, installer, version, provider_build)
+    found = judge_openssl(circumstances, load_snapshot(), today, package=package)
+    assert [item.advisory for item in found] == sorted(item.advisory for item in found)
+    return {item.advisory: item for item in found}
+
+
+def _pbs(openssl: str, cpython: str, tag: str | None, installer: Installer = Installer.UV) -> dict[str, Judgement]:
+    return _judge(crypto(openssl), provider=Provider.PBS, installer=installer, version=cpython, provider_build=tag)
+
+
+def _words(judgement: Judgement) -> str:
+    return "\n".join(item.detail for item in judgement.evidence)
+
+
+@pytest.mark.parametrize("row", _rows("known_in_pbs.jsonl"), ids=lambda row: row["openssl"])
+def test_known_advisories_of_every_openssl_that_uv_still_installs(row: dict[str, Any]) -> None:
+    """The counts were made by another program from the same sources, Windows-only ones included."""
+    for cpython, tag in row["builds"]:
+        found = _pbs(row["openssl"], cpython, tag)
+        in_range = [f for f in found.values() if f.status in {VexStatus.AFFECTED, VexStatus.NOT_AFFECTED}]
+        assert Counter(f.severity.value for f in in_range) == row["known"], cpython
+
+
+@pytest.mark.parametrize("row", _rows("in_range_of_packages.jsonl"), ids=lambda row: row["host"])
+def test_a_distributions_package_is_never_judged_by_upstreams_number(row: dict[str, Any]) -> None:
+    package = Package("dpkg", "libssl", row["package"], "openssl", row["package"], origin=DEBIAN_LIBSSL.origin)
+    found = _judge(crypto(row["upstream"], Linkage.SYSTEM, package), package=package).values()
+    assert {item.status for item in found} <= {VexStatus.UNDER_INVESTIGATION, VexStatus.NOT_AFFECTED}
+    published = {item.id: item.published.isoformat() for item in load_snapshot().advisories}
+    listed = Counter(
+        item.severity.value
+        for item in found
+        if "does not list" not in item.evidence[0].detail and published[item.advisory] <= row.get("as_of", "9999")
+    )
+    assert listed == row["in_range"]
+
+
+@pytest.mark.parametrize(
+    ("version", "advisory", "status", "severity", "fixed_in"),
+    [
+        ("3.5.4", "CVE-2025-15467", VexStatus.AFFECTED, Severity.HIGH, "3.5.5"),
+        ("3.5.5", "CVE-2025-15467", None, None, None),
+        ("3.0.18", "CVE-2025-15467", VexStatus.AFFECTED, Severity.HIGH, "3.0.19"),
+        ("3.0.13", "CVE-2024-6119", VexStatus.AFFECTED, Severity.MODERATE, "3.0.15"),
+        ("3.0.14", "CVE-2024-6119", VexStatus.AFFECTED, Severity.MODERATE, "3.0.15"),
+        ("3.0.15", "CVE-2024-6119", None, None, None),
+        ("1.0.1f", "CVE-2014-0160", VexStatus.AFFECTED, Severity.UNKNOWN, "1.0.1g"),
+        ("1.0.1g", "CVE-2014-0160", None, None, None),
+        ("1.0.0t", "CVE-2014-0160", None, None, None),
+        ("3.0.6", "CVE-2022-3602", VexStatus.AFFECTED, Severity.HIGH, "3.0.7"),
+        ("3.0.7", "CVE-2022-3602", None, None, None),
+        ("1.1.1w", "CVE-2026-45447", VexStatus.AFFECTED, Severity.HIGH, "1.1.1zh"),
+        ("1.1.1v", "CVE-2023-4807", VexStatus.NOT_AFFECTED, Severity.LOW, "1.1.1w"),
+        ("3.1.0", "CVE-2023-2650", VexStatus.AFFECTED, Severity.MODERATE, "3.1.1"),
+        ("3.0.22", "CVE-2026-84782", VexStatus.AFFECTED, Severity.HIGH, None),
+    ],
+    ids=str,
+)
+def test_truths_picked_by_hand(
+    version: str, advisory: str, status: VexStatus | None, severity: Severity | None, fixed_in: str | None
+) -> None:
+    found = _judge(crypto(version)).get(advisory)
+    if status is None:
+        assert found is None
+        return
+    assert found is not None
+    assert (found.status, found.severity, found.fixed_in) == (status, severity, fixed_in)
+
+
+@pytest.mark.parametrize(
+    ("linkage", "package", "authority"),
+    [
+        (Linkage.STATIC, None, Authority.UPSTREAM),
+        (Linkage.BUNDLED, None, Authority.UPSTREAM),
+        (Linkage.LOCAL, None, Authority.UPSTREAM),
+        (Linkage.SYSTEM, None, Authority.NOBODY),
+        (Linkage.SYSTEM, DEBIAN_LIBSSL, Authority.DISTRIBUTION),
+        (Linkage.STATIC, DEBIAN_PYTHON, Authority.DISTRIBUTION),
+        (Linkage.STATIC, VENDOR_PYTHON, Authority.UPSTREAM),
+        (Linkage.SYSTEM, VENDOR_PYTHON, Authority.UPSTREAM),
+        (Linkage.SYSTEM, STRANGE_PACKAGE, Authority.NOBODY),
+    ],
+)
+def test_whose_word_decides(linkage: Linkage, package: Package | None, authority: Authority) -> None:
+    assert authority_of(linkage, package) is authority
+
+
+@pytest.mark.parametrize(
+    ("linkage", "package", "status", "reason"),
+    [
+        (
+            Linkage.LOCAL,
+            None,
+            VexStatus.AFFECTED,
+            "from 3.0.0 to before 3.0.15; version here 3.0.14",
+        ),
+        (Linkage.SYSTEM, VENDOR_PYTHON, VexStatus.AFFECTED, "affects OpenSSL 3.0"),
+        (Linkage.SYSTEM, DEBIAN_LIBSSL, VexStatus.UNDER_INVESTIGATION, "it may have put the fix in without changing"),
+        (Linkage.SYSTEM, STRANGE_PACKAGE, VexStatus.UNDER_INVESTIGATION, "who built openssl-libs 1:3.0.7-1 is unknown"),
+        (Linkage.SYSTEM, None, VexStatus.UNDER_INVESTIGATION, "who built the file's package is unknown"),
+    ],
+    ids=["local", "vendor", "distribution", "unknown origin", "no record"],
+)
+def test_who_owns_the_file_decides_the_status(
+    linkage: Linkage, package: Package | None, status: VexStatus, reason: str
+) -> None:
+    found = _judge(crypto("3.0.14", linkage, package), package=package)["CVE-2024-6119"]
+    assert found.status is status
+    assert found.linkage is linkage
+    assert reason in _words(found)
+
+
+@pytest.mark.parametrize(
+    ("version", "advisory", "reason"),
+    [
+        ("3.1.8", "CVE-2025-15467", "OpenSSL 3.1 was supported up to 2025-03-14"),
+        ("3.3.7", "CVE-2026-45447", "OpenSSL 3.3 was supported up to 2026-04-09"),
+        ("1.1.1w", "CVE-2026-63072", "OpenSSL 1.1.1 was supported up to 2023-09-11"),
+        ("1.1.0l", "CVE-2023-0286", "OpenSSL 1.1.0 was supported up to 2019-09-11"),
+        ("3.0.22", "CVE-2026-84784", "OpenSSL 3.0 was supported up to 2026-09-07"),
+        ("3.4.7", "CVE-2026-84784", "was not read for OpenSSL 3.4"),
+        ("0.9.7m", "CVE-2014-0160", "OpenSSL 0.9.7 has no known end of support"),
+    ],
+    ids=str,
+)
+def test_a_branch_that_nobody_assessed_is_not_safe(version: str, advisory: str, reason: str) -> None:
+    found = _judge(crypto(version, Linkage.LOCAL))[advisory]
+    assert found.status is VexStatus.UNDER_INVESTIGATION
+    assert found.fixed_in is None
+    assert found.fix_available is None
+    assert reason in _words(found)
+    assert found.remedy is not None
+    assert "is not assessed: replace" in found.remedy
+
+
+@pytest.mark.parametrize(
+    ("version", "advisory"),
+    [
+        ("3.5.9", "CVE-2014-0160"),
+        ("3.6.5", "CVE-2023-0286"),
+        ("3.3.7", "CVE-2025-66199"),
+        ("3.0.19", "CVE-2025-66199"),
+        ("4.0.3", "CVE-2025-15467"),
+        ("9.9.9", "CVE-2025-15467"),
+    ],
+    ids=str,
+)
+def test_an_assessed_branch_that_is_not_listed_has_no_finding(version: str, advisory: str) -> None:
+    assert advisory not in _judge(crypto(version))
+
+
+def test_windows_only_is_not_under_investigation_on_an_ended_branch() -> None:
+    assert "CVE-2023-4807" not in _judge(crypto("1.1.0l"))
+
+
+@pytest.mark.parametrize(
+    ("version", "placement"),
+    [
+        ("3.5.0-beta1", Placement.UNCLEAR),
+        ("3.5.0", Placement.INSIDE),
+        ("3.5.4", Placement.INSIDE),
+        ("3.5.5-dev", Placement.UNCLEAR),
+        ("3.5.4-dev", Placement.INSIDE),
+        ("3.5.5", Placement.OUTSIDE),
+        ("3.5.6-dev", Placement.OUTSIDE),
+    ],
+    ids=str,
+)
+def test_a_prerelease_at_the_edge_of_a_range_is_unclear(version: str, placement: Placement) -> None:
+    catalogue = load_snapshot()
+    advisory = next(item for item in catalogue.advisories if item.id == "CVE-2025-15467")
+    parsed = parse_openssl(version)
+    assert parsed is not None
+    assert place(parsed, advisory, catalogue) is placement
+
+
+def test_an_unclear_prerelease_says_why() -> None:
+    found = _judge(crypto("3.5.0-beta1"))["CVE-2025-15467"]
+    assert found.status is VexStatus.UNDER_INVESTIGATION
+    assert "3.5.0-beta1 is a pre-release on the edge of the range" in _words(found)
+
+
+def test_a_source_that_does_not_say_what_it_looked_at_is_believed() -> None:
+    advisory = Advisory(
+        "CVE-1", Component.OPENSSL, date(2026, 1, 1), Severity.LOW, (AffectedRange("3.5", "3.5.0", "3.5.5"),), "a feed"
+    )
+    parsed = parse_openssl("3.1.8")
+    assert parsed is not None
+    assert place(parsed, advisory, load_snapshot()) is Placement.OUTSIDE
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        crypto("1.1.1", family=CryptoFamily.AWS_LC),
+        crypto("2.9.2", family=CryptoFamily.LIBRESSL),
+        crypto(None, family=CryptoFamily.BORINGSSL),
+        crypto("1.1.1w", family=CryptoFamily.UNKNOWN),
+        crypto(None),
+        crypto("not a version"),
+        CryptoUse(Linkage.NONE),
+        CryptoUse(Linkage.UNRESOLVED, needed="libssl.so.1.1"),
+    ],
+    ids=["AWS-LC", "LibreSSL", "BoringSSL", "unknown family", "no version", "no such version", "none", "unresolved"],
+)
+def test_nothing_is_invented_for_what_is_not_a_known_openssl(use: CryptoUse) -> None:
+    assert _judge(use) == {}
+
+
+@pytest.mark.parametrize(
+    ("cpython", "tag", "openssl", "advisory", "day", "remedy"),
+    [
+        (
+            "3.12.12",
+            "20260114",
+            "3.5.4",
+            "CVE-2025-15467",
+            date(2026, 1, 27),
+            "build 20260127 or newer, with OpenSSL 3.5.5",
+        ),
+        # OpenSSL 3.5.3, the first after 3.0 that these builds held, is in the advisory's range too.
+        ("3.12.3", "20240415", "3.0.13", "CVE-2025-15467", date(2026, 1, 27), "build 20260127 or newer"),
+        (
+            "3.13.1",
+            "20250115",
+            "3.0.15",
+            "CVE-2026-9076",
+            date(2026, 6, 10),
+            "build 20260610 or newer, with OpenSSL 3.5.7",
+        ),
+        ("3.12.12", None, "3.5.4", "CVE-2025-15467", date(2026, 1, 27), "build 20260127 or newer"),
+        ("3.8.20", "20241002", "3.0.15", "CVE-2025-15467", None, "no fix published"),
+        (None, "20260114", "3.5.4", "CVE-2025-15467", None, "no fix published"),
+    ],
+    ids=str,
+)
+def test_the_first_fixed_build_of_python_build_standalone(
+    cpython: str | None, tag: str | None, openssl: str, advisory: str, day: date | None, remedy: str
+) -> None:
+    use = crypto(openssl)
+    found = _judge(use, provider=Provider.PBS, installer=Installer.UV, version=cpython, provider_build=tag)[advisory]
+    assert found.fix_available == day
+    assert found.remedy is not None
+    assert remedy in found.remedy
+
+
+def test_the_tag_with_a_wrong_name_stands_at_its_real_date() -> None:
+    builds = load_snapshot().pbs_builds
+    tags = [build.tag for build in builds]
+    assert tags.index("20260320") < tags.index("20250323") < tags.index("20260324")
+    assert [build.date for build in builds] == sorted(build.date for build in builds)
+
+
+@pytest.mark.parametrize(
+    ("installer", "command"),
+    [
+        (
+            Installer.UV,
+            "uv self update && uv python upgrade 3.12 (build 20260127 or newer, with",
+        ),
+        (Installer.RYE, "rye toolchain fetch 3.12 (build"),
+        (Installer.HATCH, "hatch python update 3.12 (build"),
+        (Installer.MISE, "mise upgrade python@3.12 (build"),
+        (Installer.UNKNOWN, "install python-build-standalone build 20260127 or newer"),
+    ],
+    ids=str,
+)
+def test_remedies_of_a_python_build_standalone(installer: Installer, command: str) -> None:
+    remedy = _pbs("3.5.4", "3.12.12", "20260114", installer)["CVE-2025-15467"].remedy
+    assert remedy is not None
+    assert remedy.startswith(command)
+
+
+@pytest.mark.parametrize(
+    ("use", "provider", "package", "remedy"),
+    [
+        (crypto("3.0.18", Linkage.LOCAL, path="/usr/local/lib/libcrypto.so.3"), Provider.PYENV, None,
+         "replace /usr/local/lib/libcrypto.so.3 by OpenSSL 3.0.19 or newer, then restart what uses it"),
+        (crypto("3.0.18"), Provider.PYENV, None, "rebuild with OpenSSL 3.0.19 or newer: pyenv install --force 3.12.12"),
+        (crypto("3.0.18", Linkage.BUNDLED), Provider.CONDA, None, "conda update openssl in this environment"),
+        (crypto("3.0.18"), Provider.DOCKER_OFFICIAL, None, "pull a newer image that holds OpenSSL 3.0.19 or newer"),
+        (crypto("3.0.18"), Provider.PYPI, None, "pip install --upgrade the distribution that ships this interpreter"),
+        (crypto("3.0.18"), Provider.SOURCE, None, "rebuild this interpreter with OpenSSL 3.0.19 or newer"),
+        (crypto("3.0.18", Linkage.SYSTEM, VENDOR_PYTHON), Provider.VENDOR, VENDOR_PYTHON,
+         "update package google-cloud-cli to one of its vendor's versions that holds OpenSSL 3.0.19 or newer"),
+    ],
+    ids=["local", "pyenv", "conda", "docker", "pypi", "source", "vendor"],
+)  # fmt: skip
+def test_remedies_of_upstream_copies(use: CryptoUse, provider: Provider, package: Package | None, remedy: str) -> None:
+    found = _judge(use, provider=provider, package=package)["CVE-2025-15467"]
+    assert found.remedy is not None
+    assert found.remedy.startswith(remedy)
+    assert found.fix_available == date(2026, 1, 27)
+    assert "OpenSSL 3.0.19 was released on 2026-01-27" in _words(found)
+
+
+def test_a_fix_for_paying_customers_is_a_state_of_its_own() -> None:
+    found = _judge(crypto("1.1.1w"))["CVE-2026-45447"]
+    assert found.fix_available is None
+    assert found.remedy is not None
+    assert found.remedy.startswith("OpenSSL 1.1.1zh fixes it for customers of premium support only: rebuild")
+    assert "a supported OpenSSL (3.5, 4.0)" in found.remedy
+
+
+def test_an_advisory_without_a_fix_says_so() -> None:
+    found = _judge(crypto("3.0.22", Linkage.LOCAL))["CVE-2026-84782"]
+    assert found.remedy is not None
+    assert found.remedy.startswith("no fix published: replace")
+    assert "without a fixed release" in _words(found)
+    assert "assumed: the source names no beginning" in _words(found)
+
+
+def test_an_inferred_date_is_said_to_be_inferred() -> None:
+    found = _judge(crypto("3.5.8"))["CVE-2026-84784"]
+    assert "to before 3.5.9 (inferred)" in _words(found)
+    assert "OpenSSL 3.5.9 was released on 2026-09-29 (inferred)" in _words(found)
+
+
+def test_no_supported_branch_is_named_when_none_is_left() -> None:
+    found = _judge(crypto("3.0.22"), today=date(2040, 1, 1))["CVE-2026-84782"]
+    assert found.remedy is not None
+    assert "with a supported OpenSSL, or" in found.remedy
+
+
+@pytest.mark.parametrize(
+    ("manager", "command"),
+    [
+        ("dpkg", "apt-get update && apt-get install --only-upgrade libssl3"),
+        ("rpm", "dnf upgrade libssl3"),
+        ("apk", "apk add --upgrade libssl3"),
+        ("pacman", "pacman -Syu"),
+        ("portage", None),
+    ],
+)
+def test_commands_of_package_managers(manager: str, command: str | None) -> None:
+    assert remedy_for_package(Package(manager, "libssl3", "3", "openssl", "3")) == command
+
+
+def test_the_first_uv_that_knows_a_build() -> None:
+    catalogue = load_snapshot()
+    builds = {build.tag: build for build in catalogue.pbs_builds}
+    assert first_uv(catalogue, builds["20260610"]) == "0.11.21"
+    assert first_uv(catalogue, builds["20260929"]) == "0.12.21"
+    for build in catalogue.pbs_builds:
+        uv = first_uv(catalogue, build)
+        assert uv is None or builds[catalogue.uv_newest_pbs[uv]].date >= build.date
+
+
+def test_the_worst_severity_counts_only_what_is_affected() -> None:
+    found = _judge(crypto("3.0.22", Linkage.SYSTEM, DEBIAN_LIBSSL), package=DEBIAN_LIBSSL).values()
+    assert any(item.severity is Severity.HIGH for item in found)
+    assert worst_severity(found) is None
+    assert worst_severity(_judge(crypto("3.5.4")).values()) is Severity.HIGH
+
+
+def test_every_finding_can_be_followed_to_its_source() -> None:
+    for version in ("3.5.4", "3.0.22", "1.1.1w", "3.1.4", "0.9.8zh"):
+        for item in _judge(crypto(version)).values():
+            assert item.evidence[0].detail.startswith(f"{item.advisory}, {item.severity.value}, published ")
+            assert "as far as known on 2026-09-29" in item.evidence[0].detail
+            if item.status is not VexStatus.AFFECTED:
+                assert len(item.evidence) == 2
