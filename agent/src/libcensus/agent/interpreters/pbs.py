@@ -1,0 +1,87 @@
+"""python-build-standalone: CPythons that uv, rye, hatch, mise, Bazel and vendors install, wherever they lie.
+
+They are known by what their build leaves: the prefix ``/install`` and dependencies below ``/tools`` in the configure
+arguments, or ``$ORIGIN`` inside the name of the needed libpython, which no other builder writes. The build's date
+stands in ``BUILD`` where uv installed it, or in the names of folder and archive; else it is not known. Source:
+https://github.com/astral-sh/python-build-standalone, ``docs/distributions.rst``.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING
+
+from libcensus.agent.errors import UnreadableError
+from libcensus.agent.host import shown
+from libcensus.agent.interpreters.candidate import Claim
+from libcensus.agent.interpreters.sysconfig import configure_arguments
+from libcensus.facts.evidence import Evidence
+from libcensus.facts.vocabulary import EvidenceKind, Provider
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from libcensus.agent.interpreters.candidate import Subject
+
+_BUILD = re.compile(r"20\d{6}(?:T\d{4})?")
+_NAMED_BUILD = re.compile(r"(?:^|[-+@/])(20[12]\d{5})(?=$|[-/T])")
+_ORIGIN_NEEDED = re.compile(r"\$ORIGIN/\.\./lib/libpython\d")
+
+
+def claim(subject: Subject) -> Claim | None:
+    """Return the claim when the build's own traces are there."""
+    traces = list(_traces(subject))
+    if not traces:
+        return None
+    build, build_evidence, evidence = _build(subject)
+    return Claim(Provider.PBS, build, evidence=evidence, build_evidence=(*traces, *build_evidence))
+
+
+def _traces(subject: Subject) -> Iterator[Evidence]:
+    layout = subject.layout
+    for needed in subject.needed:
+        if _ORIGIN_NEEDED.search(needed):
+            yield Evidence("provider", EvidenceKind.ELF_NEEDED, _relative(subject, layout.executable), needed)
+    if layout.sysconfig_file is not None:
+        arguments = configure_arguments(dict(layout.sysconfig))
+        tools = [one for one in arguments if re.search(r"=/tools/(?:deps|host)\b", one)]
+        if "--prefix=/install" in arguments and tools:
+            detail = f"CONFIG_ARGS: --prefix=/install {tools[0]}"
+            yield Evidence("provider", EvidenceKind.TEXT_LINE, _relative(subject, layout.sysconfig_file), detail)
+    info = _python_json(subject)
+    if info is not None:
+        detail = ", ".join(f"{name}: {value}" for name, value in info.items())
+        yield Evidence("provider", EvidenceKind.TEXT_LINE, "PYTHON.json", detail[:512])
+
+
+def _relative(subject: Subject, path: str) -> str:
+    return shown(path.removeprefix(subject.layout.prefix).lstrip("/"))
+
+
+def _python_json(subject: Subject) -> dict[str, str] | None:
+    """Return the decisive fields of PYTHON.json, which full archives carry beside their ``install`` folder."""
+    prefix = subject.layout.prefix
+    for path in (f"{prefix}/PYTHON.json", f"{prefix.rpartition('/')[0]}/PYTHON.json"):
+        try:
+            data = json.loads(subject.root.read_text(path, 4 << 20))
+        except (UnreadableError, ValueError, RecursionError):
+            continue
+        if isinstance(data, dict) and "target_triple" in data and "build_options" in data | {"build_options": 0}:
+            wanted = ("target_triple", "optimizations", "build_options")
+            return {name: str(data[name]) for name in wanted if isinstance(data.get(name), str)}
+    return None
+
+
+def _build(subject: Subject) -> tuple[str | None, tuple[Evidence, ...], tuple[Evidence, ...]]:
+    """Return the build's date, with proof inside the build or around it."""
+    prefix = subject.layout.prefix
+    try:
+        text = subject.root.read_text(f"{prefix}/BUILD", 4096).strip()
+    except UnreadableError:
+        text = ""
+    if _BUILD.fullmatch(text):
+        return text, (Evidence("provider_build", EvidenceKind.TEXT_LINE, "BUILD", text),), ()
+    if match := _NAMED_BUILD.search(prefix):
+        return match[1], (), (Evidence("provider_build", EvidenceKind.PATH, shown(prefix), match[1]),)
+    return None, (), ()
