@@ -12,6 +12,7 @@ import rich_click as click
 
 from libcensus.cli.help import Command
 from libcensus.cli.options import exclude_option, teach
+from libcensus.collector.metrics.questions import QUESTIONS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,22 +21,6 @@ if TYPE_CHECKING:
     from libcensus.agent.scan import Scan
     from libcensus.cli.terminal import Output
     from libcensus.collector.service.fleet_codec import HostDetail
-
-QUERIES: tuple[tuple[str, str], ...] = (
-    (
-        "Which OpenSSL is really used, how it is linked, and how often",
-        "sum by (family, version, linkage) (libcensus_crypto_installs)",
-    ),
-    (
-        "What each interpreter is exposed to",
-        'sum by (path, component, severity) (libcensus_install_findings{status="affected"}) > 0',
-    ),
-    (
-        "Days of support left, the shortest first",
-        "sort((libcensus_install_eol_timestamp_seconds - time()) / 86400)",
-    ),
-)
-"""Questions with the PromQL that answers them from the demo's own metrics."""
 
 _DATABASE = "libcensus-demo.db"
 
@@ -184,9 +169,10 @@ def _print_metrics(out: Output, address: str, series: int) -> None:
     out.pieces(("Metrics: ", "bold"), (f"http://{address}/metrics", "underline"), (f" ({series:,} series)", ""))
     out.line()
     out.line("What Prometheus can be asked once it scrapes them:", "bold")
-    for question, query in QUERIES:
-        out.line(f"  # {question}", "dim")
-        out.line(f"  {query}", "cyan")
+    for question in QUESTIONS:
+        if question.is_shown_first:
+            out.line(f"  # {question.text}", "dim")
+            out.line(f"  {question.query}", "cyan")
 
 
 def _print_next(
