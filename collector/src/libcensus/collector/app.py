@@ -121,7 +121,9 @@ class Collector:
             http_endpoints = resolve_loopback("http_listen", settings.http_listen)
             assessor_for = AssessorOfTheDay(load_snapshot(), self._today)
             store = self._open_store(undo)
-            budget = UploadBudget(_UPLOADS_IN_MEMORY * settings.max_upload_bytes, max(1, settings.workers // 2))
+            # A quarter of the workers stays free for reports, however many uploads there are.
+            uploads = settings.workers - max(1, settings.workers // 4)
+            budget = UploadBudget(_UPLOADS_IN_MEMORY * settings.max_upload_bytes, uploads)
             metrics = CollectorMetrics(self.version, lambda: ingest.queued, lambda: budget.held, time.time())
             health_servicer = EndingHealthServicer()
             store_health = StoreHealth(store, health_servicer, OFFERED, metrics)
