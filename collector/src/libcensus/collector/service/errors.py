@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING
 
 import grpc
 
+from libcensus.collector.advisories.snapshot import SnapshotError
 from libcensus.collector.errors import (
     CollectorError,
     ConfigurationError,
@@ -130,8 +131,10 @@ CATALOGUE: Mapping[type[Exception], WireStatus] = {
     StoreError: WireStatus(grpc.StatusCode.UNAVAILABLE, "the collector's database cannot be used", logging.ERROR),
 }
 
-NEVER_ON_THE_WIRE: frozenset[type[Exception]] = frozenset({CollectorError, CallError, ConfigurationError})
-"""Bases that are never raised themselves, and errors that only a command can meet."""
+NEVER_ON_THE_WIRE: frozenset[type[Exception]] = frozenset(
+    {CollectorError, CallError, ConfigurationError, SnapshotError}
+)
+"""Bases that are never raised themselves, and errors that only the start of a command can meet."""
 
 
 @dataclass(frozen=True, slots=True)
