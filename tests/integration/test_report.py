@@ -19,7 +19,7 @@ from libcensus.agent.scan import Scan
 from libcensus.collector.app import Collector
 from libcensus.collector.config import CollectorSettings
 from libcensus.collector.store.sql import SqlStore
-from libcensus.facts.codec import encode_fact
+from libcensus.facts.codec import encode_fact, encode_report
 from libcensus.facts.crypto import CryptoUse
 from libcensus.facts.host import Host
 from libcensus.facts.interpreter import Build, BuildFile, Install, InstallSet
@@ -342,3 +342,34 @@ def test_a_report_names_every_fact_of_its_scan_once() -> None:
     assert {digest for _, digest, _ in facts[1:]} == set(scan.inventory().references)
     assert report.probes == scan.probes
     assert make_report(scan)[0].report_id != report.report_id
+
+
+def many_skips(reasons: int, examples: int, width: int) -> Scan:
+    skips = tuple(
+        SkipCount(f"reason-{reason:02d}", 7, tuple(f"/{reason}/{one}/{'x' * width}" for one in range(examples)))
+        for reason in range(reasons)
+    )
+    return replace(scan_of(1), probes=(ProbeResult("walk", ProbeState.OK, 1.0, skips=skips),))
+
+
+@pytest.mark.parametrize(
+    ("reasons", "examples", "width"), [(1, 1, 10), (3, 5, 40), (10, 5, 200), (20, 5, 4000)], ids=str
+)
+def test_a_report_stays_small_whatever_was_passed_over(reasons: int, examples: int, width: int) -> None:
+    scan = many_skips(reasons, examples, width)
+    report, _ = make_report(scan)
+    assert len(encode_report(report)) <= delivery.REPORT_BYTES
+    assert [(skip.reason, skip.count) for skip in report.probes[0].skips] == [
+        (skip.reason, skip.count) for skip in scan.probes[0].skips
+    ]
+    for kept, found in zip(report.probes[0].skips, scan.probes[0].skips, strict=True):
+        assert set(kept.examples) <= set(found.examples)
+    if width < 40:
+        assert report.probes == scan.probes
+
+
+def test_every_reason_has_an_example_before_any_has_two() -> None:
+    report, _ = make_report(many_skips(4, 5, 60))
+    numbers = [len(skip.examples) for skip in report.probes[0].skips]
+    assert min(numbers) >= 1
+    assert max(numbers) - min(numbers) <= 1

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -19,7 +19,7 @@ from libcensus.agent.spool import HeldFacts, Spool, WaitingReport
 from libcensus.agent.state import StateFolder
 from libcensus.agent.target import parse_target
 from libcensus.agent.version import agent_version
-from libcensus.facts.codec import encode_fact
+from libcensus.facts.codec import encode_fact, encode_report
 from libcensus.facts.report import Report
 from libcensus.facts.vocabulary import ProbeState
 
@@ -33,6 +33,9 @@ if TYPE_CHECKING:
     from libcensus.agent.transport import Acknowledgement, CollectorClient
 
 _LOG = logging.getLogger(__name__)
+
+REPORT_BYTES = 900
+"""What a report may have with its examples: with the answer and what surrounds both it stays below 1 KiB."""
 
 LAST_SCAN = "last_scan"
 LAST_ACKNOWLEDGED = "last_acknowledged"
@@ -65,7 +68,39 @@ def make_report(scan: Scan) -> tuple[Report, list[AddressedFact]]:
         inventory=facts[0][1],
         probes=scan.probes,
     )
-    return report, facts
+    return trim_examples(report), facts
+
+
+def trim_examples(report: Report, limit: int = REPORT_BYTES) -> Report:
+    """Return the report with as many examples of what was passed over as fit; counts and reasons stay complete.
+
+    The first example of every reason goes before the second of any. `scan --explain` shows them all on the host.
+    """
+    bare = replace(
+        report,
+        probes=tuple(
+            replace(probe, skips=tuple(replace(skip, examples=()) for skip in probe.skips)) for probe in report.probes
+        ),
+    )
+    places = [
+        (turn, number, place)
+        for number, probe in enumerate(report.probes)
+        for place, skip in enumerate(probe.skips)
+        for turn in range(len(skip.examples))
+    ]
+    for turn, number, place in sorted(places):
+        fuller = _with_example(bare, number, place, report.probes[number].skips[place].examples[turn])
+        if len(encode_report(fuller)) <= limit:
+            bare = fuller
+    return bare
+
+
+def _with_example(report: Report, number: int, place: int, example: str) -> Report:
+    probe = report.probes[number]
+    skip = probe.skips[place]
+    skips = (*probe.skips[:place], replace(skip, examples=(*skip.examples, example)), *probe.skips[place + 1 :])
+    changed = replace(probe, skips=skips)
+    return replace(report, probes=(*report.probes[:number], changed, *report.probes[number + 1 :]))
 
 
 class Courier:
