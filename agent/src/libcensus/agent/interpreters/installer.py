@@ -35,13 +35,15 @@ _FOLDERS = (
 )
 
 
-def find_installer(root: Root, prefix: str, package: Package | None) -> tuple[Installer, list[Evidence]]:
-    """Return the installer of the interpreter at ``prefix`` and the proof; unknown where nothing tells."""
+def find_installer(
+    root: Root, prefix: str, executable: str, package: Package | None
+) -> tuple[Installer, list[Evidence]]:
+    """Return the installer of the interpreter ``executable`` at ``prefix`` and the proof; unknown where nothing tells."""
     where = shown(prefix)
     if package is not None:
         detail = f"{package.manager}: {package.name} {package.version}"
         return _MANAGERS.get(package.manager, Installer.UNKNOWN), [
-            Evidence("installer", EvidenceKind.PACKAGE_RECORD, where, detail)
+            Evidence("installer", EvidenceKind.PACKAGE_RECORD, shown(executable), detail)
         ]
     for pattern, installer in _FOLDERS:
         if match := pattern.search(prefix):

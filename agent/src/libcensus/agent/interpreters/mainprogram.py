@@ -26,6 +26,9 @@ INTERPRETER_NAME = re.compile(
 """``python``, ``python3``, ``python3.13t``, ``platform-python3.6``; a multiarch triplet may stand before it."""
 
 _MAINS = ("Py_BytesMain", "_Py_UnixMain", "Py_Main", "Py_RunMain")
+_EVERY_MAIN = "Py_Main"
+"""The one that all versions define; newer ones keep it for programs that embed them."""
+
 _MOST_PYTHON_IMPORTS = 16
 """python.c of 3.6 imports nine functions of Python's API; the smallest embedders seen use more than twenty."""
 
@@ -74,11 +77,10 @@ def recognise_main_program(source: Source, name: str) -> MainProgram | None:
     for needed in elf.needed:
         if library := LIBPYTHON.search(needed):
             return _through_library(elf, needed, library["version"], library["abiflags"])
-    for main in _MAINS:
-        if elf.defines(main):
-            detail = f"defines {main}, which extension modules and the main program share"
-            is_certain = named is not None
-            return MainProgram(elf.arch, EvidenceKind.ELF_SYMBOL, detail, None, version, abiflags, is_certain)
+    if elf.defines(_EVERY_MAIN):
+        detail = f"defines {_EVERY_MAIN}: CPython is linked in, and its API exported"
+        is_certain = named is not None
+        return MainProgram(elf.arch, EvidenceKind.ELF_SYMBOL, detail, None, version, abiflags, is_certain)
     if named and holds_texts(source, _START_UP_TEXTS):
         texts = ", ".join(text.decode() for text in _START_UP_TEXTS)
         return MainProgram(elf.arch, EvidenceKind.STRING, f"holds the texts {texts}", None, version, abiflags)

@@ -171,7 +171,7 @@ def _add(
     files = [executable, *_read_parts(context, layout, package, skips)]
     claim = _claim(Subject(context.root, layout, needed, package))
     version, version_proofs = read_version(context.root, layout, package, layout.libpython or layout.executable)
-    installer, installer_proofs = find_installer(context.root, layout.prefix, package)
+    installer, installer_proofs = find_installer(context.root, layout.prefix, layout.executable, package)
     build = _build(candidate, layout, claim, version, files)
     proofs = {
         *version_proofs,

@@ -137,6 +137,8 @@ class PackageDatabase:
         self._ids = distribution_ids
         self._owners: dict[str, Package | None] = {}
         self._packages: dict[str, Package | None] = {}
+        self._told_lists: set[str] = set()
+        self._release_origins: dict[str, str | None] = {}
         self._has_status = root.is_file(f"{_DPKG}/status")
         self._has_status_folder = root.is_folder(f"{_DPKG}/status.d")
         self._merged = self._merged_folders()
@@ -308,6 +310,9 @@ class PackageDatabase:
             if origin is None:
                 continue
             if match[1] in ("lz4", "zst"):
+                if name in self._told_lists:
+                    continue
+                self._told_lists.add(name)
                 self._skips.add(
                     "compressed-apt-list",
                     f"{_APT_LISTS}/{shown(name)}: compressed by {match[1]}; origins are told by the maintainer instead",
@@ -328,6 +333,11 @@ class PackageDatabase:
         return origins
 
     def _release_origin(self, name: str) -> str | None:
+        if name not in self._release_origins:
+            self._release_origins[name] = self._read_release_origin(name)
+        return self._release_origins[name]
+
+    def _read_release_origin(self, name: str) -> str | None:
         try:
             head = self._root.read_text(f"{_APT_LISTS}/{name}", 16 << 20)
         except UnreadableError as error:
