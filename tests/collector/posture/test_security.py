@@ -333,6 +333,20 @@ def test_remedies_of_upstream_copies(use: CryptoUse, provider: Provider, package
     assert "OpenSSL 3.0.19 was released on 2026-01-27" in _words(found)
 
 
+def test_a_vendors_package_decides_which_build_it_ships() -> None:
+    found = _judge(
+        crypto("3.0.16", package=VENDOR_PYTHON),
+        package=VENDOR_PYTHON,
+        provider=Provider.PBS,
+        installer=Installer.DPKG,
+        version="3.12.10",
+    )["CVE-2025-15467"]
+    assert found.remedy is not None
+    assert found.remedy.startswith("update package google-cloud-cli")
+    assert found.fix_available == date(2026, 1, 27)
+    assert "python-build-standalone" not in _words(found)
+
+
 def test_a_fix_for_paying_customers_is_a_state_of_its_own() -> None:
     found = _judge(crypto("1.1.1w"))["CVE-2026-45447"]
     assert found.fix_available is None

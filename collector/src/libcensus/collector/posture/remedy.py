@@ -54,6 +54,15 @@ class Circumstances:
         return None if self.version is None else branch_of(Component.CPYTHON, self.version)
 
 
+def is_pbs_copy(circumstances: Circumstances, package: Package | None) -> bool:
+    """Tell whether a newer python-build-standalone is what changes the copy.
+
+    It is not where a third party's package ships such a build: that party decides which one (case 11 of the census).
+    """
+    inside = circumstances.crypto.linkage in {Linkage.STATIC, Linkage.BUNDLED}
+    return circumstances.provider is Provider.PBS and inside and package is None
+
+
 def pbs_fix(circumstances: Circumstances, catalogue: Catalogue, is_fixed: Callable[[str], bool]) -> PbsBuild | None:
     """Return the first python-build-standalone build of the same minor whose OpenSSL is fixed, and newer than this one.
 
@@ -102,7 +111,7 @@ def remedy_for_affected(
     ``supported`` are the branches that still get fixes. ``pbs`` is the first fixed build, for a build of
     python-build-standalone.
     """
-    if circumstances.provider is Provider.PBS and circumstances.crypto.linkage is not Linkage.LOCAL:
+    if is_pbs_copy(circumstances, package):
         return _pbs_remedy(circumstances, catalogue, pbs)
     if fixed is not None:
         return _step(circumstances, package, f"OpenSSL {fixed} or newer")

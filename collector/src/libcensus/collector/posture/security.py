@@ -14,10 +14,16 @@ from typing import TYPE_CHECKING
 
 from libcensus.collector.posture.eol import branch_state, supported_branches
 from libcensus.collector.posture.finding import Component, Judgement, SupportState, VexStatus
-from libcensus.collector.posture.remedy import Circumstances, pbs_fix, remedy_for_affected, remedy_for_package
+from libcensus.collector.posture.remedy import (
+    Circumstances,
+    is_pbs_copy,
+    pbs_fix,
+    remedy_for_affected,
+    remedy_for_package,
+)
 from libcensus.collector.posture.versions import parse_openssl
 from libcensus.facts.evidence import Evidence
-from libcensus.facts.vocabulary import CryptoFamily, EvidenceKind, Linkage, PackageOrigin, Provider
+from libcensus.facts.vocabulary import CryptoFamily, EvidenceKind, Linkage, PackageOrigin
 
 if TYPE_CHECKING:
     from datetime import date
@@ -228,7 +234,7 @@ def _fix(
 ) -> tuple[date | None, str, tuple[Evidence, ...]]:
     """Return since when the provider has had a fix, what brings it, and the proof."""
     fixed = None if found is None else found.fixed
-    if circumstances.provider is Provider.PBS and copy.linkage in {Linkage.STATIC, Linkage.BUNDLED}:
+    if is_pbs_copy(circumstances, copy.package):
         build = pbs_fix(circumstances, catalogue, lambda text: _is_fixed(text, advisory, catalogue))
         return (
             None if build is None else build.date,
