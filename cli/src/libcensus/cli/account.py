@@ -65,10 +65,10 @@ INSTALL_COLUMNS = (
     Column("Interpreter", is_path=True),
     Column("Version"),
     Column("Provider"),
-    Column("Needs glibc", "glibc"),
-    Column("OpenSSL really used", "OpenSSL"),
-    Column("Worst finding", "Worst"),
-    Column("End of life", "Support ends"),
+    Column("Needs glibc", "glibc", yields=1),
+    Column("OpenSSL really used", "OpenSSL", yields=1),
+    Column("Worst finding", "Worst", yields=2),
+    Column("End of life", "Support ends", yields=3),
 )
 
 HOST_COLUMNS = (
@@ -79,8 +79,8 @@ HOST_COLUMNS = (
     Column("Installs"),
     Column("Affected"),
     Column("Worst"),
-    Column("Under investigation", "Unclear"),
-    Column("Failed probes", "Failed"),
+    Column("Under investigation", "Under inv.", yields=1),
+    Column("Failed probes", "Failed", yields=1),
     Column("Last report"),
 )
 
@@ -149,7 +149,7 @@ def _finding_cell(findings: Sequence[Finding], *, is_judged: bool) -> Cell:
         return Cell(f"{severity} {worst.advisory}{rest}", f"{short}{rest}", SEVERITY_STYLES[worst.severity])
     unclear = sum(finding.status is VexStatus.UNDER_INVESTIGATION for finding in findings)
     if unclear:
-        return Cell(f"{unclear} under investigation", f"{unclear} unclear", "blue")
+        return Cell(f"{unclear} under investigation", f"{unclear} under inv.", "blue")
     return Cell("none", style="green") if is_judged else Cell("-", style="dim")
 
 
@@ -218,7 +218,7 @@ def count_findings(findings: Iterable[Finding]) -> str:
 
 def print_account(out: Output, title: str, assessed: Assessed, today: date) -> None:
     """Print one machine: facts, the table of interpreters, and what is wrong in counts."""
-    out.pieces((title, "bold"), (f": {describe_host(assessed.scan.host)}", ""))
+    out.prose((title, "bold"), (f": {describe_host(assessed.scan.host)}", ""))
     out.line()
     installs = assessed.scan.installs.installs
     if installs:
@@ -226,19 +226,26 @@ def print_account(out: Output, title: str, assessed: Assessed, today: date) -> N
     else:
         out.line("No interpreter was found.")
     out.line()
-    out.pieces(("Findings: ", "bold"), (count_findings(assessed.findings), ""))
+    out.prose(("Findings: ", "bold"), (count_findings(assessed.findings), ""))
     _print_ended(out, assessed, today)
     _print_blocked(out, assessed)
     _print_probes(out, assessed)
 
 
 def _print_ended(out: Output, assessed: Assessed, today: date) -> None:
-    ended: dict[str, int] = Counter(
-        f"{COMPONENT_NAMES[end.component]} {end.branch}" for end in assessed.end_of_life if has_ended(end, today)
-    )
-    if ended:
-        told = ", ".join(f"{what} ({count} install{'s' if count > 1 else ''})" for what, count in sorted(ended.items()))
-        out.pieces(("Support has ended: ", "bold"), (told, ""))
+    ended = Counter((end.component, end.branch) for end in assessed.end_of_life if has_ended(end, today))
+    if not ended:
+        return
+    told = []
+    for component in Component:
+        branches = sorted(
+            ((branch, count) for (of, branch), count in ended.items() if of is component),
+            key=lambda one: [int(part) if part.isdigit() else -1 for part in one[0].split(".")],
+        )
+        if branches:
+            words = ", ".join(branch if count == 1 else f"{branch} ({count} installs)" for branch, count in branches)
+            told.append(f"{COMPONENT_NAMES[component]} {words}")
+    out.prose(("Support has ended: ", "bold"), ("; ".join(told), ""))
 
 
 def _print_blocked(out: Output, assessed: Assessed) -> None:
@@ -252,21 +259,21 @@ def _print_blocked(out: Output, assessed: Assessed) -> None:
             PortabilityState.RUNS: "starts, but modules would fail",
         }[verdict.state]
         for reason in verdict.reasons or verdict.degraded:
-            out.pieces((f"{install.path} {what}: ", "bold"), (reason, ""))
+            out.prose((f"{install.path} {what}: ", "bold"), (reason, ""))
 
 
 def _print_probes(out: Output, assessed: Assessed) -> None:
     skipped: Counter[str] = Counter()
     for probe in assessed.scan.probes:
         if probe.state is ProbeState.FAILED:
-            out.pieces((f"Probe {probe.name} failed: ", "bold red"), (probe.reason or "", ""))
+            out.prose((f"Probe {probe.name} failed: ", "bold red"), (probe.reason or "", ""))
         elif probe.state is ProbeState.SKIPPED:
-            out.line(f"Probe {probe.name} was skipped: {probe.reason}")
+            out.prose((f"Probe {probe.name} was skipped: ", "bold"), (probe.reason or "", ""))
         for skip in probe.skips:
             skipped[skip.reason] += skip.count
     if skipped:
         told = ", ".join(f"{count:,} {reason}" for reason, count in sorted(skipped.items()))
-        out.pieces(("Passed over: ", "bold"), (told, ""))
+        out.prose(("Passed over: ", "bold"), (told, ""))
 
 
 # --- findings -----------------------------------------------------------------------------------------------------
@@ -290,7 +297,7 @@ def print_findings(out: Output, findings: Sequence[Finding]) -> None:
     rows = [
         (
             Cell(finding.severity.value, style=SEVERITY_STYLES[finding.severity]),
-            Cell(_STATUS_WORDS[finding.status], "unclear" if finding.status is not VexStatus.AFFECTED else None),
+            Cell(_STATUS_WORDS[finding.status], "under inv." if finding.status is not VexStatus.AFFECTED else None),
             Cell(finding.advisory),
             Cell(finding.component.value),
             Cell("-" if finding.linkage is None else finding.linkage.value),
@@ -313,7 +320,7 @@ def print_findings(out: Output, findings: Sequence[Finding]) -> None:
         out.line(path, "bold")
         out.table(FINDING_COLUMNS[:6], group)
         if remedy != "-":
-            out.pieces(("Remedy: ", "bold"), (remedy, ""))
+            out.prose(("Remedy: ", "bold"), (remedy, ""))
 
 
 def print_evidence(out: Output, assessed: Assessed) -> None:
@@ -334,7 +341,7 @@ def print_evidence(out: Output, assessed: Assessed) -> None:
         for finding in sorted(assessed.findings, key=_order):
             if is_about(finding.subject, install) and finding.status is not VexStatus.NOT_AFFECTED:
                 severity = SEVERITY_STYLES[finding.severity]
-                out.pieces(
+                out.prose(
                     (f"  {finding.advisory} ", ""),
                     (finding.severity, severity),
                     (f" {_STATUS_WORDS[finding.status]}", ""),

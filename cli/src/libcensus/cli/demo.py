@@ -6,6 +6,8 @@ wire, and a table that is read back from the collector.
 
 from __future__ import annotations
 
+import signal
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import rich_click as click
@@ -15,6 +17,7 @@ from libcensus.cli.options import exclude_option, teach
 from libcensus.collector.metrics.questions import QUESTIONS
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from libcensus.agent.config import AgentConfig
@@ -60,7 +63,7 @@ def demo_command(keep: str | None, folder: str, exclude: tuple[str, ...], *, onc
     import tempfile  # noqa: PLC0415 - `--help` must not pay for the collector
     from pathlib import Path  # noqa: PLC0415
 
-    with tempfile.TemporaryDirectory(prefix="libcensus-demo-") as temporary:
+    with _ended_by_signals(), tempfile.TemporaryDirectory(prefix="libcensus-demo-") as temporary:
         state = Path(temporary)
         database = _database_folder(keep) if keep is not None else state
         return _run_demo(folder, exclude, state, database / _DATABASE, once=once, keeps=keep is not None)
@@ -166,7 +169,7 @@ def _count_series(address: str) -> int:
 
 def _print_metrics(out: Output, address: str, series: int) -> None:
     out.line()
-    out.pieces(("Metrics: ", "bold"), (f"http://{address}/metrics", "underline"), (f" ({series:,} series)", ""))
+    out.prose(("Metrics: ", "bold"), (f"http://{address}/metrics", "underline"), (f" ({series:,} series)", ""))
     out.line()
     out.line("What Prometheus can be asked once it scrapes them:", "bold")
     for question in QUESTIONS:
@@ -193,7 +196,7 @@ def _print_next(
             out.line(f"  # {what}", "dim")
             out.line(f"  {command}", "cyan")
     else:
-        out.line("The collector has ended with this demo; on a terminal, `libcensus demo` keeps it up until Ctrl-C.")
+        out.prose(("The collector ends with this demo; on a terminal, `libcensus demo` keeps it up until Ctrl-C.", ""))
     if kept is not None:
         database = shlex.quote(f"sqlite:///{kept}")
         out.line(f"The database stays: libcensus-collector serve --database {database}")
@@ -206,9 +209,26 @@ def _print_next(
 
 def _wait() -> None:
     """Wait until somebody ends the demo."""
-    import signal  # noqa: PLC0415
+    import threading  # noqa: PLC0415
+
+    from libcensus.cli.terminal import say  # noqa: PLC0415
 
     try:
-        signal.sigwait({signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
+        threading.Event().wait()
     except KeyboardInterrupt:
-        return
+        say("")
+
+
+@contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP end the demo as Ctrl-C does, so that nothing stays behind."""
+
+    def end(_number: int, _frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 _GAP = "  "
 _INDENT = "    "
+_COMFORTABLE_PATH = 44
 _SMALLEST_PATH = 28
 _ELLIPSIS = "…"
 
@@ -43,11 +44,16 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column's title, and whether it holds paths, which may be shortened in the middle."""
+    """A column's title, whether it holds paths, and when its cells give way to their short texts: 1 is the first."""
 
     title: str
     short: str | None = None
     is_path: bool = False
+    yields: int = 9
+
+    def pick(self, *, short: bool) -> str:
+        """Return the title for a wide or a narrow terminal."""
+        return self.short if short and self.short is not None else self.title
 
 
 def shorten_path(path: str, width: int) -> str:
@@ -69,7 +75,7 @@ class Output:
     """Standard output as this command writes to it."""
 
     def __init__(self) -> None:
-        self._console = Console(file=sys.stdout, highlight=False, markup=False, emoji=False, soft_wrap=True)
+        self._console = Console(file=sys.stdout, highlight=False, markup=False, emoji=False)
         self.is_terminal = sys.stdout.isatty()
 
     @property
@@ -78,13 +84,17 @@ class Output:
         return self._console.width
 
     def line(self, text: str = "", style: str = "") -> None:
-        """Print one line; control characters in it are escaped."""
-        self.pieces((text, style))
-
-    def pieces(self, *pieces: tuple[str, str]) -> None:
-        """Print one line of differently styled pieces; control characters are escaped."""
+        """Print one line that is not broken on a terminal either, such as a command to copy."""
         if self.is_terminal:
-            self._console.print(Text.assemble(*((escape_control(text), style) for text, style in pieces)))
+            self._console.print(Text(escape_control(text), style), soft_wrap=True)
+        else:
+            sys.stdout.write(escape_control(text) + "\n")
+
+    def prose(self, *pieces: tuple[str, str]) -> None:
+        """Print a line of differently styled pieces; a terminal breaks it between words, nothing else breaks it."""
+        if self.is_terminal:
+            text = Text.assemble(*((escape_control(text), style) for text, style in pieces))
+            self._console.print(text, soft_wrap=False, overflow="fold")
         else:
             sys.stdout.write("".join(escape_control(text) for text, _ in pieces) + "\n")
 
@@ -95,90 +105,78 @@ class Output:
     def table(self, columns: Sequence[Column], rows: Sequence[Sequence[Cell]]) -> None:
         """Print rows below their titles.
 
-        A terminal that is too narrow gets the short texts, then shortened paths; when even that does not fit, each row
-        takes two lines, the path above the rest.
+        A terminal that is too narrow gets short texts, column by column in the order in which they yield, and
+        shortened paths; when even that does not fit, each row takes two lines, the path above the rest.
         """
         if not self.is_terminal:
             titles = [Cell(column.title.upper()) for column in columns]
-            self._rows([titles, *rows], short=False)
+            widths = _widths([titles, *rows], [False] * len(columns))
+            for row in (titles, *rows):
+                cells = [_pad(cell.pick(short=False), width) for cell, width in zip(row, widths, strict=True)]
+                sys.stdout.write(_GAP.join(cells).rstrip() + "\n")
             return
-        for short in (False, True):
-            widths = _widths(columns, rows, short=short)
-            path = next((number for number, column in enumerate(columns) if column.is_path), None)
-            spare = self.width - sum(widths) - len(_GAP) * (len(columns) - 1)
-            if spare >= 0 or (path is not None and widths[path] + spare >= min(widths[path], _SMALLEST_PATH)):
-                room = None if spare >= 0 or path is None else widths[path] + spare
-                self._titles(columns, widths, short=short, path=path, room=room)
-                for row in rows:
-                    self._row(row, columns, widths, short=short, room=room)
-                return
-        self._two_lines(columns, rows)
-
-    def _rows(self, rows: Sequence[Sequence[Cell]], *, short: bool) -> None:
-        widths = [max(cell_len(row[number].pick(short=short)) for row in rows) for number in range(len(rows[0]))]
+        layout = self._layout(columns, rows)
+        if layout is None:
+            self._two_lines(columns, rows)
+            return
+        shorts, widths = layout
+        self._row([Cell(c.pick(short=s), style="bold") for c, s in zip(columns, shorts, strict=True)], shorts, widths)
         for row in rows:
-            cells = [_pad(cell.pick(short=short), width) for cell, width in zip(row, widths, strict=True)]
-            sys.stdout.write(_GAP.join(cells).rstrip() + "\n")
+            shown = [
+                Cell(shorten_path(cell.pick(short=False), width), style=cell.style) if column.is_path else cell
+                for cell, column, width in zip(row, columns, widths, strict=True)
+            ]
+            self._row(shown, shorts, widths)
 
-    def _titles(
-        self, columns: Sequence[Column], widths: Sequence[int], *, short: bool, path: int | None, room: int | None
-    ) -> None:
-        titles = []
-        for number, (column, width) in enumerate(zip(columns, widths, strict=True)):
-            title = column.short if short and column.short else column.title
-            titles.append(_pad(title, room if number == path and room is not None else width))
-        self.line(_GAP.join(titles).rstrip(), "bold")
+    def _layout(self, columns: Sequence[Column], rows: Sequence[Sequence[Cell]]) -> tuple[list[bool], list[int]] | None:
+        """Choose which columns are short and how wide each is; None when no choice fits on one line."""
+        order = sorted({column.yields for column in columns})
+        path = next((number for number, column in enumerate(columns) if column.is_path), None)
+        for smallest in (_COMFORTABLE_PATH, _SMALLEST_PATH):
+            for given in (0, *order):
+                shorts = [column.yields <= given for column in columns]
+                titles = [Cell(column.pick(short=short)) for column, short in zip(columns, shorts, strict=True)]
+                widths = _widths([titles, *rows], shorts)
+                spare = self.width - sum(widths) - len(_GAP) * (len(columns) - 1)
+                if spare >= 0:
+                    return shorts, widths
+                if path is not None and widths[path] + spare >= min(widths[path], smallest):
+                    widths[path] += spare
+                    return shorts, widths
+        return None
 
-    def _row(
-        self,
-        row: Sequence[Cell],
-        columns: Sequence[Column],
-        widths: Sequence[int],
-        *,
-        short: bool,
-        room: int | None,
-    ) -> None:
-        text = Text()
-        for number, (cell, column, width) in enumerate(zip(row, columns, widths, strict=True)):
-            shown, cells = cell.pick(short=short), width
-            if column.is_path and room is not None:
-                shown, cells = shorten_path(shown, room), room
-            last = number == len(row) - 1
-            text.append(shown if last else _pad(shown, cells) + _GAP, cell.style)
-        self._console.print(text)
+    def _row(self, row: Sequence[Cell], shorts: Sequence[bool], widths: Sequence[int], indent: str = "") -> None:
+        text = Text(indent)
+        for number, (cell, short, width) in enumerate(zip(row, shorts, widths, strict=True)):
+            shown = cell.pick(short=short)
+            text.append(shown, cell.style)
+            if number < len(row) - 1:
+                text.append(" " * (width - cell_len(shown)) + _GAP)
+        self._console.print(text, soft_wrap=True)
 
     def _two_lines(self, columns: Sequence[Column], rows: Sequence[Sequence[Cell]]) -> None:
         """Print each row's path on a line of its own and the rest below it."""
         rest = [number for number, column in enumerate(columns) if not column.is_path]
         paths = [number for number, column in enumerate(columns) if column.is_path]
-        kept = [columns[number] for number in rest]
+        shorts = [True] * len(rest)
+        titles = [Cell(columns[number].pick(short=True), style="bold") for number in rest]
         below = [[row[number] for number in rest] for row in rows]
-        widths = _widths(kept, below, short=True)
+        widths = _widths([titles, *below], shorts)
         for number in paths:
             self.line(columns[number].title, "bold")
-        self.line(
-            _INDENT + _GAP.join(_pad(c.short or c.title, w) for c, w in zip(kept, widths, strict=True)).rstrip(), "bold"
-        )
+        self._row(titles, shorts, widths, _INDENT)
         for row, cells in zip(rows, below, strict=True):
             for number in paths:
-                self.line(shorten_path(row[number].pick(short=False), self.width), row[number].style)
-            text = Text(_INDENT)
-            for position, (cell, width) in enumerate(zip(cells, widths, strict=True)):
-                shown = cell.pick(short=True)
-                text.append(shown if position == len(cells) - 1 else _pad(shown, width) + _GAP, cell.style)
-            self._console.print(text)
+                self.line(shorten_path(row[number].pick(short=False), self.width), "bold")
+            self._row(cells, shorts, widths, _INDENT)
 
 
 def _pad(text: str, width: int) -> str:
     return text + " " * (width - cell_len(text))
 
 
-def _widths(columns: Sequence[Column], rows: Sequence[Sequence[Cell]], *, short: bool) -> list[int]:
-    widths = []
-    for number, column in enumerate(columns):
-        title = column.short if short and column.short else column.title
-        widths.append(max([cell_len(title), *(cell_len(row[number].pick(short=short)) for row in rows)]))
-    return widths
+def _widths(rows: Sequence[Sequence[Cell]], shorts: Sequence[bool]) -> list[int]:
+    return [max(cell_len(row[number].pick(short=short)) for row in rows) for number, short in enumerate(shorts)]
 
 
 class Progress:
