@@ -218,8 +218,9 @@ class Elf:
 
     @property
     def is_static(self) -> bool:
-        """Whether the file asks neither for a loader nor for a library."""
-        return self.interpreter is None and not self.needed
+        """Whether this is a program that asks neither for a loader nor for a library."""
+        is_program = self.type is ElfType.EXEC or bool(self.flags_1 & _DF_1_PIE)
+        return is_program and self.interpreter is None and not self.needed
 
     @property
     def defined_versions(self) -> tuple[str, ...]:
@@ -446,6 +447,8 @@ class _Reader:
                 _absurd("the number of program headers stands in a section table that is not there")
             ph_count = self._first_section(sections)[1]
         segments = self._segments(ph_offset, ph_size, ph_count)
+        if not segments and elf_type in {ElfType.EXEC, ElfType.DYN}:
+            _absurd("there are no program headers: nothing that a loader could load")
         interpreter: str | None = None
         level: int | None = None
         kernel = build_id = None
@@ -657,34 +660,34 @@ class _Reader:
 
     # --- symbol versions ----------------------------------------------------------------------------------------
 
-    def _chain(self, tag: int, count_tag: int, what: str) -> tuple[_Chain, int] | None:
-        address, count = self.dynamic.get(tag), self.dynamic.get(count_tag)
+    def _chain(self, tag: int, count_tag: int, what: str) -> _Chain | None:
+        """Return the chain of one kind; it ends where an entry leads no further, as it does for ld.so."""
+        address, count = self.dynamic.get(tag), self.dynamic.get(count_tag, 1)
         if address is None or not count:
             return None
         if count > MAX_VERSIONS:
             _absurd(f"{count} entries in the {what}")
         offset, end = self._offset(address, f"the {what}")
-        return _Chain(self.source, offset, end, what), count
+        return _Chain(self.source, offset, end, what)
 
     def _verneed(self, strings: _Strings | None) -> tuple[VersionNeed, ...]:
-        found = self._chain(_DT_VERNEED, _DT_VERNEEDNUM, "needed versions")
-        if found is None:
+        table = self._chain(_DT_VERNEED, _DT_VERNEEDNUM, "needed versions")
+        if table is None:
             return ()
-        table, count = found
         if strings is None:
             _absurd("there are needed versions and no string table")
         head, entry = struct.Struct(self.order + "HHIII"), struct.Struct(self.order + "IHHII")
         needs: list[VersionNeed] = []
         budget = MAX_VERSIONS
         at = 0
-        for _ in range(count):
-            _version, parts, file, first, following = head.unpack(table.read(at, 16))
-            budget -= parts
-            if budget < 0:
-                _absurd(f"more than {MAX_VERSIONS} needed versions")
+        while True:
+            _version, _parts, file, first, following = head.unpack(table.read(at, 16))
             versions: list[NeededVersion] = []
             inner = at + first
-            for _part in range(parts):
+            while True:
+                budget -= 1
+                if budget < 0:
+                    _absurd(f"more than {MAX_VERSIONS} needed versions")
                 _hash, flags, index, name, step = entry.unpack(table.read(inner, 16))
                 text = strings.text(name, "name of a needed version", _MAX_VERSION)
                 versions.append(NeededVersion(text, bool(flags & _VER_FLG_WEAK), index & 0x7FFF))
@@ -699,26 +702,25 @@ class _Reader:
         return tuple(needs)
 
     def _verdef(self, strings: _Strings | None) -> tuple[VersionDefinition, ...]:
-        found = self._chain(_DT_VERDEF, _DT_VERDEFNUM, "defined versions")
-        if found is None:
+        table = self._chain(_DT_VERDEF, _DT_VERDEFNUM, "defined versions")
+        if table is None:
             return ()
-        table, count = found
         if strings is None:
             _absurd("there are defined versions and no string table")
         head = struct.Struct(self.order + "HHHHIII")
         name_at = struct.Struct(self.order + "I")
         definitions: list[VersionDefinition] = []
         at = 0
-        for _ in range(count):
+        for _ in range(MAX_VERSIONS):
             _version, flags, index, parts, _hash, first, following = head.unpack(table.read(at, 20))
             if parts:
                 (position,) = name_at.unpack(table.read(at + first, 4))
                 name = strings.text(position, "name of a defined version", _MAX_SONAME)
                 definitions.append(VersionDefinition(name, index & 0x7FFF, bool(flags & _VER_FLG_BASE)))
             if following == 0:
-                break
+                return tuple(definitions)
             at += following
-        return tuple(definitions)
+        _absurd(f"more than {MAX_VERSIONS} defined versions")
 
     # --- symbols ------------------------------------------------------------------------------------------------
 
@@ -748,14 +750,16 @@ class _Reader:
     ) -> int:
         """Return how many dynamic symbols there are: no tag says it, the hash tables and section headers imply it."""
         if _DT_HASH in self.dynamic:
-            # s390x is the one machine of ours whose words in this table have 64 bits.
-            wide = machine == _EM_S390 and self.is_64
             offset, end = self._offset(self.dynamic[_DT_HASH], "the hash table")
-            size = 16 if wide else 8
-            if offset + size > end:
-                _absurd("the hash table leaves its segment")
-            raw = self._bytes(offset, size, "the hash table")
-            return int(struct.unpack(self.order + ("QQ" if wide else "II"), raw)[1])
+            # On s390x the words of this table have 64 bits, and yet some linkers (lld) write 32.
+            for layout in ("QQ", "II") if machine == _EM_S390 and self.is_64 else ("II",):
+                table = struct.Struct(self.order + layout)
+                if offset + table.size > end:
+                    _absurd("the hash table leaves its segment")
+                buckets, count = table.unpack(self._bytes(offset, table.size, "the hash table"))
+                if (2 + buckets + count) * (table.size // 2) <= end - offset:
+                    return int(count)
+            _absurd(f"a hash table of {count} symbols leaves its segment")
         if machine == _EM_MIPS and _DT_MIPS_SYMTABNO in self.dynamic:
             return self.dynamic[_DT_MIPS_SYMTABNO]
         if _DT_GNU_HASH in self.dynamic and (count := self._gnu_hash_count()) is not None:

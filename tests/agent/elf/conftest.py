@@ -1,0 +1,40 @@
+"""Real files that compilers make here, and the damaged ones that are committed."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+FIXTURES = Path(__file__).parents[2] / "fixtures" / "elf"
+
+
+def compile_c(folder: Path, name: str, source: str, *flags: str) -> Path:
+    """Compile one C source with gcc; flags stand behind the source, where linkers want libraries."""
+    text = folder / f"{name}.c"
+    text.write_text(source)
+    subprocess.run(["gcc", "-O1", str(text), "-o", str(folder / name), *flags], check=True, capture_output=True)
+    return folder / name
+
+
+@pytest.fixture(scope="session")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of small files that gcc made here."""
+    folder = tmp_path_factory.mktemp("built")
+    call = "int answer(int); int main(int c, char **v) { return answer(c); }"
+    compile_c(
+        folder, "libanswer.so.1", "int answer(int x) { return x; }", "-shared", "-fPIC", "-Wl,-soname,libanswer.so.1"
+    )
+    compile_c(folder, "with-runpath", call, str(folder / "libanswer.so.1"), "-Wl,-rpath,$ORIGIN:/nowhere")
+    compile_c(folder, "with-rpath", call, str(folder / "libanswer.so.1"), "-Wl,--disable-new-dtags,-rpath,$ORIGIN")
+    nothing = "int main(void) { return 0; }"
+    compile_c(folder, "static", nothing, "-static")
+    compile_c(folder, "static-pie", nothing, "-static-pie")
+    compile_c(folder, "no-pie", nothing, "-no-pie")
+    compile_c(folder, "level-3", nothing, "-Wl,-z,x86-64-v3")
+    compile_c(folder, "sysv-hash", nothing, "-Wl,--hash-style=sysv")
+    compile_c(folder, "gnu-hash", '#include <stdio.h>\nint main(void) { puts("x"); return 0; }', "-Wl,--hash-style=gnu")
+    compile_c(folder, "relr", "int a; int *b = &a; int main(void) { return *b; }", "-Wl,-z,pack-relative-relocs")
+    compile_c(folder, "object.o", nothing, "-c")
+    return folder
