@@ -102,6 +102,7 @@ def _leave_broken_pipe() -> int:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run ``libcensus-agent``; returns the exit code, after one line on standard error where something was wrong."""
+    output = sys.stdout
     try:
         return _run(arguments)
     except click.exceptions.Exit as leaving:
@@ -125,8 +126,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         return _leave_broken_pipe()
     except SystemExit as leaving:
-        # click leaves so when standard output is a closed pipe, and after completing a shell's line.
-        if isinstance(leaving.__context__, BrokenPipeError):
+        # click leaves so after completing a shell's line, and, with a wrapped output, when nobody reads any more.
+        if sys.stdout is not output:
+            sys.stdout = output
             return _leave_broken_pipe()
         return leaving.code if isinstance(leaving.code, int) else 0
     except Exception as error:  # noqa: BLE001 - the last resort: a user must never see a traceback
