@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -404,6 +405,16 @@ def test_the_worst_severity_counts_only_what_is_affected() -> None:
     assert any(item.severity is Severity.HIGH for item in found)
     assert worst_severity(found) is None
     assert worst_severity(_judge(crypto("3.5.4")).values()) is Severity.HIGH
+
+
+def test_advisories_of_other_components_are_left_to_them() -> None:
+    catalogue = load_snapshot()
+    other = Advisory("CVE-1", Component.CPYTHON, date(2026, 1, 1), Severity.HIGH, (), "a feed")
+    circumstances = Circumstances(crypto("3.5.4"), Provider.SOURCE, Installer.UNKNOWN, "3.12.12", None)
+    more = replace(catalogue, advisories=(other, *catalogue.advisories))
+    assert judge_openssl(circumstances, more, TODAY, package=None) == judge_openssl(
+        circumstances, catalogue, TODAY, package=None
+    )
 
 
 def test_every_finding_can_be_followed_to_its_source() -> None:
