@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import logging
 import pkgutil
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import grpc
@@ -106,3 +107,10 @@ def test_a_subclass_that_nobody_placed_is_internal_and_not_taken_for_its_base() 
     finally:
         # The test of completeness must not find it.
         NewError.__module__ = "tests"
+
+
+def test_the_documentation_has_every_entry_of_the_catalogue_and_no_other() -> None:
+    page = (Path(__file__).resolve().parents[3] / "docs" / "errors.md").read_text()
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in page.splitlines() if line.startswith("| ")]
+    documented = {(cells[2].strip("`"), cells[0]) for cells in rows if len(cells) == 4 and cells[2].startswith("`")}
+    assert documented == {(error.__name__, status.code.name) for error, status in CATALOGUE.items()}
