@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import subprocess
+import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -38,3 +40,23 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     compile_c(folder, "relr", "int a; int *b = &a; int main(void) { return *b; }", "-Wl,-z,pack-relative-relocs")
     compile_c(folder, "object.o", nothing, "-c")
     return folder
+
+
+@pytest.fixture(scope="session")
+def sample_wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of published wheels, pinned by hash in ``requirements/samples.txt`` and fetched by pip as configured."""
+    folder = tmp_path_factory.mktemp("wheels")
+    pinned = Path(__file__).parents[3] / "requirements" / "samples.txt"
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
+    subprocess.run(
+        [*command, "--only-binary=:all:", "--require-hashes", "-r", str(pinned), "-d", str(folder)], check=True
+    )
+    return folder
+
+
+@pytest.fixture(scope="session")
+def aws_lc_module(sample_wheels: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The extension module of awscrt, which holds AWS-LC."""
+    (wheel,) = sample_wheels.glob("awscrt-*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        return Path(archive.extract("_awscrt.abi3.so", tmp_path_factory.mktemp("awscrt")))
