@@ -42,6 +42,8 @@ def store_error_of_os(error: OSError, place: str) -> StoreError:
             return _read_only(place)
         case errno.EISDIR:
             return StoreError(f"{place}: is a folder; name a file for the database")
+        case errno.EEXIST | errno.ENOTDIR:
+            return StoreError(f"{place}: is not a folder; name another place for the database")
         case errno.ELOOP:
             return StoreError(f"{place}: is a symbolic link, which is not followed here; remove it")
         case _:

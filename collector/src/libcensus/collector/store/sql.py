@@ -151,8 +151,11 @@ class SqlStore(Store):
                     bring_up_to_date(connection, address, create=create)
             except SQLAlchemyError as error:
                 raise store_error(error, address) from error
+            store = cls(address, reader, writer, lock, clock)
+            # Reading alone would let a collector start on a full disk or a read-only server, and refuse every report.
+            store.check()
             undo.pop_all()
-        return cls(address, reader, writer, lock, clock)
+        return store
 
     def close(self) -> None:
         """Release the database; further calls fail. Closing twice is harmless."""
