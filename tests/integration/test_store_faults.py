@@ -127,7 +127,7 @@ class SmallDisk:
         return folder / name
 
     def remount_read_only(self) -> None:
-        subprocess.run([*self.enter, "mount", "-o", "remount,ro", str(self.inside)], check=True)
+        subprocess.run([*self.enter, "mount", "-o", "remount,bind,ro", str(self.inside)], check=True)
 
 
 @pytest.fixture
