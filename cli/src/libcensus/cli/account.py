@@ -64,7 +64,7 @@ _SOON = timedelta(days=180)
 INSTALL_COLUMNS = (
     Column("Interpreter", is_path=True),
     Column("Version"),
-    Column("Provider"),
+    Column("Provider", yields=4),
     Column("Needs glibc", "glibc", yields=1),
     Column("OpenSSL really used", "OpenSSL", yields=1),
     Column("Worst finding", "Worst", yields=2),
@@ -72,16 +72,16 @@ INSTALL_COLUMNS = (
 )
 
 HOST_COLUMNS = (
-    Column("Host"),
+    Column("Host", is_path=True),
     Column("System"),
     Column("Arch"),
     Column("Libc"),
     Column("Installs"),
     Column("Affected"),
     Column("Worst"),
-    Column("Under investigation", "Under inv.", yields=1),
+    Column("Under investigation", "Under inv", yields=1),
     Column("Failed probes", "Failed", yields=1),
-    Column("Last report"),
+    Column("Last report", yields=1),
 )
 
 FINDING_COLUMNS = (
@@ -149,7 +149,7 @@ def _finding_cell(findings: Sequence[Finding], *, is_judged: bool) -> Cell:
         return Cell(f"{severity} {worst.advisory}{rest}", f"{short}{rest}", SEVERITY_STYLES[worst.severity])
     unclear = sum(finding.status is VexStatus.UNDER_INVESTIGATION for finding in findings)
     if unclear:
-        return Cell(f"{unclear} under investigation", f"{unclear} under inv.", "blue")
+        return Cell(f"{unclear} under investigation", f"{unclear} under inv", "blue")
     return Cell("none", style="green") if is_judged else Cell("-", style="dim")
 
 
@@ -185,12 +185,13 @@ def install_row(assessed: Assessed, install: Install, today: date) -> tuple[Cell
     findings = [finding for finding in assessed.findings if is_about(finding.subject, install)]
     ends = [end for end in assessed.end_of_life if is_about(end.subject, install)]
     provider = "unreadable" if build is None else build.provider.value
-    venv = " (venv)" if install.kind is InstallKind.VENV else ""
+    venv = install.kind is InstallKind.VENV and build is not None
+    provider_style = "red" if build is None else ""
     path = install.path if install.root in ("/", assessed.scan.root) else f"{install.root}:{install.path}"
     return (
         Cell(path),
         Cell(_version_text(install, build)),
-        Cell(f"{provider}{venv}", style="red" if build is None else ""),
+        Cell(f"{provider} (venv)" if venv else provider, f"{provider} venv" if venv else None, provider_style),
         Cell(needed_glibc(build)),
         _crypto_cell(install.crypto),
         _finding_cell(findings, is_judged=_is_judged(install.crypto)),
@@ -297,7 +298,7 @@ def print_findings(out: Output, findings: Sequence[Finding]) -> None:
     rows = [
         (
             Cell(finding.severity.value, style=SEVERITY_STYLES[finding.severity]),
-            Cell(_STATUS_WORDS[finding.status], "under inv." if finding.status is not VexStatus.AFFECTED else None),
+            Cell(_STATUS_WORDS[finding.status], "under inv" if finding.status is not VexStatus.AFFECTED else None),
             Cell(finding.advisory),
             Cell(finding.component.value),
             Cell("-" if finding.linkage is None else finding.linkage.value),
@@ -310,17 +311,23 @@ def print_findings(out: Output, findings: Sequence[Finding]) -> None:
     if not out.is_terminal:
         out.table(FINDING_COLUMNS, rows)
         return
-    # A remedy is a sentence: on a terminal it stands once below the findings that it ends, not in a column.
-    groups: dict[tuple[str, str], list[tuple[Cell, ...]]] = {}
+    # The same copy is often used by many: what is the same for all of them is told once.
+    of_path: dict[str, list[tuple[Cell, ...]]] = {}
     for row in rows:
-        groups.setdefault((row[6].text, row[7].text), []).append(row[:6])
-    for number, ((path, remedy), group) in enumerate(groups.items()):
+        of_path.setdefault(row[6].text, []).append(row)
+    alike: dict[tuple[object, ...], list[str]] = {}
+    for path, own in of_path.items():
+        alike.setdefault(tuple((*row[:6], row[7]) for row in own), []).append(path)
+    for number, paths in enumerate(alike.values()):
         if number:
             out.line()
-        out.line(path, "bold")
-        out.table(FINDING_COLUMNS[:6], group)
-        if remedy != "-":
-            out.prose(("Remedy: ", "bold"), (remedy, ""))
+        for path in paths:
+            out.line(path, "bold")
+        own = of_path[paths[0]]
+        out.table(FINDING_COLUMNS[:6], [row[:6] for row in own])
+        remedies = Counter(row[7].text for row in own if row[7].text != "-")
+        for remedy, count in remedies.items():
+            out.prose((f"Remedy for {'all' if count == len(own) else count}: ", "bold"), (remedy, ""))
 
 
 def print_evidence(out: Output, assessed: Assessed) -> None:
@@ -387,5 +394,5 @@ def host_row(host: HostSummary) -> tuple[Cell, ...]:
         Cell("none" if worst is None else worst.value, style="green" if worst is None else SEVERITY_STYLES[worst]),
         Cell(str(host.under_investigation)),
         Cell(str(host.failed_probes), style="red" if host.failed_probes else ""),
-        Cell(_moment(host.last_report)),
+        Cell(_moment(host.last_report), f"{host.last_report:%Y-%m-%d}"),
     )

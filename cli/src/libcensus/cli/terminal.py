@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _GAP = "  "
-_INDENT = "    "
+_INDENT = "  "
 _COMFORTABLE_PATH = 44
 _SMALLEST_PATH = 28
 _ELLIPSIS = "…"
@@ -60,15 +60,17 @@ def shorten_path(path: str, width: int) -> str:
     """Return a path in at most ``width`` cells: what stands in its middle gives way, its end is the last to go."""
     if cell_len(path) <= width:
         return path
-    room = width - 1
-    parts = path.split("/")
-    for kept in range(1, len(parts)):
-        tail = "/" + "/".join(parts[kept + 1 :])
-        if cell_len(tail) <= room * 2 // 3:
+    room = width - cell_len(_ELLIPSIS)
+    tail = path[-(room // 2) :]
+    for position, character in enumerate(path):
+        # The longest tail of whole names that leaves a third of the room to the start.
+        if character == "/" and cell_len(path[position:]) <= room * 2 // 3:
+            tail = path[position:]
             break
     head = path[: max(0, room - cell_len(tail))]
-    shortened = head + _ELLIPSIS + tail
-    return shortened if cell_len(shortened) <= width else _ELLIPSIS + path[-room:]
+    while head and cell_len(head) + cell_len(tail) > room:
+        head = head[:-1]
+    return head + _ELLIPSIS + tail
 
 
 class Output:
@@ -152,7 +154,7 @@ class Output:
             text.append(shown, cell.style)
             if number < len(row) - 1:
                 text.append(" " * (width - cell_len(shown)) + _GAP)
-        self._console.print(text, soft_wrap=True)
+        self._console.print(text, soft_wrap=any(widths), overflow="fold")
 
     def _two_lines(self, columns: Sequence[Column], rows: Sequence[Sequence[Cell]]) -> None:
         """Print each row's path on a line of its own and the rest below it."""
@@ -162,6 +164,9 @@ class Output:
         titles = [Cell(columns[number].pick(short=True), style="bold") for number in rest]
         below = [[row[number] for number in rest] for row in rows]
         widths = _widths([titles, *below], shorts)
+        if len(_INDENT) + sum(widths) + len(_GAP) * (len(rest) - 1) > self.width:
+            # Nothing can stand below one another any more: words are broken between words.
+            widths = [0] * len(rest)
         for number in paths:
             self.line(columns[number].title, "bold")
         self._row(titles, shorts, widths, _INDENT)

@@ -1,4 +1,4 @@
-"""Questions that people ask of the metrics, with the PromQL that answers them; each runs in a test on a real Prometheus."""
+"""Questions that people ask of the metrics, with the PromQL that answers them; a test asks a real Prometheus each."""
 
 from __future__ import annotations
 

@@ -1,0 +1,84 @@
+"""``libcensus scan`` on a real root: what it tells, and when a pipeline fails."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import jsonschema
+import pytest
+
+from libcensus.agent.document import scan_schema
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.cli.conftest import Outcome
+
+    Run = Callable[..., Outcome]
+
+SEVERITIES = ("unknown", "low", "moderate", "high", "critical")
+
+
+@pytest.fixture(scope="session")
+def told(small_root: Path) -> dict[str, list[dict[str, object]]]:
+    """The JSON of the small root."""
+    run = subprocess.run(
+        [sys.executable, "-m", "libcensus.cli.main", "scan", "--root", small_root, "--output", "json"],
+        capture_output=True,
+        check=True,
+    )
+    found: dict[str, list[dict[str, object]]] = json.loads(run.stdout)
+    return found
+
+
+def test_the_json_is_the_agents_object_with_verdicts(told: dict[str, list[dict[str, object]]]) -> None:
+    jsonschema.validate(told, scan_schema())
+    (install,) = told["installs"]
+    assert install["crypto"]["linkage"] == "local"  # type: ignore[index]
+    subjects = {json.dumps(finding["subject"]) for finding in told["findings"]}
+    assert subjects == {json.dumps({"kind": "install", "root": install["root"], "path": install["path"]})}
+    assert {end["component"] for end in told["end_of_life"]} == {"cpython", "openssl"}
+    assert [verdict["build"] for verdict in told["verdicts"]] == [install["build"]]
+
+
+def test_the_table_tells_the_one_interpreter(run: Run, small_root: Path) -> None:
+    ended = run("scan", "--root", str(small_root))
+    assert ended.code == 0
+    lines = ended.out.splitlines()
+    assert lines[0].startswith(f"{small_root}: ")
+    assert lines[2].startswith("INTERPRETER")
+    assert lines[3].startswith("/usr/bin/python3.")
+    assert " local" in lines[3]
+
+
+@pytest.mark.parametrize("threshold", ["any", "low", "moderate", "medium", "high", "critical"])
+def test_fail_on_ends_with_1_where_something_is_affected_at_or_above_it(
+    run: Run, small_root: Path, told: dict[str, list[dict[str, object]]], threshold: str
+) -> None:
+    floor = SEVERITIES.index({"any": "unknown", "medium": "moderate"}.get(threshold, threshold))
+    affected = [SEVERITIES.index(str(f["severity"])) for f in told["findings"] if f["status"] == "affected"]
+    ended = run("scan", "--root", str(small_root), "--fail-on", threshold)
+    expected = int(any(severity >= floor for severity in affected))
+    assert ended.code == expected
+    assert ("--fail-on names" in ended.err) == bool(expected)
+
+
+def test_an_empty_root_is_a_valid_one(run: Run, tmp_path: Path) -> None:
+    ended = run("scan", "--root", str(tmp_path), "--fail-on", "any")
+    assert ended.code == 0
+    assert "No interpreter was found." in ended.out
+
+
+def test_an_excluded_folder_is_not_entered(run: Run, small_root: Path) -> None:
+    assert "No interpreter was found." in run("scan", "--root", str(small_root), "--exclude", "/usr/bin").out
+
+
+def test_explain_shows_the_bytes_behind_each_statement(run: Run, small_root: Path) -> None:
+    out = run("scan", "--root", str(small_root), "--explain").out
+    assert "    requirement: " in out
+    assert " needs GLIBC_2." in out
+    assert "    crypto: " in out
