@@ -38,7 +38,7 @@ _FOLDERS = (
 def find_installer(
     root: Root, prefix: str, executable: str, package: Package | None
 ) -> tuple[Installer, list[Evidence]]:
-    """Return the installer of the interpreter ``executable`` at ``prefix`` and the proof; unknown where nothing tells."""
+    """Return the installer of the interpreter at ``prefix`` and the proof; unknown where nothing tells."""
     where = shown(prefix)
     if package is not None:
         detail = f"{package.manager}: {package.name} {package.version}"

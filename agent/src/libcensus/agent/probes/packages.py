@@ -374,9 +374,10 @@ def _listed(file: RootedFile, kind: str | None, records: dict[str, dict[str, str
     found: set[str] = set()
     try:
         if kind == "gz":
+            # The file below is closed by whoever opened it; these readers own nothing.
             stream = cast("BinaryIO", gzip.GzipFile(fileobj=stream))
         elif kind == "xz":
-            stream = cast("BinaryIO", lzma.LZMAFile(stream))
+            stream = cast("BinaryIO", lzma.LZMAFile(stream))  # noqa: SIM115
         elif kind == "bz2":
             stream = cast("BinaryIO", bz2.BZ2File(stream))
         rest = b""
