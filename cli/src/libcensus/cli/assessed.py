@@ -32,9 +32,13 @@ class Assessed:
 
 
 def assessed_from_detail(detail: HostDetail) -> Assessed:
-    """Return what a collector tells of a host in the terms of a scan; its time is that of the last report."""
+    """Return what a collector tells of a host in the terms of a scan; its time is that of the last report.
+
+    The root is the one that all installs lie in, and ``/`` where they lie in several or there are none.
+    """
+    roots = {install.root for install in detail.installs.installs}
     scan = Scan(
-        root="/",
+        root=roots.pop() if len(roots) == 1 else "/",
         host=detail.host,
         platform=detail.platform,
         installs=detail.installs,
