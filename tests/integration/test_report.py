@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import subprocess
+import sys
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -37,7 +42,6 @@ from libcensus.facts.vocabulary import (
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -373,3 +377,76 @@ def test_every_reason_has_an_example_before_any_has_two() -> None:
     numbers = [len(skip.examples) for skip in report.probes[0].skips]
     assert min(numbers) >= 1
     assert max(numbers) - min(numbers) <= 1
+
+
+# --- the command itself -----------------------------------------------------------------------------------------------
+
+AGENT = Path(sys.prefix) / "bin" / "libcensus-agent"
+ELSEWHERE = ("/root", "/home", "/var", "/srv", "/opt", "/tmp", "/mnt", "/media", "/work", "/workspace", "/builds")
+
+
+def agent(*arguments: str, state: Path) -> subprocess.CompletedProcess[str]:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("LIBCENSUS_")}
+    environment["LIBCENSUS_AGENT_STATE_FOLDER"] = str(state)
+    environment["LIBCENSUS_AGENT_SCAN_EXCLUDE"] = ":".join(ELSEWHERE)
+    environment["LIBCENSUS_AGENT_COLLECTOR_ATTEMPTS"] = "2"
+    return subprocess.run(
+        [AGENT, *arguments], capture_output=True, text=True, check=False, timeout=200, env=environment
+    )
+
+
+def status_of(state: Path) -> tuple[int, dict[str, Any]]:
+    result = agent("status", "--output", "json", state=state)
+    return result.returncode, json.loads(result.stdout)
+
+
+def test_the_command_reports_this_host_keeps_what_it_cannot_send_and_sends_it_later(
+    tmp_path: Path, database: str
+) -> None:
+    state = tmp_path / "state"
+    collector = start(database)
+    address = collector.grpc_address
+    first = agent("report", "--collector", address, state=state)
+    assert first.returncode == 0, first.stderr
+    assert f"acknowledged by {address} (collector " in first.stdout
+    assert not first.stderr
+    assert status_of(state)[0] == 0
+
+    collector.stop()
+    kept = agent("report", "--collector", address, "--log-level", "info", state=state)
+    assert kept.returncode == 4
+    assert not kept.stdout
+    told = kept.stderr.splitlines()
+    assert "attempt 2 of 2 follows" in told[0]
+    assert told[-1].startswith(f"libcensus-agent: error: collector {address} cannot be reached (2 attempts)")
+    assert f"the report is kept in {state}/spool" in told[-1]
+    code, status = status_of(state)
+    assert (code, status["state"], len(status["spool"]["waiting"])) == (4, "waiting", 1)
+    assert "waiting: 1 reports, the oldest of " in agent("status", state=state).stdout
+
+    again = start(database, address)
+    last = agent("report", "--collector", address, state=state)
+    again.stop()
+    assert last.returncode == 0, last.stderr
+    assert ", after 1 that waited: 0 facts uploaded" in last.stdout
+    code, status = status_of(state)
+    assert (code, status["state"], status["spool"]["waiting"], status["spool"]["bytes"]) == (0, "ok", [], 0)
+    shown = agent("status", state=state).stdout
+    assert "last acknowledged: " in shown
+    assert f" by {address} " in shown
+    found = stored(database)
+    assert found["report"].report_id.hex() == status["last_acknowledged"]["report_id"]
+    assert found["intervals"]
+
+
+def test_an_unchanged_host_costs_less_than_a_kibibyte_and_is_unchanged(tmp_path: Path, database: str) -> None:
+    collector = start(database)
+    sizes = []
+    for _ in range(2):
+        result = agent("report", "--collector", collector.grpc_address, state=tmp_path / "state")
+        assert result.returncode == 0, result.stderr
+        sizes.append([int(number) for number in re.findall(r"(\d+) (?:facts|bytes sent|received)", result.stdout)])
+    collector.stop()
+    assert sizes[0][0] > 0
+    assert sizes[1][0] == 0
+    assert sum(sizes[1][1:]) < 1024
