@@ -69,6 +69,16 @@ _METAVARS = {
 }
 
 
+def _print(text: str) -> None:
+    """Write a result; a reader that has enough of it, such as ``head``, is no error."""
+    try:
+        click.echo(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Nothing may be flushed to the closed pipe when the process ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def _setting_options(command: _Function) -> _Function:
     """Give a command one flag for each setting, and ``--config``."""
     defaults = CollectorSettings()
@@ -227,7 +237,7 @@ def show_config(config: Path | None, *, origin: bool, output: str, **flags: Any)
       libcensus-collector config show --config ./collector.toml
     """  # noqa: D301
     loaded = load_settings(flags, os.environ, config)
-    click.echo(_show_json(loaded) if output == "json" else _show_table(loaded, origin=origin))
+    _print(_show_json(loaded) if output == "json" else _show_table(loaded, origin=origin))
     for warning in loaded.warnings:
         click.echo(f"{PROGRAM}: warning: {escape_control(warning)}", err=True)
 
@@ -254,7 +264,7 @@ def _show_json(loaded: LoadedSettings) -> str:
 @cli.command()
 def version() -> None:
     """Show the versions of the collector and of the Python that runs it."""
-    click.echo(f"{PROGRAM} {distribution_version('libcensus-collector')} (Python {platform.python_version()})")
+    _print(f"{PROGRAM} {distribution_version('libcensus-collector')} (Python {platform.python_version()})")
 
 
 @cli.command()
@@ -270,7 +280,7 @@ def completion(shell: str) -> None:
     completer = get_completion_class(shell)
     if completer is None:
         raise ConfigurationError(f"{shell}: completion is not known for this shell; it is for {', '.join(_SHELLS)}")
-    click.echo(completer(cli, {}, PROGRAM, "_LIBCENSUS_COLLECTOR_COMPLETE").source())
+    _print(completer(cli, {}, PROGRAM, "_LIBCENSUS_COLLECTOR_COMPLETE").source())
 
 
 def main() -> None:
@@ -281,7 +291,9 @@ def main() -> None:
 def run(arguments: list[str]) -> int:
     """Run the command with these arguments; returns the exit code instead of leaving the process."""
     try:
-        outcome = cli.main(
+        # Not rich-click's own: it prints errors itself and leaves the process.
+        outcome = BaseCommand.main(
+            cli,
             args=arguments,
             prog_name=PROGRAM,
             standalone_mode=False,
@@ -302,10 +314,6 @@ def run(arguments: list[str]) -> int:
         message = escape_control(error.format_message()).rstrip(".")
         click.echo(f"{PROGRAM}: {message[:1].lower()}{message[1:]}{hint}", err=True)
         return error.exit_code
-    except BrokenPipeError:
-        # The reader of our output has enough, as `head` does. Nothing may be flushed to it at the end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     except Exception as error:
         logging.getLogger(__name__).debug("internal error", exc_info=error)
         click.echo(
