@@ -131,6 +131,7 @@ def parse_loader_cache(data: bytes) -> LoaderCache:
     Understands the format of glibc 2.2 and later, alone or behind the old one that libc5 read, either byte order, and
     the extension that names CPU levels (glibc 2.33).
     """
+    file = data
     if data.startswith(_OLD_MAGIC):
         start = _behind_old_cache(data)
         if start is None:
@@ -144,7 +145,7 @@ def parse_loader_cache(data: bytes) -> LoaderCache:
     count, _strings, _flags, extension = struct.unpack_from(order + "IIB3xI", data, 20)
     if count > MAX_CACHE_ENTRIES or 48 + 24 * count > len(data):
         raise LoaderCacheError("truncated", f"{count} entries do not fit in {len(data)} bytes")
-    names = _hwcap_names(data, order, extension)
+    names = _hwcap_names(file, data, order, extension)
     entries: list[CacheEntry] = []
     for flags, key, value, _os, hwcap in struct.iter_unpack(order + "iIIIQ", data[48 : 48 + 24 * count]):
         name: str | None = None
@@ -191,16 +192,19 @@ def _cache_text(data: bytes, position: int) -> str:
     return data[position:end].decode("utf-8", "surrogateescape")
 
 
-def _hwcap_names(data: bytes, order: str, offset: int) -> tuple[str, ...]:
-    """Return the names of CPU levels that the extension lists; none where there is no extension."""
-    if offset == 0 or offset % 4 or offset + 8 > len(data):
+def _hwcap_names(file: bytes, data: bytes, order: str, offset: int) -> tuple[str, ...]:
+    """Return the names of CPU levels that the extension lists; none where there is no extension.
+
+    Behind an old cache, the extension's own offsets count from the start of the file, those of texts from the new one.
+    """
+    if offset == 0 or offset % 4 or offset + 8 > len(file):
         return ()
-    magic, count = struct.unpack_from(order + "II", data, offset)
-    if magic != _EXTENSION_MAGIC or offset + 8 + 16 * count > len(data):
+    magic, count = struct.unpack_from(order + "II", file, offset)
+    if magic != _EXTENSION_MAGIC or offset + 8 + 16 * count > len(file):
         return ()
-    for tag, _flags, start, size in struct.iter_unpack(order + "IIII", data[offset + 8 : offset + 8 + 16 * count]):
-        if tag == 1 and start + size <= len(data):
-            positions = struct.unpack_from(f"{order}{size // 4}I", data, start)
+    for tag, _flags, start, size in struct.iter_unpack(order + "IIII", file[offset + 8 : offset + 8 + 16 * count]):
+        if tag == 1 and start + size <= len(file):
+            positions = struct.unpack_from(f"{order}{size // 4}I", file, start)
             return tuple(_cache_text(data, position) for position in positions)
     return ()
 
