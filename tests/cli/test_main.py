@@ -17,6 +17,7 @@ from libcensus.cli.main import libcensus
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from tests.cli.conftest import Outcome
 
@@ -82,6 +83,15 @@ def test_a_reader_that_leaves_is_no_error_worth_a_traceback() -> None:
         assert process.stderr is not None
         process.stdout.close()
         assert "Traceback" not in process.stderr.read()
+
+
+def test_a_locale_that_cannot_write_a_name_ends_nothing(tmp_path: Path) -> None:
+    folder = tmp_path / "bäume"
+    folder.mkdir()
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii", "HOME": str(tmp_path)}
+    run = subprocess.run([*PROGRAM, "scan", "--root", folder], env=environment, capture_output=True, check=False)
+    assert run.returncode == 0
+    assert b"/b\\xe4ume: " in run.stdout
 
 
 def test_a_mistake_in_the_program_is_one_line_and_70(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""The generated pages are what the code declares, both ways: nothing undocumented, nothing documented that is not there."""
+"""The generated pages are what the code declares, and the code declares what they say."""
 
 from __future__ import annotations
 

@@ -14,6 +14,7 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
+from libcensus.collector.errors import StoreError
 from libcensus.collector.metrics.exporter import FleetExporter
 from libcensus.collector.metrics.exposition import Format
 from libcensus.collector.metrics.families import FAMILIES
@@ -42,9 +43,15 @@ class CountingStore(SqlStore):
 
     def facts(self, digests: Iterable[str]) -> dict[str, Fact]:
         """Count the facts that are read."""
-        found = dict(super().facts(digests))
+        found = {digest: fact for digest, fact in super().facts(digests).items() if digest not in self.lost}
         self.reads["facts"] += len(found)
         return found
+
+    @property
+    def lost(self) -> set[str]:
+        """Facts that can no longer be read."""
+        lost: set[str] = self.__dict__.setdefault("lost_facts", set())
+        return lost
 
     @property
     def reads(self) -> Counter[str]:
@@ -215,6 +222,44 @@ def test_the_page_after_changes_is_that_of_an_exporter_that_saw_none_of_them(sto
     ):
         fleet.report(store, machine, at=fleet.NOON + timedelta(hours=number + 1))
         assert exporter.render()[1] == exporter_for(store).render()[1]
+
+
+def test_a_host_whose_facts_are_lost_costs_itself_alone(store: CountingStore, caplog: pytest.LogCaptureFixture) -> None:
+    odd_fleet(store)
+    store.lost.add(fleet.digest_of(fleet.PYENV_313))
+    exporter = exporter_for(store)
+    page = exporter.render()[1]
+    assert value(page, "libcensus_unreadable_hosts") == 1
+    assert value(page, "libcensus_hosts") == 3
+    assert b"odd" not in page
+    assert [record.message for record in caplog.records if "cannot be read" in record.message]
+    store.lost.clear()
+    fleet.report(store, fleet.Machine('odd "name"\\ü'), at=fleet.NOON + timedelta(hours=1))
+    page = exporter.render()[1]
+    assert value(page, "libcensus_unreadable_hosts") == 0
+    assert value(page, "libcensus_hosts") == 4
+
+
+class FailingStore(CountingStore):
+    """A store whose next read of hosts fails."""
+
+    def hosts(self, host_ids: Iterable[str] | None = None) -> list[HostState]:
+        """Fail once where it was asked for."""
+        if self.__dict__.pop("fails", False):
+            raise StoreError("the disk is gone")
+        return super().hosts(host_ids)
+
+
+def test_an_error_of_the_store_leaves_no_page_that_is_out_of_date(tmp_path: Path) -> None:
+    with FailingStore.open(f"sqlite:///{tmp_path / 'census.db'}") as failing:
+        fleet.report(failing, fleet.Machine("web-1"))
+        exporter = exporter_for(failing)
+        exporter.render()
+        fleet.report(failing, fleet.Machine("web-2"))
+        failing.__dict__["fails"] = True
+        with pytest.raises(StoreError):
+            exporter.render()
+        assert exporter.render()[1] == exporter_for(failing).render()[1]
 
 
 def test_hosts_of_one_name_stay_apart(store: CountingStore) -> None:

@@ -173,10 +173,11 @@ def _support_cell(end: EndOfLife | None, today: date) -> Cell:
 
 
 def _version_text(install: Install, build: Build | None) -> str:
-    version = (build.version if build is not None else None) or install.recorded_version or "?"
-    if install.implementation is Implementation.CPYTHON:
-        return version
-    return f"{install.implementation} {version}"
+    if build is None:
+        # What an environment wrote down when it was made is not what it runs now.
+        return "?" if install.recorded_version is None else f"{install.recorded_version} (recorded)"
+    version = build.version or "?"
+    return version if install.implementation is Implementation.CPYTHON else f"{install.implementation} {version}"
 
 
 def install_row(assessed: Assessed, install: Install, today: date) -> tuple[Cell, ...]:

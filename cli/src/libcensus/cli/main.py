@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import traceback
@@ -93,6 +94,10 @@ def _leave_broken_pipe() -> int:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run ``libcensus``; returns the exit code, after one line on standard error where something was wrong."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A name that the locale cannot write is escaped; it must not end the command.
+            stream.reconfigure(errors="backslashreplace")
     try:
         return _run(arguments)
     except Exit as leaving:
