@@ -141,7 +141,7 @@ def batches(chosen: list[Step], size: int) -> Iterator[list[Step]]:
 
 
 @settings(
-    max_examples=100,
+    max_examples=60,
     deadline=None,
     derandomize=True,
     # The one store serves all examples, told apart by their number: a database for each would take minutes.

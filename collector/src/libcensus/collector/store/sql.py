@@ -75,6 +75,20 @@ _STRAGGLER = timedelta(minutes=10)
 """How late a report may come in after a newer one and still be known as late; beyond it, a clock was set back."""
 
 
+# Statements that run once per changed host are made once: making one costs more than SQLite needs to run it.
+_UPDATE_HOST = update(HOSTS).where(HOSTS.c.host_id == bindparam("key"))
+_INSERT_HOST = insert(HOSTS)
+_FIND_NAME = select(HOSTS.c.host_id).where(HOSTS.c.name == bindparam("name"), HOSTS.c.host_id != bindparam("host_id"))
+_FIND_OPEN_INTERVALS = select(
+    INSTALL_INTERVALS.c.id,
+    INSTALL_INTERVALS.c.root,
+    INSTALL_INTERVALS.c.path,
+    *(INSTALL_INTERVALS.c[name] for name in rows.INTERVAL_CONTENT),
+).where(INSTALL_INTERVALS.c.host_id == bindparam("host_id"), INSTALL_INTERVALS.c.gone_at.is_(None))
+_END_INTERVAL = update(INSTALL_INTERVALS).where(INSTALL_INTERVALS.c.id == bindparam("key"))
+_INSERT_INTERVAL = insert(INSTALL_INTERVALS)
+
+
 @dataclass(frozen=True, slots=True)
 class _Known:
     """What the stored row of a host tells about reports and history."""
@@ -251,8 +265,7 @@ class SqlStore(Store):
             known[received.host_id] = after
             outcomes.append(())
         if touched:
-            statement = update(HOSTS).where(HOSTS.c.host_id == bindparam("key"))
-            connection.execute(statement, [touched[host_id] for host_id in sorted(touched)])
+            connection.execute(_UPDATE_HOST, [touched[host_id] for host_id in sorted(touched)])
         return outcomes
 
     def _lock_hosts(self, connection: Connection, host_ids: Iterable[str]) -> dict[str, _Known]:
@@ -310,9 +323,9 @@ class SqlStore(Store):
             )
         values = rows.host_values(digest, inventory) | _report_columns(received, after) | {"name": after.name}
         if before is None:
-            connection.execute(insert(HOSTS), {"host_id": received.host_id} | values)
+            connection.execute(_INSERT_HOST, {"host_id": received.host_id} | values)
         else:
-            connection.execute(update(HOSTS).where(HOSTS.c.host_id == received.host_id), values)
+            connection.execute(_UPDATE_HOST, {"key": received.host_id} | values)
         if before is None or before.installs != inventory.installs:
             last_seen = after.seen_until if before is None else before.seen_until
             self._record_installs(
@@ -325,19 +338,15 @@ class SqlStore(Store):
     ) -> None:
         """End the intervals of installs that are gone or changed, and open those of installs that are new."""
         arriving = {(install.root, install.path): install for install in installs.installs}
-        table = INSTALL_INTERVALS
-        query = select(
-            table.c.id, table.c.root, table.c.path, *(table.c[name] for name in rows.INTERVAL_CONTENT)
-        ).where(table.c.host_id == host_id, table.c.gone_at.is_(None))
         ending: list[dict[str, object]] = []
-        for interval_id, root, path, *content in connection.execute(query):
+        for interval_id, root, path, *content in connection.execute(_FIND_OPEN_INTERVALS, {"host_id": host_id}):
             install = arriving.get((root, path))
             if install is not None and rows.install_content(install) == tuple(content):
                 del arriving[root, path]
             else:
                 ending.append({"key": interval_id, "last_seen": last_seen, "gone_at": moment})
         if ending:
-            connection.execute(update(table).where(table.c.id == bindparam("key")), ending)
+            connection.execute(_END_INTERVAL, ending)
         libraries: dict[str, CryptoLibrary] = {}
         opening: list[dict[str, object]] = []
         for (root, path), install in arriving.items():
@@ -351,7 +360,7 @@ class SqlStore(Store):
             [rows.crypto_library_row(digest, libraries[digest]) for digest in sorted(libraries)],
         )
         if opening:
-            connection.execute(insert(table), opening)
+            connection.execute(_INSERT_INTERVAL, opening)
 
     # --- what is known of hosts ----------------------------------------------------------------------------------
 
@@ -545,8 +554,7 @@ def _check(digest: str, material: _Material) -> ReportOutcome:
 def _free_name(connection: Connection, hostname: str, host_id: str) -> str:
     """Return the display name for a host: its hostname, or as much of its id behind it as makes it unique."""
     for name in _candidate_names(hostname, host_id):
-        query = select(HOSTS.c.host_id).where(HOSTS.c.name == name, HOSTS.c.host_id != host_id)
-        if connection.execute(query).first() is None:
+        if connection.execute(_FIND_NAME, {"name": name, "host_id": host_id}).first() is None:
             return name
     raise AssertionError  # the candidates have no end
 
