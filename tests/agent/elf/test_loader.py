@@ -30,7 +30,7 @@ from libcensus.agent.elf.loader import (
 )
 from libcensus.agent.elf.reader import BytesSource, Elf, ElfType, read_elf
 from libcensus.agent.errors import ElfError, UnreadableError
-from tests.agent.elf.conftest import compile_c
+from tests.agent.elf.samples import compile_c
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

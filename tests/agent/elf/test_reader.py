@@ -18,7 +18,7 @@ from libcensus.agent.elf import reader
 from libcensus.agent.elf.reader import BytesSource, Elf, ElfType, read_elf
 from libcensus.agent.elf.requirement import requirement_of
 from libcensus.agent.errors import ElfError
-from tests.agent.elf.conftest import FIXTURES
+from tests.agent.elf.samples import FIXTURES
 
 if TYPE_CHECKING:
     from pathlib import Path

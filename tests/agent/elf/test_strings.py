@@ -26,7 +26,7 @@ from libcensus.agent.elf.strings import (
     is_crypto_soname,
 )
 from libcensus.facts.vocabulary import CryptoFamily
-from tests.agent.elf.conftest import compile_c
+from tests.agent.elf.samples import compile_c
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

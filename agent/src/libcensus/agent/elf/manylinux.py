@@ -138,52 +138,30 @@ LIBRARIES: Mapping[str, int] = {
 }  # fmt: skip
 """The libraries that a host may be asked for, with the first policy that allows it."""
 
-ZLIB_PRIVATE: frozenset[str] = frozenset(
-    [
-        "_dist_code",
-        "_length_code",
-        "_tr_align",
-        "_tr_flush_block",
-        "_tr_init",
-        "_tr_stored_block",
-        "_tr_tally",
-        "adler32_default",
-        "bi_windup",
-        "crc32_acle",
-        "crc32_combine_gen",
-        "crc32_combine_gen64",
-        "crc32_combine_op",
-        "crc32_le_vgfm_16",
-        "crc32_neon",
-        "crc32_vpmsum",
-        "crc32_z_default",
-        "crc_fold_512to32",
-        "crc_fold_copy",
-        "crc_fold_init",
-        "deflate_copyright",
-        "deflate_medium",
-        "fill_window",
-        "flush_pending",
-        "gzflags",
-        "inflate_copyright",
-        "inflate_fast",
-        "inflate_table",
-        "longest_match",
-        "slide_hash_sse",
-        "static_ltree",
-        "uncompress2",
-        "x86_check_features",
-        "x86_cpu_has_pclmul",
-        "x86_cpu_has_sse2",
-        "x86_cpu_has_sse42",
-        "sse2_slide_hash",
-        "z_errmsg",
-        "z_vstring",
-        "zcalloc",
-        "zcfree",
-    ]
-)
-"""Symbols that some distributions' zlib has and others' has not; a file that wants one fits no policy."""
+ZLIB_PRIVATE: Mapping[str, int | None] = {
+    **dict.fromkeys(
+        (
+            "_dist_code", "_length_code", "_tr_align", "_tr_flush_block", "_tr_init", "_tr_stored_block", "_tr_tally",
+            "adler32_default", "crc32_acle", "crc32_le_vgfm_16", "crc32_neon", "crc32_vpmsum", "crc32_z_default",
+            "deflate_copyright", "gzflags", "inflate_copyright", "inflate_fast", "inflate_table", "sse2_slide_hash",
+            "z_errmsg", "z_vstring", "zcalloc", "zcfree",
+        ),
+        None,
+    ),
+    **dict.fromkeys(
+        (
+            "bi_windup", "crc_fold_512to32", "crc_fold_copy", "crc_fold_init", "deflate_medium", "fill_window",
+            "flush_pending", "longest_match", "slide_hash_sse", "static_ltree", "x86_check_features",
+            "x86_cpu_has_pclmul", "x86_cpu_has_sse2", "x86_cpu_has_sse42",
+        ),
+        36,
+    ),
+    "crc32_combine_gen": 37,
+    "crc32_combine_gen64": 37,
+    "crc32_combine_op": 37,
+    "uncompress2": 34,
+}  # fmt: skip
+"""Symbols that some distributions' zlib has and others' has not: the first policy that allows each, None for never."""
 
 _LOADER = re.compile(r"ld-linux|ld64\.so\.[12]\Z")
 
@@ -223,8 +201,8 @@ def judge_manylinux(
     """Return the oldest policy that all of this fits.
 
     ``versions`` are the symbol versions wanted, strong and weak; ``sonames`` the libraries wanted from the host;
-    ``private_symbols`` what is wanted of zlib's own. Agrees with ``auditwheel show`` where that knows the
-    architecture and the version.
+    ``private_symbols`` those of :data:`ZLIB_PRIVATE` that are wanted. Agrees with ``auditwheel show`` where that
+    knows the architecture and the version.
     """
     if arch is None or arch not in OLDEST:
         return ManylinuxVerdict(None, f"no manylinux policy is for {arch or 'an unknown architecture'}")
@@ -236,14 +214,19 @@ def judge_manylinux(
     foreign = [name for name in wanted if name not in LIBRARIES]
     if foreign:
         return ManylinuxVerdict(None, f"wants {foreign[0]} of the host, which no policy allows")
-    if (symbols := sorted(private_symbols)) and "libz.so.1" in wanted:
-        return ManylinuxVerdict(None, f"wants zlib's private symbol {symbols[0]}")
+    private = sorted(private_symbols) if "libz.so.1" in wanted else []
+    forbidden = [symbol for symbol in private if ZLIB_PRIVATE[symbol] is None]
+    if forbidden:
+        return ManylinuxVerdict(None, f"wants zlib's private symbol {forbidden[0]}")
     if x86_64_level is not None and x86_64_level > 1:
         return ManylinuxVerdict(None, f"needs x86-64-v{x86_64_level}; the policies are for every x86-64")
     policy, by = OLDEST[arch], f"the first policy for {arch}"
     for name in wanted:
         if LIBRARIES[name] > policy:
             policy, by = LIBRARIES[name], name
+    for symbol in private:
+        if (ZLIB_PRIVATE[symbol] or 0) > policy:
+            policy, by = ZLIB_PRIVATE[symbol] or 0, symbol
     for version in sorted(set(versions), key=version_key):
         first = first_policy(arch, version)
         if first is None:

@@ -76,8 +76,8 @@ def requirement_of(elf: Elf, *, file: str) -> Requirement:
 
 
 def private_symbols(elf: Elf) -> frozenset[str]:
-    """Return the symbols wanted of zlib that the manylinux policies forbid; empty for files that do not need it."""
-    return elf.imports & ZLIB_PRIVATE if "libz.so.1" in elf.needed else frozenset()
+    """Return the symbols wanted of zlib that some manylinux policies forbid; empty for files that do not need it."""
+    return elf.imports & ZLIB_PRIVATE.keys() if "libz.so.1" in elf.needed else frozenset()
 
 
 def manylinux_policy(requirement: Requirement) -> str | None:

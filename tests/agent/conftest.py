@@ -1,4 +1,4 @@
-"""Real files that compilers make here, and the damaged ones that are committed."""
+"""Real files for the agent's tests, made once per session."""
 
 from __future__ import annotations
 
@@ -9,15 +9,7 @@ from pathlib import Path
 
 import pytest
 
-FIXTURES = Path(__file__).parents[2] / "fixtures" / "elf"
-
-
-def compile_c(folder: Path, name: str, source: str, *flags: str) -> Path:
-    """Compile one C source with gcc; flags stand behind the source, where linkers want libraries."""
-    text = folder / f"{name}.c"
-    text.write_text(source)
-    subprocess.run(["gcc", "-O1", str(text), "-o", str(folder / name), *flags], check=True, capture_output=True)
-    return folder / name
+from tests.agent.elf.samples import compile_c
 
 
 @pytest.fixture(scope="session")
@@ -46,7 +38,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def sample_wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of published wheels, pinned by hash in ``requirements/samples.txt`` and fetched by pip as configured."""
     folder = tmp_path_factory.mktemp("wheels")
-    pinned = Path(__file__).parents[3] / "requirements" / "samples.txt"
+    pinned = Path(__file__).parents[2] / "requirements" / "samples.txt"
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
     subprocess.run(
         [*command, "--only-binary=:all:", "--require-hashes", "-r", str(pinned), "-d", str(folder)], check=True
