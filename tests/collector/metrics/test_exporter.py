@@ -348,10 +348,11 @@ def test_scrapes_at_the_same_time_see_whole_states(store: CountingStore) -> None
 # --- what the families say ----------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def page(store: CountingStore) -> bytes:
-    odd_fleet(store)
-    return exporter_for(store).render()[1]
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    with SqlStore.open(f"sqlite:///{tmp_path_factory.mktemp('page') / 'census.db'}") as store:
+        odd_fleet(store)
+        return exporter_for(store).render()[1]
 
 
 TRUTHS = [
