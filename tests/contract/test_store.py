@@ -279,10 +279,12 @@ class TestNames:
 
     def test_a_name_stays_as_long_as_the_hostname(self, store: Store) -> None:
         renamed = Census.of("db", "w", ("/opt/python/bin/python3", BUILD))
-        store.put_facts(WEB.records + renamed.records)
+        changed = Census.of("web", "w")
+        store.put_facts(WEB.records + renamed.records + changed.records)
         store.apply_reports([received(A, WEB.address, NOON), received(B, WEB.address, NOON)])
         store.apply_reports([received(A, renamed.address, NOON + timedelta(hours=1))])
-        store.apply_reports([received(B, WEB.address, NOON + timedelta(hours=2))])
+        # Its plain hostname is free now; whoever knows the host as web~bbbbbb must still find it.
+        store.apply_reports([received(B, changed.address, NOON + timedelta(hours=2))])
         assert {state.host_id: state.name for state in store.hosts()} == {A: "db", B: "web~bbbbbb"}
 
     def test_a_new_hostname_gives_a_new_name(self, store: Store) -> None:

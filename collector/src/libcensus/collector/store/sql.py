@@ -18,7 +18,7 @@ from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from sqlalchemy import bindparam, create_engine, event, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
@@ -135,9 +135,7 @@ class SqlStore(Store):
         self._closed = False
 
     @classmethod
-    def open(
-        cls, url: str, *, create: bool = True, clock: Callable[[], datetime] = lambda: datetime.now(UTC)
-    ) -> SqlStore:
+    def open(cls, url: str, *, create: bool = True, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> Self:
         """Open the database at ``url`` and bring its tables to this version.
 
         See :class:`~libcensus.collector.store.address.DatabaseAddress` for the forms of ``url``. A SQLite file that
