@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import string
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
@@ -14,6 +14,9 @@ from hypothesis import strategies as st
 from libcensus.agent.errors import UnreadableError, UsageError
 from libcensus.agent.host import MAX_LINKS, Root, RootedFile, has_invalid_bytes, shown
 from tests.agent.roots import as_nobody
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sysconfig as python_sysconfig
 from pathlib import Path
 
@@ -109,15 +110,19 @@ def test_configure_arguments_are_split_at_their_quotes() -> None:
         pytest.param({}, [], id="nothing said"),
         pytest.param({"CONFIG_ARGS": "'--enable-optimizations' '--with-lto=full'"}, ["lto", "pgo"], id="configured"),
         pytest.param({"CONFIG_ARGS": "'--with-lto=no' '--enable-bolt=no'"}, [], id="configured off"),
-        pytest.param({"PY_LDFLAGS": "-O2 -flto=auto", "PY_CORE_CFLAGS": "-fprofile-use=x"}, ["lto", "pgo"], id="compiler's words"),
+        pytest.param(
+            {"PY_LDFLAGS": "-O2 -flto=auto", "PY_CORE_CFLAGS": "-fprofile-use=x"}, ["lto", "pgo"], id="compiler's words"
+        ),
         pytest.param({"PGO_PROF_USE_FLAG": "-fprofile-use"}, [], id="the flag that would be used is none"),
         pytest.param({"Py_DEBUG": "1", "Py_GIL_DISABLED": "1"}, ["debug", "free-threaded"], id="values"),
         pytest.param({"Py_DEBUG": "0", "Py_GIL_DISABLED": "0"}, [], id="values off"),
-        pytest.param({"CONFIG_ARGS": "'--enable-experimental-jit' '--with-tail-call-interp'"}, ["jit", "tail-call"], id="3.14"),
+        pytest.param(
+            {"CONFIG_ARGS": "'--enable-experimental-jit' '--with-tail-call-interp'"}, ["jit", "tail-call"], id="3.14"
+        ),
         pytest.param({"CONFIG_ARGS": "'--enable-experimental-jit=yes-off'"}, [], id="built in and switched off"),
         pytest.param({"DEF_MAKE_ALL_RULE": "profile-opt"}, ["pgo"], id="make's default rule"),
     ],
-)  # fmt: skip
+)
 def test_flags(values: dict[str, str], flags: list[str]) -> None:
     assert sorted(flags_of(values)) == flags
 
@@ -145,18 +150,39 @@ def test_patchlevel(line: str, version: str | None) -> None:
     assert parse_patchlevel(f"/* Version */\n{line}\n#define PY_MICRO_VERSION 0\n") == version
 
 
+def details(minor: object, micro: int, level: str, serial: int) -> str:
+    version = {"major": 3, "minor": minor, "micro": micro, "releaselevel": level, "serial": serial}
+    return json.dumps({"implementation": {"version": version}})
+
+
 @pytest.mark.parametrize(
     ("text", "version"),
     [
-        pytest.param('{"implementation": {"version": {"major": 3, "minor": 14, "micro": 2, "releaselevel": "final", "serial": 0}}}', "3.14.2", id="final"),
-        pytest.param('{"implementation": {"version": {"major": 3, "minor": 15, "micro": 0, "releaselevel": "alpha", "serial": 4}}}', "3.15.0a4", id="alpha"),
-        pytest.param('{"implementation": {"version": {"major": 3, "minor": 14, "micro": 0, "releaselevel": "candidate", "serial": 1}}}', "3.14.0rc1", id="candidate"),
+        pytest.param(
+            details(14, 2, "final", 0),
+            "3.14.2",
+            id="final",
+        ),
+        pytest.param(
+            details(15, 0, "alpha", 4),
+            "3.15.0a4",
+            id="alpha",
+        ),
+        pytest.param(
+            details(14, 0, "candidate", 1),
+            "3.14.0rc1",
+            id="candidate",
+        ),
         pytest.param('{"implementation": {}}', None, id="no version"),
         pytest.param("[1", None, id="no JSON"),
         pytest.param("[" * 100_000, None, id="deep JSON"),
-        pytest.param('{"implementation": {"version": {"major": "x", "minor": 1, "micro": 1, "releaselevel": "final"}}}', None, id="no number"),
+        pytest.param(
+            details("x", 1, "final", 0),
+            None,
+            id="no number",
+        ),
     ],
-)  # fmt: skip
+)
 def test_build_details(text: str, version: str | None) -> None:
     assert parse_build_details(text) == version
 

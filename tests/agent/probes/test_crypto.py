@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -22,6 +22,9 @@ from tests.agent.roots import (
     scan_folder,
     shared,
 )
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 pytestmark = needs_gcc
 

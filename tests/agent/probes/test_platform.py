@@ -37,11 +37,19 @@ from tests.agent.roots import add_dpkg, compile_c, make_crypto, needs_gcc, share
             OsRelease("debian", "12", "Debian GNU/Linux 12 (bookworm)", "bookworm"),
             id="Debian",
         ),
-        pytest.param("ID='rocky'\nID_LIKE=\"rhel centos fedora\"\n", OsRelease("rocky", id_like=("rhel", "centos", "fedora")), id="single quotes, ID_LIKE"),
-        pytest.param('# comment\n\n  ID=arch  \nBROKEN\nlower=x\nPRETTY_NAME="a \\"b\\" \\$c"\n', OsRelease("arch", pretty_name='a "b" $c'), id="comments and escapes"),
+        pytest.param(
+            "ID='rocky'\nID_LIKE=\"rhel centos fedora\"\n",
+            OsRelease("rocky", id_like=("rhel", "centos", "fedora")),
+            id="single quotes, ID_LIKE",
+        ),
+        pytest.param(
+            '# comment\n\n  ID=arch  \nBROKEN\nlower=x\nPRETTY_NAME="a \\"b\\" \\$c"\n',
+            OsRelease("arch", pretty_name='a "b" $c'),
+            id="comments and escapes",
+        ),
         pytest.param("ID=\nVERSION_ID=''\n", OsRelease(), id="empty values are absent"),
     ],
-)  # fmt: skip
+)
 def test_os_release(text: str, expected: OsRelease) -> None:
     assert parse_os_release(text) == expected
 
@@ -75,13 +83,15 @@ def test_cpu_level(text: str, level: int | None) -> None:
 @pytest.mark.parametrize(
     ("data", "expected"),
     [
-        pytest.param(b"\0GNU C Library (Debian GLIBC 2.36-9+deb12u14) stable release version 2.36.\n", ("2.36", 1), id="Debian"),
+        pytest.param(
+            b"\0GNU C Library (Debian GLIBC 2.36-9+deb12u14) stable release version 2.36.\n", ("2.36", 1), id="Debian"
+        ),
         pytest.param(b"GNU C Library (GNU libc) stable release version 2.17, by Roland McGrath", ("2.17", 0), id="el7"),
         pytest.param(b"GNU C Library development release version 2.40.9000.", ("2.40.9000", 0), id="development"),
         pytest.param(b"the GNU C Library is free software; version 2 of", None, id="licence text"),
         pytest.param(b"", None, id="empty"),
     ],
-)  # fmt: skip
+)
 def test_glibc_banner(data: bytes, expected: tuple[str, int] | None) -> None:
     found = parse_glibc_banner(data)
     assert (None if found is None else (found[0], found[2])) == expected

@@ -5,13 +5,16 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from libcensus.agent.probes.venvs import parse_pyvenv, recorded_version
 from libcensus.facts.vocabulary import EvidenceKind, Installer, InstallKind, Linkage
 from tests.agent.roots import Python, make_crypto, make_python, needs_gcc, only_install, scan_folder, skips_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @pytest.mark.parametrize(
