@@ -103,18 +103,22 @@ class Finding(_message.Message):
     def __init__(self, subject: _Optional[_Union[FindingSubject, _Mapping]] = ..., component: _Optional[str] = ..., linkage: _Optional[str] = ..., advisory: _Optional[str] = ..., severity: _Optional[str] = ..., status: _Optional[str] = ..., fixed_in: _Optional[str] = ..., fix_available: _Optional[str] = ..., remedy: _Optional[str] = ..., evidence: _Optional[_Iterable[_Union[_facts_pb2.Evidence, _Mapping]]] = ...) -> None: ...
 
 class EndOfLife(_message.Message):
-    __slots__ = ("subject", "component", "branch", "state", "date")
+    __slots__ = ("subject", "component", "branch", "state", "date", "distribution_until", "evidence")
     SUBJECT_FIELD_NUMBER: _ClassVar[int]
     COMPONENT_FIELD_NUMBER: _ClassVar[int]
     BRANCH_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
     DATE_FIELD_NUMBER: _ClassVar[int]
+    DISTRIBUTION_UNTIL_FIELD_NUMBER: _ClassVar[int]
+    EVIDENCE_FIELD_NUMBER: _ClassVar[int]
     subject: FindingSubject
     component: str
     branch: str
     state: str
     date: str
-    def __init__(self, subject: _Optional[_Union[FindingSubject, _Mapping]] = ..., component: _Optional[str] = ..., branch: _Optional[str] = ..., state: _Optional[str] = ..., date: _Optional[str] = ...) -> None: ...
+    distribution_until: str
+    evidence: _containers.RepeatedCompositeFieldContainer[_facts_pb2.Evidence]
+    def __init__(self, subject: _Optional[_Union[FindingSubject, _Mapping]] = ..., component: _Optional[str] = ..., branch: _Optional[str] = ..., state: _Optional[str] = ..., date: _Optional[str] = ..., distribution_until: _Optional[str] = ..., evidence: _Optional[_Iterable[_Union[_facts_pb2.Evidence, _Mapping]]] = ...) -> None: ...
 
 class AddressedBuild(_message.Message):
     __slots__ = ("digest", "build")

@@ -202,24 +202,30 @@ def end_of_life_to_proto(value: EndOfLife) -> fleet_pb2.EndOfLife:
         branch=value.branch,
         state=value.state,
         date=None if value.date is None else value.date.isoformat(),
+        distribution_until=None if value.distribution_until is None else value.distribution_until.isoformat(),
+        evidence=[evidence_to_proto(item) for item in value.evidence],
     )
 
 
 def end_of_life_from_proto(message: fleet_pb2.EndOfLife) -> EndOfLife:
-    """Decode the support of a branch; its evidence, the release table of the snapshot, is not sent."""
-    day = _optional(message, "date")
-    try:
-        parsed = None if day is None else date.fromisoformat(day)
-    except ValueError:
-        raise InvalidFactError("date", f"{day[:80]!r} is no date") from None
+    """Decode the support of a branch."""
     return EndOfLife(
         subject=subject_from_proto(message.subject),
         component=_word(Component, "component", message.component),
         branch=message.branch,
         state=_word(SupportState, "state", message.state),
-        date=parsed,
-        evidence=(),
+        date=_day(message, "date"),
+        evidence=tuple(evidence_from_proto(item) for item in message.evidence),
+        distribution_until=_day(message, "distribution_until"),
     )
+
+
+def _day(message: fleet_pb2.EndOfLife, field: str) -> date | None:
+    text = _optional(message, field)
+    try:
+        return None if text is None else date.fromisoformat(text)
+    except ValueError:
+        raise InvalidFactError(field, f"{text[:80]!r} is no date") from None
 
 
 # --- hosts ------------------------------------------------------------------------------------------------------
