@@ -56,17 +56,22 @@ def read(path: str) -> set[str] | None:
     return {version for need in requirement.needs for version in need.versions if version.startswith("GLIBC_")}
 
 
-def by_census(files: list[str]) -> float:
-    """Return the seconds that libcensus takes for all files."""
-    start = time.perf_counter()
+def used() -> float:
+    """Return the processor seconds of this process and of those that it started."""
+    return sum(os.times()[:4])
+
+
+def by_census(files: list[str]) -> tuple[float, float]:
+    """Return the seconds that libcensus takes for all files, by the clock and of processor time."""
+    start, before = time.perf_counter(), used()
     for path in files:
         read(path)
-    return time.perf_counter() - start
+    return time.perf_counter() - start, used() - before
 
 
-def by_nm(files: list[str]) -> float:
-    """Return the seconds that nm, grep and sort take for all files."""
-    start = time.perf_counter()
+def by_nm(files: list[str]) -> tuple[float, float]:
+    """Return the seconds that nm, grep and sort take for all files, by the clock and of processor time."""
+    start, before = time.perf_counter(), used()
     for path in files:
         subprocess.run(
             ["/bin/sh", "-c", 'nm -D "$1" | grep GLIBC | sort -u', "sh", path],
@@ -74,7 +79,7 @@ def by_nm(files: list[str]) -> float:
             stderr=subprocess.DEVNULL,
             check=False,
         )
-    return time.perf_counter() - start
+    return time.perf_counter() - start, used() - before
 
 
 def main() -> int:
@@ -91,13 +96,17 @@ def main() -> int:
     by_census(files)
     by_nm(files)
     rounds = [(by_census(files), by_nm(files)) for _ in range(arguments.rounds)]
-    census = statistics.median(one for one, _ in rounds)
-    nm = statistics.median(other for _, other in rounds)
-    ratio = nm / census
+    census, census_cpu = (statistics.median(one[which] for one, _ in rounds) for which in (0, 1))
+    nm, nm_cpu = (statistics.median(other[which] for _, other in rounds) for which in (0, 1))
+    # On a busy machine three processes wait where one does; the smaller of the two ratios is the honest one.
+    ratio = min(nm / census, nm_cpu / max(census_cpu, 0.01))
     print(f"{len(files)} ELF files, medians of {arguments.rounds} rounds, page cache warm")
-    print(f"  libcensus, in one process   {census:8.3f} s   {census / len(files) * 1000:6.2f} ms a file")
-    print(f"  nm -D | grep GLIBC | sort   {nm:8.3f} s   {nm / len(files) * 1000:6.2f} ms a file")
-    print(f"  {ratio:.1f} times faster (budget: at least {BUDGET:.0f})")
+    for name, wall, cpu in (
+        ("libcensus, in one process", census, census_cpu),
+        ("nm -D | grep GLIBC | sort", nm, nm_cpu),
+    ):
+        print(f"  {name}  {wall:8.3f} s  {wall / len(files) * 1000:7.2f} ms a file  {cpu:7.2f} s of processor")
+    print(f"  {ratio:.1f} times faster, by the clock or by processor time, whichever is less")
     is_met = ratio >= BUDGET
     result = {
         "what": f"requirement of {len(files)} ELF files",
