@@ -176,6 +176,7 @@ def test_an_interrupted_write_leaves_no_report_and_no_harm(spool: Spool) -> None
     (spool.folder / "reports" / ".new-abc").write_bytes(b"half a rep")
     assert len(spool.waiting()) == 1
     assert spool.discard_damaged() == 0
+    assert not (spool.folder / "reports" / ".new-abc").exists()
 
 
 def test_a_full_disk_is_told_to_the_caller(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from libcensus.agent import delivery
+from libcensus.agent import delivery, transport
 from libcensus.agent.commands.status import judge
 from libcensus.agent.config import AgentConfig, load_config
 from libcensus.agent.delivery import Courier, make_report
@@ -150,7 +150,7 @@ def test_the_first_report_brings_every_fact_and_the_second_none(
 def test_a_change_brings_only_what_is_new(collector: Collector, tmp_path: Path) -> None:
     courier = courier_for(collector, tmp_path)
     courier.deliver(lambda: scan_of(1, 2))
-    changed = courier.deliver(lambda: scan_of(1, 2, 3, hour=1))
+    changed = courier.deliver(lambda: scan_of(1, 2, hour=1))
     assert changed.acknowledgement.uploaded_facts == 3  # the inventory, the installs, one build
 
 
@@ -161,13 +161,15 @@ def test_another_host_with_the_same_builds_sends_none_of_them(collector: Collect
     assert sent.acknowledgement.uploaded_facts == 1  # its inventory
 
 
-def test_a_host_with_a_thousand_builds_arrives_whole(collector: Collector, tmp_path: Path, database: str) -> None:
+def test_a_host_with_many_builds_arrives_whole_in_several_uploads(
+    collector: Collector, tmp_path: Path, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transport, "BATCH_FACTS", 50)
     courier = courier_for(collector, tmp_path)
-    numbers = range(1, 1201)
-    delivered = courier.deliver(lambda: scan_of(*numbers))
-    assert delivered.acknowledgement.uploaded_facts == 1203
+    delivered = courier.deliver(lambda: scan_of(*range(1, 201)))
+    assert delivered.acknowledgement.uploaded_facts == 203
     collector.stop()
-    assert len(stored(database)["builds"]) == 1200
+    assert len(stored(database)["builds"]) == 200
 
 
 def test_what_could_not_be_sent_is_sent_later_oldest_first(tmp_path: Path, database: str) -> None:
@@ -381,6 +383,7 @@ def test_every_reason_has_an_example_before_any_has_two() -> None:
 
 # --- the command itself -----------------------------------------------------------------------------------------------
 
+ROOT = Path(__file__).resolve().parents[2]
 AGENT = Path(sys.prefix) / "bin" / "libcensus-agent"
 ELSEWHERE = ("/root", "/home", "/var", "/srv", "/opt", "/tmp", "/mnt", "/media", "/work", "/workspace", "/builds")
 
@@ -450,3 +453,49 @@ def test_an_unchanged_host_costs_less_than_a_kibibyte_and_is_unchanged(tmp_path:
     assert sizes[0][0] > 0
     assert sizes[1][0] == 0
     assert sum(sizes[1][1:]) < 1024
+
+
+# --- death ------------------------------------------------------------------------------------------------------------
+
+DYING = """
+import os, sys
+from tests.integration.test_report import Courier, config_for, scan_of
+from pathlib import Path
+die_at, address, state = int(sys.argv[1]), sys.argv[2], Path(sys.argv[3])
+count = 0
+real = {name: getattr(os, name) for name in ("fsync", "replace", "rename", "unlink")}
+def counting(name):
+    def call(*arguments, **options):
+        global count
+        count += 1
+        if count == die_at:
+            os._exit(99)
+        return real[name](*arguments, **options)
+    return call
+for name in real:
+    setattr(os, name, counting(name))
+Courier(config_for(address, state)).deliver(lambda: scan_of(1))
+print(count)
+"""
+
+
+def test_an_agent_that_dies_at_any_step_loses_nothing_and_leaves_nothing_behind(tmp_path: Path, database: str) -> None:
+    collector = start(database)
+    for die_at in range(1, 100, 2):
+        state = tmp_path / f"state-{die_at}"
+        command = [sys.executable, "-c", DYING, str(die_at), collector.grpc_address, str(state)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60, cwd=ROOT)
+        if done.returncode == 0:
+            break
+        assert done.returncode == 99, done.stderr
+        courier = Courier(config_for(collector.grpc_address, state))
+        waiting = courier.spool.waiting()
+        assert len(waiting) <= 1
+        delivered = courier.deliver(lambda: scan_of(1, 2, hour=1))
+        assert (delivered.older_sent, delivered.older_refused) == (len(waiting), 0)
+        assert courier.spool.waiting() == []
+        left = {path.name for path in state.rglob("*") if path.is_file()}
+        assert left <= {"state.json", "lock", "host-id"}, die_at
+    collector.stop()
+    assert done.returncode == 0, "the agent never came to its end"
+    assert 15 < int(done.stdout) < die_at

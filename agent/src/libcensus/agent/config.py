@@ -8,7 +8,6 @@ unscanned in silence.
 
 from __future__ import annotations
 
-import logging
 import os
 import tomllib
 import typing
@@ -25,8 +24,6 @@ from libcensus.agent.state import default_state_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-
-_LOG = logging.getLogger(__name__)
 
 DEFAULT_FILE = Path("/etc/libcensus/agent.toml")
 PREFIX = "LIBCENSUS_AGENT_"
@@ -246,6 +243,7 @@ class AgentConfig:
 
     values: Mapping[str, Value]
     file: Path | None
+    warnings: tuple[str, ...] = ()
 
     def _group(self, name: str) -> dict[str, Any]:
         prefix = f"{name}."
@@ -346,19 +344,21 @@ def load_config(
             where = f"{place}: {name}" if origin == "file" else place
             raise ConfigurationError(f"{where} is {raw!r}; it must be {setting.kind.allowed}") from None
         values[name] = Value(setting, value, origin, place)
-    _warn_of_unknown_variables(environment, known)
-    config = AgentConfig(values, path if in_file or file is not None else None)
+    warnings = _tell_unknown_variables(environment, known)
+    config = AgentConfig(values, path if in_file or file is not None else None, warnings)
     _ = config.scan
     return config
 
 
-def _warn_of_unknown_variables(environment: Mapping[str, str], known: Mapping[str, Setting]) -> None:
-    """Log the variables that look like settings and are none; they may be somebody else's, so they are no error."""
+def _tell_unknown_variables(environment: Mapping[str, str], known: Mapping[str, Setting]) -> tuple[str, ...]:
+    """Return a warning for each variable that looks like a setting and is none; it may be somebody else's."""
     variables = {setting.variable for setting in known.values()} | {FILE_VARIABLE}
+    warnings = []
     for name in sorted(environment):
         if name.startswith(PREFIX) and name not in variables:
             near = get_close_matches(name, variables, 1, 0.8)
-            _LOG.warning("%s is no setting and is ignored%s", name, f"; did you mean {near[0]}?" if near else "")
+            warnings.append(f"{name} is no setting and is ignored" + (f"; did you mean {near[0]}?" if near else ""))
+    return tuple(warnings)
 
 
 def _take(value: Any) -> Any:

@@ -120,15 +120,16 @@ class Courier:
         """Find everything that would stop a delivery, before a scan is spent on it."""
         parse_target(self._config.collector.address).check_plaintext()
         self.state.create()
-        find_identity(self.state.path)
 
     def deliver(self, scan: Callable[[], Scan]) -> Delivery:
         """Scan, keep the report, send it after all that waited; raises the error that kept it from being sent."""
         self.prepare()
         with self.state.lock():
+            host_id = find_identity(self.state.path).host_id
+            self.state.remove_unfinished()
             self.spool.discard_damaged()
             report, source, waiting = self._keep(scan)
-            return self._send(report, source, waiting)
+            return self._send(host_id, report, source, waiting)
 
     def _keep(self, scan: Callable[[], Scan]) -> tuple[Report, FactSource, WaitingReport | None]:
         """Scan and write the report to the spool; the scan itself is given up before anything is sent."""
@@ -141,9 +142,9 @@ class Courier:
             _LOG.warning("the report cannot be kept in %s (%s); it is sent from memory", self.spool.folder, error)
             return report, HeldFacts(facts), None
 
-    def _send(self, report: Report, source: FactSource, waiting: WaitingReport | None) -> Delivery:
+    def _send(self, host_id: str, report: Report, source: FactSource, waiting: WaitingReport | None) -> Delivery:
         try:
-            with self._connect(find_identity(self.state.path).host_id) as client:
+            with self._connect(host_id) as client:
                 older = [one for one in self.spool.waiting() if one.report.report_id != report.report_id]
                 sent, refused = self._send_older(client, older)
                 acknowledgement = client.send(report, source)

@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from libcensus.agent.state import sync_folder, write_durably
+from libcensus.agent.state import remove_unfinished, sync_folder, write_durably
 from libcensus.facts.codec import decode_fact, decode_report, encode_report
 from libcensus.facts.digest import FactKind, fact_digest
 from libcensus.facts.host import Inventory
@@ -120,7 +120,9 @@ class Spool:
         return [one for one in map(_read_report, self._files()) if isinstance(one, WaitingReport)]
 
     def discard_damaged(self) -> int:
-        """Remove and count the reports that cannot be read any more; returns how many there were."""
+        """Remove and count the reports that cannot be read any more, and what a run that died left half written."""
+        for folder in (self._folder, self._reports, self._facts):
+            remove_unfinished(folder)
         damaged = [one for one in map(_read_report, self._files()) if isinstance(one, DamagedReport)]
         for one in damaged:
             _LOG.warning("spooled report %s is damaged and was removed: %s", one.file, one.problem)
@@ -216,10 +218,8 @@ class Spool:
 
     def _sweep(self) -> None:
         """Remove the facts that no waiting report needs; a report whose inventory is lost keeps nothing."""
-        needed: set[str] = set()
-        for one in self.waiting():
-            inventory = one.report.inventory
-            needed.add(inventory)
+        needed = {one.report.inventory for one in self.waiting()}
+        for inventory in tuple(needed):
             try:
                 fact = decode_fact(*self.read(inventory))
             except (KeyError, InvalidFactError):

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 STATE_FILE = "state.json"
 LOCK_FILE = "lock"
 
+_UNFINISHED = ".new-"
+
 
 def default_state_folder(environment: Mapping[str, str], user_id: int) -> Path:
     """Return where state lies without a setting: below /var/lib for root, in the XDG state folder for others.
@@ -41,7 +43,7 @@ def default_state_folder(environment: Mapping[str, str], user_id: int) -> Path:
 
 def write_durably(path: Path, content: bytes) -> None:
     """Put ``content`` at ``path`` with mode 0600: after a crash it holds the old bytes or all of the new ones."""
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".new-")
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=_UNFINISHED)
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
@@ -53,6 +55,14 @@ def write_durably(path: Path, content: bytes) -> None:
             Path(name).unlink()
         raise
     sync_folder(path.parent)
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Remove the files of :func:`write_durably` that never got their name, because the process died."""
+    with suppress(FileNotFoundError):
+        for file in list(folder.iterdir()):
+            if file.name.startswith(_UNFINISHED):
+                file.unlink(missing_ok=True)
 
 
 def sync_folder(folder: Path) -> None:
@@ -106,6 +116,10 @@ class StateFolder:
         """Remember ``changes`` beside what was there; durable on return. Raises OSError when it cannot be written."""
         content = {**self.read(), **changes}
         write_durably(self.path / STATE_FILE, (json.dumps(content, indent=1, sort_keys=True) + "\n").encode())
+
+    def remove_unfinished(self) -> None:
+        """Remove what a run that died left half written; only the holder of the lock may."""
+        remove_unfinished(self.path)
 
     @contextmanager
     def lock(self) -> Iterator[None]:

@@ -6,6 +6,7 @@ command runs.
 
 from __future__ import annotations
 
+import logging
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -113,4 +114,6 @@ def load(context: click.Context) -> AgentConfig:
     meta = context.find_root().meta
     config = load_config(meta.get(FLAGS, {}), environment=os.environ, file=meta.get(FILE))
     start_logging(config.log.level, config.log.format)
+    for warning in config.warnings:
+        logging.getLogger(__name__).warning("%s", warning)
     return config
