@@ -191,7 +191,8 @@ ends_of_life = st.builds(
     branch=facts.words,
     state=st.sampled_from(SupportState),
     date=facts.maybe(days),
-    evidence=st.just(()),
+    evidence=facts.evidence_sets,
+    distribution_until=facts.maybe(days),
 )
 moments = st.datetimes(min_value=datetime(1, 1, 1), max_value=datetime(9999, 12, 31), timezones=st.just(UTC))  # noqa: DTZ001
 counts = st.integers(0, 2**32 - 1)

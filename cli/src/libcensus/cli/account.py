@@ -168,7 +168,8 @@ def _support_cell(end: EndOfLife | None, today: date) -> Cell:
     if day is None:
         return Cell(f"{what} {ended or 'supported'}", ended or "supported", "red" if ended else "")
     style = "red" if ended else "yellow" if day - today < _SOON else ""
-    full = " ".join(part for part in (what, ended, day.isoformat()) if part)
+    by = "" if end.distribution_until is None else "(distro)"
+    full = " ".join(part for part in (what, ended, day.isoformat(), by) if part)
     return Cell(full, " ".join(part for part in (ended, f"{day:%Y-%m}") if part), style)
 
 
