@@ -72,6 +72,20 @@ def test_weak_versions_do_not_raise_the_floor() -> None:
     assert requirement.glibc == "2.17"
 
 
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({}, ()),
+        ({"rpath": "/a:$ORIGIN"}, ("/a", "$ORIGIN")),
+        ({"runpath": "/b"}, ("/b",)),
+        ({"rpath": "/a", "runpath": "/b"}, ("/b",)),
+    ],
+)
+def test_the_search_path_is_the_one_that_counts(fields: dict[str, str], expected: tuple[str, ...]) -> None:
+    found = Elf(64, True, ElfType.DYN, 62, "x86_64", **fields)  # type: ignore[arg-type]
+    assert requirement_of(found, file="f").runpath == expected
+
+
 def test_private_and_relr_are_needs_and_no_numbers() -> None:
     versions = ("GLIBC_2.2.5", "GLIBC_ABI_DT_RELR", "GLIBC_PRIVATE")
     requirement = requirement_of(elf(need("libc.so.6", *versions)), file="f")

@@ -309,24 +309,27 @@ class _Strings:
             _absurd(f"the {what} is longer than {limit} characters")
         return text
 
-    def positions(self, name: bytes) -> frozenset[int]:
-        """Return every position at which the string ``name`` can be read; linkers let strings share their tails."""
+    def has(self, name: bytes) -> bool:
+        """Tell whether the string ``name`` can be read anywhere; linkers let strings share their tails."""
         wanted = name + b"\0"
-        found: set[int] = set()
-        for start, window in self._windows(len(wanted)):
-            at = window.find(wanted)
-            while at >= 0:
-                found.add(start + at)
-                at = window.find(wanted, at + 1)
-        return frozenset(found)
+        return any(wanted in window for window in self._windows(len(wanted)))
 
-    def _windows(self, overlap: int) -> Iterator[tuple[int, bytes]]:
+    def is_at(self, position: int, name: bytes) -> bool:
+        """Tell whether the string at ``position`` is ``name``."""
+        wanted = name + b"\0"
         if self._data is not None:
-            yield 0, self._data
+            return self._data.startswith(wanted, position)
+        if position >= self._size:
+            return False
+        return self._source.read_at(self._offset + position, min(len(wanted), self._size - position)) == wanted
+
+    def _windows(self, overlap: int) -> Iterator[bytes]:
+        if self._data is not None:
+            yield self._data
             return
         start = 0
         while start < self._size:
-            yield start, self._source.read_at(self._offset + start, min(_STRINGS_KEPT + overlap, self._size - start))
+            yield self._source.read_at(self._offset + start, min(_STRINGS_KEPT + overlap, self._size - start))
             start += _STRINGS_KEPT
 
 
@@ -372,8 +375,10 @@ class SymbolTable:
 
     def defines(self, name: str) -> bool:
         """Tell whether ``name`` is defined."""
-        positions = self._strings.positions(name.encode())
-        return bool(positions) and any(section != 0 and at in positions for at, section in self._entries())
+        wanted = name.encode()
+        if not self._strings.has(wanted):
+            return False
+        return any(section != 0 and self._strings.is_at(at, wanted) for at, section in self._entries())
 
     def of_version(self, index: int, limit: int | None = None) -> list[str]:
         """Return the names of the symbols with this index of the version table, sorted; ``limit`` keeps the first."""

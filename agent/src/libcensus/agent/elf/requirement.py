@@ -62,6 +62,8 @@ def requirement_of(elf: Elf, *, file: str) -> Requirement:
                 names.update(elf.symbols.of_version(index, SYMBOLS_SHOWN))
             shown = sorted(_shown(name) for name in names)[:SYMBOLS_SHOWN] or [""]
             raised.update(RaisedBy(highest, need_of.soname, file, symbol) for symbol in shown)
+    # An object that has both has no RPATH (glibc, elf/get-dynamic-info.h).
+    search_path = elf.rpath if elf.runpath is None else elf.runpath
     return Requirement(
         arch=elf.arch,
         loader=elf.interpreter,
@@ -71,7 +73,7 @@ def requirement_of(elf: Elf, *, file: str) -> Requirement:
         raised_by=tuple(sorted(raised)),
         x86_64_level=elf.x86_64_level,
         kernel=elf.kernel,
-        runpath=(),
+        runpath=() if search_path is None else tuple(search_path.split(":")),
     )
 
 

@@ -53,7 +53,7 @@ _LIBRESSL_TEXT = re.compile(rb"LibreSSL (\d{1,3}\.\d{1,3}\.\d{1,3}(?:-(?:alpha|b
 _AWS_LC_TEXT = re.compile(rb"AWS-LC(?: FIPS)? (\d{1,4}\.\d{1,4}\.\d{1,4})")
 _AWS_LC_CODE = re.compile(rb"AWS-LC (?:KEM|PQ DSA) method")
 _DIRECTORY = re.compile(rb'OPENSSLDIR: (?:"[^"\0]{0,96}"?|n/a)')
-_PATH_BEFORE = re.compile(rb"[\x21-\x7e]*\Z")
+_PRINTABLE = re.compile(rb"[\x21-\x7e]*")
 _SOURCE_NAME = re.compile(rb"[0-9A-Za-z_./+-]{1,96}?\.(?:cc|c|h|inc)(?![0-9A-Za-z_])")
 
 
@@ -192,10 +192,11 @@ class CryptoScanner:
     def _source(self, data: bytes, at: int) -> tuple[bytes, int] | None:
         """Return the path of a source file around ``at`` and where it starts, if it is one."""
         match = _SOURCE_NAME.match(data, at)
-        before = _PATH_BEFORE.search(data, max(0, at - _LOOK_BEHIND // 2), at)
-        if match is None or before is None:
+        if match is None:
             return None
-        return before[0] + match[0], before.start()
+        reversed_before = data[max(0, at - _LOOK_BEHIND // 2) : at][::-1]
+        before = reversed_before[: _PRINTABLE.match(reversed_before).end()][::-1]  # type: ignore[union-attr]
+        return before + match[0], at - len(before)
 
     def _on_evp_source(self, data: bytes, at: int, base: int) -> None:
         found = self._source(data, at)
