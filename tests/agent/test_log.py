@@ -63,6 +63,15 @@ def test_the_level_decides(level: str, shown: bool) -> None:
     assert bool(written("text", level)) is shown
 
 
+@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize("level", ["info", "error"])
+def test_without_debug_an_error_is_one_line_without_traceback(form: str, level: str) -> None:
+    text = written(form, level, failing=True)
+    assert text.count("\n") == 1
+    assert "Traceback" not in text
+    assert "forged: ValueError: invalid literal" in text
+
+
 @given(text=st.text())
 def test_escaped_text_is_printable_and_printable_text_is_unchanged(text: str) -> None:
     escaped = escape_control(text)

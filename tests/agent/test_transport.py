@@ -313,10 +313,11 @@ def test_each_failure_has_its_error(
 
 
 def test_nobody_at_the_address_is_told_with_the_address() -> None:
-    with serving(Script()) as address:
-        pass
-    with client_for(address) as client, pytest.raises(UnreachableError, match=address):
-        client.send(REPORT, FACTS)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # taken, and nobody listens
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        with client_for(address) as client, pytest.raises(UnreachableError, match=address):
+            client.send(REPORT, FACTS)
 
 
 def test_a_server_of_something_else_is_told() -> None:

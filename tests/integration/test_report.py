@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,67 +17,24 @@ import pytest
 
 from libcensus.agent import delivery, transport
 from libcensus.agent.commands.status import judge
-from libcensus.agent.config import AgentConfig, load_config
 from libcensus.agent.delivery import Courier, make_report
 from libcensus.agent.errors import ConfigurationError, IdentityError, RefusedError, UnreachableError
 from libcensus.agent.identity import find_identity
-from libcensus.agent.scan import Scan
 from libcensus.collector.app import Collector
 from libcensus.collector.config import CollectorSettings
 from libcensus.collector.store.sql import SqlStore
 from libcensus.facts.codec import encode_fact, encode_report
-from libcensus.facts.crypto import CryptoUse
 from libcensus.facts.host import Host
-from libcensus.facts.interpreter import Build, BuildFile, Install, InstallSet
-from libcensus.facts.platform import Platform
 from libcensus.facts.report import ProbeResult, SkipCount
 from libcensus.facts.vocabulary import (
-    FileRole,
-    Implementation,
-    Installer,
-    InstallKind,
-    Linkage,
     ProbeState,
-    Provider,
 )
+from tests.integration.reporting_host import START, config_for, scan_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-START = datetime(2026, 1, 1, tzinfo=UTC)
-
-
-def build_of(number: int) -> Build:
-    file = BuildFile("bin/python3", FileRole.EXECUTABLE, f"{number:064x}", 1000 + number)
-    return Build(Implementation.CPYTHON, f"3.12.{number}", "x86_64", Provider.SOURCE, None, (), (file,))
-
-
-def scan_of(*numbers: int, hour: int = 0) -> Scan:
-    """A host with one interpreter for each number."""
-    builds = {encode_fact(build_of(number))[1]: build_of(number) for number in numbers}
-    installs = tuple(
-        Install(
-            root="/",
-            path=f"/opt/python-{number:05d}/bin/python3",
-            realpath=f"/opt/python-{number:05d}/bin/python3",
-            kind=InstallKind.BASE,
-            implementation=Implementation.CPYTHON,
-            installer=Installer.UNKNOWN,
-            build=encode_fact(build_of(number))[1],
-            crypto=CryptoUse(Linkage.NONE),
-        )
-        for number in numbers
-    )
-    return Scan(
-        root="/",
-        host=Host(hostname="reporter", arch="x86_64"),
-        platform=Platform(arch="x86_64"),
-        installs=InstallSet(installs),
-        builds=builds,
-        probes=(ProbeResult("interpreters", ProbeState.OK, 0.5),),
-        scanned_at=START + timedelta(hours=hour),
-        seconds=1.0,
-    )
+    from libcensus.agent.scan import Scan
 
 
 @pytest.fixture
@@ -84,8 +42,8 @@ def database(tmp_path: Path) -> str:
     return f"sqlite:///{tmp_path}/collector.db"
 
 
-def start(database: str, listen: str = "127.0.0.1:0") -> Collector:
-    collector = Collector(CollectorSettings(listen=listen, http_listen="127.0.0.1:0", database=database))
+def start(database: str) -> Collector:
+    collector = Collector(CollectorSettings(listen="127.0.0.1:0", http_listen="127.0.0.1:0", database=database))
     collector.start()
     return collector
 
@@ -97,25 +55,16 @@ def collector(database: str) -> Iterator[Collector]:
     running.stop()
 
 
-def config_for(address: str, state: Path, **more: Any) -> AgentConfig:
-    flags: dict[str, tuple[str, Any]] = {
-        "collector.address": ("--collector", address),
-        "collector.attempts": ("attempts", 1),
-        "state.folder": ("--state-dir", str(state)),
-    }
-    return load_config({**flags, **{name: ("test", value) for name, value in more.items()}}, environment={}, user_id=0)
-
-
 def courier_for(collector: Collector, tmp_path: Path) -> Courier:
     return Courier(config_for(collector.grpc_address, tmp_path / "state"))
 
 
-def nowhere(database: str) -> str:
-    """The address of a collector that was there."""
-    gone = start(database)
-    address = gone.grpc_address
-    gone.stop()
-    return address
+@pytest.fixture
+def nowhere() -> Iterator[str]:
+    """An address at which nobody answers: the port is taken, and nobody listens."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield f"127.0.0.1:{taken.getsockname()[1]}"
 
 
 def stored(database: str) -> dict[str, Any]:
@@ -150,7 +99,7 @@ def test_the_first_report_brings_every_fact_and_the_second_none(
 def test_a_change_brings_only_what_is_new(collector: Collector, tmp_path: Path) -> None:
     courier = courier_for(collector, tmp_path)
     courier.deliver(lambda: scan_of(1, 2))
-    changed = courier.deliver(lambda: scan_of(1, 2, hour=1))
+    changed = courier.deliver(lambda: scan_of(1, 2, 3, hour=1))
     assert changed.acknowledgement.uploaded_facts == 3  # the inventory, the installs, one build
 
 
@@ -172,16 +121,15 @@ def test_a_host_with_many_builds_arrives_whole_in_several_uploads(
     assert len(stored(database)["builds"]) == 200
 
 
-def test_what_could_not_be_sent_is_sent_later_oldest_first(tmp_path: Path, database: str) -> None:
-    address = nowhere(database)
-    courier = Courier(config_for(address, tmp_path / "state"))
+def test_what_could_not_be_sent_is_sent_later_oldest_first(tmp_path: Path, database: str, nowhere: str) -> None:
+    courier = Courier(config_for(nowhere, tmp_path / "state"))
     for hour, numbers in enumerate([(1,), (1, 2)]):
         with pytest.raises(UnreachableError, match=r"the report is kept in .*spool and will be sent") as caught:
             courier.deliver(lambda numbers=numbers, hour=hour: scan_of(*numbers, hour=hour))  # type: ignore[misc]
         assert caught.value.exit_code == 4
         assert len(courier.spool.waiting()) == hour + 1
-    collector = start(database, address)
-    delivered = courier.deliver(lambda: scan_of(2, hour=2))
+    collector = start(database)
+    delivered = courier_for(collector, tmp_path).deliver(lambda: scan_of(2, hour=2))
     collector.stop()
     assert (delivered.older_sent, delivered.older_refused) == (2, 0)
     assert courier.spool.waiting() == []
@@ -225,16 +173,15 @@ def test_an_agent_that_died_between_sending_and_forgetting_sends_again_without_h
     assert len(stored(database)["intervals"]) == 1
 
 
-def test_a_waiting_report_whose_facts_are_lost_is_dropped_and_does_not_block(tmp_path: Path, database: str) -> None:
-    address = nowhere(database)
-    courier = Courier(config_for(address, tmp_path / "state"))
+def test_a_waiting_report_whose_facts_are_lost_is_dropped_and_does_not_block(
+    collector: Collector, tmp_path: Path, nowhere: str
+) -> None:
+    courier = Courier(config_for(nowhere, tmp_path / "state"))
     with pytest.raises(UnreachableError):
         courier.deliver(lambda: scan_of(1))
     for file in (courier.spool.folder / "facts").iterdir():
         file.unlink()
-    collector = start(database, address)
-    delivered = courier.deliver(lambda: scan_of(2, hour=1))
-    collector.stop()
+    delivered = courier_for(collector, tmp_path).deliver(lambda: scan_of(2, hour=1))
     assert (delivered.older_sent, delivered.older_refused) == (0, 1)
     assert courier.spool.waiting() == []
 
@@ -274,9 +221,9 @@ def test_a_full_disk_does_not_stop_a_report(
 
 
 def test_a_full_disk_and_no_collector_is_told_as_both(
-    tmp_path: Path, database: str, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, nowhere: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    courier = Courier(config_for(nowhere(database), tmp_path / "state"))
+    courier = Courier(config_for(nowhere, tmp_path / "state"))
 
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
@@ -307,17 +254,14 @@ def test_what_would_stop_the_delivery_is_found_before_the_scan(tmp_path: Path) -
     ids=["ok", "partial", "waiting"],
 )
 def test_the_status_tells_how_it_went(
-    deliver: bool, failed: bool, code: int, word: str, tmp_path: Path, database: str
+    deliver: bool, failed: bool, code: int, word: str, tmp_path: Path, collector: Collector, nowhere: str
 ) -> None:
-    address = nowhere(database)
-    collector = start(database, address) if deliver else None
-    courier = Courier(config_for(address, tmp_path / "state"))
+    courier = Courier(config_for(collector.grpc_address if deliver else nowhere, tmp_path / "state"))
     scan = scan_of(1)
     if failed:
         scan = replace(scan, probes=(ProbeResult("packages", ProbeState.FAILED, 0.1, "status file is damaged"),))
-    if collector is not None:
+    if deliver:
         courier.deliver(lambda: scan)
-        collector.stop()
     else:
         with pytest.raises(UnreachableError):
             courier.deliver(lambda: scan)
@@ -404,7 +348,7 @@ def status_of(state: Path) -> tuple[int, dict[str, Any]]:
 
 
 def test_the_command_reports_this_host_keeps_what_it_cannot_send_and_sends_it_later(
-    tmp_path: Path, database: str
+    tmp_path: Path, database: str, nowhere: str
 ) -> None:
     state = tmp_path / "state"
     collector = start(database)
@@ -415,21 +359,19 @@ def test_the_command_reports_this_host_keeps_what_it_cannot_send_and_sends_it_la
     assert not first.stderr
     assert status_of(state)[0] == 0
 
-    collector.stop()
-    kept = agent("report", "--collector", address, "--log-level", "info", state=state)
+    kept = agent("report", "--collector", nowhere, "--log-level", "info", state=state)
     assert kept.returncode == 4
     assert not kept.stdout
     told = kept.stderr.splitlines()
     assert "attempt 2 of 2 follows" in told[0]
-    assert told[-1].startswith(f"libcensus-agent: error: collector {address} cannot be reached (2 attempts)")
+    assert told[-1].startswith(f"libcensus-agent: error: collector {nowhere} cannot be reached (2 attempts)")
     assert f"the report is kept in {state}/spool" in told[-1]
     code, status = status_of(state)
     assert (code, status["state"], len(status["spool"]["waiting"])) == (4, "waiting", 1)
     assert "waiting: 1 reports, the oldest of " in agent("status", state=state).stdout
 
-    again = start(database, address)
     last = agent("report", "--collector", address, state=state)
-    again.stop()
+    collector.stop()
     assert last.returncode == 0, last.stderr
     assert ", after 1 that waited: 0 facts uploaded" in last.stdout
     code, status = status_of(state)
@@ -459,7 +401,8 @@ def test_an_unchanged_host_costs_less_than_a_kibibyte_and_is_unchanged(tmp_path:
 
 DYING = """
 import os, sys
-from tests.integration.test_report import Courier, config_for, scan_of
+from libcensus.agent.delivery import Courier
+from tests.integration.reporting_host import config_for, scan_of
 from pathlib import Path
 die_at, address, state = int(sys.argv[1]), sys.argv[2], Path(sys.argv[3])
 count = 0

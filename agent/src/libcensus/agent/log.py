@@ -31,6 +31,18 @@ def escape_control(text: str) -> str:
     )
 
 
+class _ErrorInOneLine(logging.Filter):
+    """Puts an error into the message and leaves its traceback out: that is for those who ask for debug alone."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Let every record pass, changed."""
+        if record.exc_info and (error := record.exc_info[1]) is not None:
+            record.msg = f"{record.getMessage()}: {type(error).__name__}: {error}"
+            record.args = None
+            record.exc_info = None
+        return True
+
+
 def _traceback_lines(record: logging.LogRecord) -> Iterator[str]:
     if record.exc_info:
         yield from logging.Formatter().formatException(record.exc_info).splitlines()
@@ -81,9 +93,14 @@ _FORMATTERS: dict[str, type[logging.Formatter]] = {
 
 
 def start_logging(level: str, form: str, stream: TextIO | None = None) -> None:
-    """Send the agent's log to ``stream`` (standard error by default); calling again replaces what was set."""
+    """Send the agent's log to ``stream`` (standard error by default); calling again replaces what was set.
+
+    Tracebacks are shown at the level ``debug`` alone.
+    """
     handler = logging.StreamHandler(sys.stderr if stream is None else stream)
     handler.setFormatter(_FORMATTERS[form]())
+    if level != "debug":
+        handler.addFilter(_ErrorInOneLine())
     logger = logging.getLogger("libcensus")
     for old in list(logger.handlers):
         logger.removeHandler(old)
