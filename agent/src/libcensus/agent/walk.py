@@ -142,7 +142,6 @@ class Kind(IntEnum):
     EXECUTABLE = 1
     LINK = 2
     ENVIRONMENT = 3
-    LANDMARK = 4
 
 
 class Found(NamedTuple):
@@ -251,6 +250,7 @@ class Walk:
         self._mount_inodes: set[int] = set()
         self._seen: set[tuple[int, int]] = set()
         self._has_mount_table = False
+        self._device = os.fstat(root.descriptor).st_dev
         self._excluded = frozenset(path.rstrip("/") or "/" for path in settings.exclude)
         self._barred = self._plan_mounts()
         root.bar(self._barred)
@@ -292,14 +292,13 @@ class Walk:
         oopen, close = os.open, os.close
         top = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=self._root.descriptor)
         flags = _FOLDER | os.O_NOATIME
-        stack: list[tuple[int, str, list[tuple[str, int]], int]] = []
+        stack: list[tuple[int, str, list[tuple[str, int]]]] = []
         try:
-            device = os.fstat(top).st_dev
             folders: list[tuple[str, int]] = []
-            stack.append((top, "", folders, device))
+            stack.append((top, "", folders))
             yield from self._read_folder(top, "", folders)
             while stack:
-                parent, prefix, pending, device = stack[-1]
+                parent, prefix, pending = stack[-1]
                 if not pending:
                     close(parent)
                     stack.pop()
@@ -331,13 +330,11 @@ class Walk:
                 except OSError as error:
                     skips.add_error(vanished_or(path, error))
                     continue
-                stack.append((descriptor, path, folders := [], device))
-                status = os.fstat(descriptor)
-                reason = self._why_not(path, status, inode, device)
+                stack.append((descriptor, path, folders := []))
+                reason = self._why_not(path, descriptor, inode)
                 if reason is not None:
                     skips.add(*reason)
                     continue
-                stack[-1] = (descriptor, path, folders, status.st_dev)
                 yield from self._read_folder(descriptor, path, folders)
                 if progress is not None and counts.folders % _PROGRESS_FOLDERS == 0:
                     progress("walk", counts.files)
@@ -347,16 +344,20 @@ class Walk:
         if progress is not None:
             progress("walk", counts.files)
 
-    def _why_not(self, path: str, status: os.stat_result, inode: int, device: int) -> tuple[str, str] | None:
+    def _why_not(self, path: str, descriptor: int, inode: int) -> tuple[str, str] | None:
         """Return why an opened folder is not walked: reason and example, or None when it is."""
         is_mount = path in self._walked_mounts
-        if status.st_dev != device and not is_mount and not self._has_mount_table:
-            return "unknown-file-system", f"{shown(path)}: another device, and there is no mount table to name it"
-        if is_mount or inode in self._mount_inodes:
+        if is_mount or inode in self._mount_inodes or not self._has_mount_table:
+            # The folder's own status is asked for only where it decides: it would cost one call for every folder.
+            status = os.fstat(descriptor)
             key = status.st_dev, status.st_ino
-            if key in self._seen:
+            if not self._has_mount_table:
+                if status.st_dev != self._device:
+                    return "unknown-file-system", f"{shown(path)}: another device, and no mount table names it"
+            elif key in self._seen:
                 return "seen-twice", f"{shown(path)}: the same folder is mounted at another place and read there"
-            self._seen.add(key)
+            else:
+                self._seen.add(key)
         if path.endswith(("/diff", "/fs")) or "/aufs/diff/" in path:
             match = _IMAGE_LAYER.search(path)
             if match is not None and match.end() == len(path):
@@ -371,7 +372,6 @@ class Walk:
         counts, skips = self.counts, self._skips
         counts.folders += 1
         files = 0
-        is_library = path.rpartition("/")[2].startswith(("python", "pypy"))
         found: list[Found] = []
         try:
             with os.scandir(descriptor) as entries:
@@ -381,21 +381,20 @@ class Walk:
                         skips.add(
                             "name-not-utf8", f"{shown(path)}/{shown(name)}: is read, and shown with \\xNN escapes"
                         )
-                    if entry.is_dir(follow_symlinks=False):
-                        folders.append((name, entry.inode()))
-                    elif entry.is_file(follow_symlinks=False):
+                    # Most entries are files: they are asked for first.
+                    if entry.is_file(follow_symlinks=False):
                         try:
                             status = entry.stat(follow_symlinks=False)
                         except OSError as error:
                             skips.add_error(vanished_or(f"{path}/{name}", error))
                             continue
                         files += 1
-                        if status.st_mode & 0o111 and status.st_size >= _SMALLEST_EXECUTABLE:
-                            found.append(Found(Kind.EXECUTABLE, f"{path}/{name}", name, descriptor, status))
-                        elif name == "pyvenv.cfg":
+                        if name == "pyvenv.cfg":
                             found.append(Found(Kind.ENVIRONMENT, f"{path}/{name}", name, descriptor, status))
-                        elif is_library and name == "os.py":
-                            found.append(Found(Kind.LANDMARK, f"{path}/{name}", name, descriptor, status))
+                        elif status.st_mode & 0o111 and status.st_size >= _SMALLEST_EXECUTABLE:
+                            found.append(Found(Kind.EXECUTABLE, f"{path}/{name}", name, descriptor, status))
+                    elif entry.is_dir(follow_symlinks=False):
+                        folders.append((name, entry.inode()))
                     elif name.startswith("python"):
                         if entry.is_symlink():
                             found.append(Found(Kind.LINK, f"{path}/{name}", name, descriptor, None))
