@@ -35,7 +35,7 @@ def main() -> None:
     for result in results:
         measured = f"{result['ratio']:.2f} x" if result.get("ratio") is not None else f"{result['value']:g}"
         unit = result.get("unit") or ""
-        met = {True: "yes", False: "no"}.get(result.get("met"), "-")  # type: ignore[call-overload]
+        met = {"True": "yes", "False": "no"}.get(str(result.get("met")), "-")
         rows.append(
             (
                 result["what"],

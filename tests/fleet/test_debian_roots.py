@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from tests.fleet.roots import debian_root, run_inside
 
 pytestmark = [pytest.mark.root, pytest.mark.timeout(900)]
