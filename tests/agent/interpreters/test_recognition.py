@@ -285,6 +285,53 @@ def test_other_build_files_tell_nothing(tmp_path: Path, content: str) -> None:
 
 
 @needs_gcc
+def test_full_archive_tells_target_and_options(tmp_path: Path) -> None:
+    python = make_python(tmp_path, "/data/python/install", configured="/elsewhere")
+    text = {"target_triple": "x86_64_v2-unknown-linux-gnu", "build_options": "freethreaded+pgo+lto", "version": 8}
+    (tmp_path / "data/python/PYTHON.json").write_text(json.dumps(text))
+    install, build = only_install(scan_folder(tmp_path), python.path)
+    assert build is not None
+    assert build.provider == "pbs"
+    assert build.flags == ("free-threaded", "lto", "pgo", "shared", "x86-64-v2")
+    assert "/data/python/PYTHON.json" in [item.file for item in install.evidence if item.subject == "provider"]
+
+
+@needs_gcc
+@pytest.mark.parametrize("text", ["{}", "[]", "{", '{"target_triple": 3}', "[" * 50_000])
+def test_other_json_claims_nothing(tmp_path: Path, text: str) -> None:
+    python = make_python(tmp_path, configured="/elsewhere")
+    (python.folder / "PYTHON.json").write_text(text)
+    _, build = only_install(scan_folder(tmp_path), python.path)
+    assert build is not None
+    assert build.provider == "unknown"
+
+
+@needs_gcc
+def test_level_in_uvs_key_is_required(tmp_path: Path) -> None:
+    prefix = "/home/u/.local/share/uv/python/cpython-3.99.1-linux-x86_64_v3-gnu"
+    python = make_python(tmp_path, prefix, arguments=PBS)
+    _, build = only_install(scan_folder(tmp_path), python.path)
+    assert build is not None
+    if build.arch == "x86_64":
+        assert build.requirement().x86_64_level == 3
+
+
+@needs_gcc
+def test_module_for_another_architecture_is_no_part(tmp_path: Path) -> None:
+    python = make_python(tmp_path)
+    (python.folder / "lib/python3.99/_sysconfigdata__linux_x86_64-linux-gnu.py").unlink()
+    foreign = shared(python.dynload / "_a.cpython-399-aarch64-linux-gnu.so", "int f(void) { return 0; }\n", None)
+    data = bytearray(foreign.read_bytes())
+    data[18:20] = (8).to_bytes(2, "little")
+    foreign.write_bytes(data)
+    found = scan_folder(tmp_path)
+    _, build = only_install(found, python.path)
+    assert build is not None
+    assert build.requirement().arch == build.arch
+    assert skips_of(found, "interpreters") == {"does-not-fit": 1}
+
+
+@needs_gcc
 def test_level_that_the_builder_states_is_required(tmp_path: Path) -> None:
     arguments = f"{PBS},\n 'CFLAGS': '-O3 -march=x86-64-v3'"
     python = make_python(tmp_path, arguments=arguments)

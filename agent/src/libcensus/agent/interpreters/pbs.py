@@ -26,16 +26,33 @@ if TYPE_CHECKING:
 
 _BUILD = re.compile(r"20\d{6}(?:T\d{4})?")
 _NAMED_BUILD = re.compile(r"(?:^|[-+@/])(20[12]\d{5})(?=$|[-/T])")
+_TRIPLE_LEVEL = re.compile(r"^x86_64_v([234])-")
+_KEY_LEVEL = re.compile(r"-(?:linux-)?x86_64_v([234])-")
+_OPTIONS = {"pgo": "pgo", "lto": "lto", "bolt": "bolt", "debug": "debug", "freethreaded": "free-threaded"}
 _ORIGIN_NEEDED = re.compile(r"\$ORIGIN/\.\./lib/libpython\d")
 
 
 def claim(subject: Subject) -> Claim | None:
     """Return the claim when the build's own traces are there."""
     traces = list(_traces(subject))
-    if not traces:
+    info = _python_json(subject)
+    if not traces and info is None:
         return None
     build, build_evidence, evidence = _build(subject)
-    return Claim(Provider.PBS, build, evidence=evidence, build_evidence=(*traces, *build_evidence))
+    flags: set[str] = set()
+    if info is not None:
+        path, values = info
+        detail = ", ".join(f"{name}: {value}" for name, value in values.items())
+        evidence = (*evidence, Evidence("provider", EvidenceKind.TEXT_LINE, shown(path), shown(detail)[:512]))
+        flags.update(_OPTIONS[word] for word in values.get("build_options", "").split("+") if word in _OPTIONS)
+        flags.update(f"x86-64-v{level}" for level in _TRIPLE_LEVEL.findall(values["target_triple"]))
+    if match := _KEY_LEVEL.search(subject.layout.prefix):
+        flags.add(f"x86-64-v{match[1]}")
+        proof = Evidence("requirement", EvidenceKind.PATH, shown(subject.layout.prefix), match[0].strip("-"))
+        evidence = (*evidence, proof)
+    return Claim(
+        Provider.PBS, build, tuple(sorted(flags)), evidence=evidence, build_evidence=(*traces, *build_evidence)
+    )
 
 
 def _traces(subject: Subject) -> Iterator[Evidence]:
@@ -49,27 +66,23 @@ def _traces(subject: Subject) -> Iterator[Evidence]:
         if "--prefix=/install" in arguments and tools:
             detail = f"CONFIG_ARGS: --prefix=/install {tools[0]}"
             yield Evidence("provider", EvidenceKind.TEXT_LINE, _relative(subject, layout.sysconfig_file), detail)
-    info = _python_json(subject)
-    if info is not None:
-        detail = ", ".join(f"{name}: {value}" for name, value in info.items())
-        yield Evidence("provider", EvidenceKind.TEXT_LINE, "PYTHON.json", detail[:512])
 
 
 def _relative(subject: Subject, path: str) -> str:
     return shown(path.removeprefix(subject.layout.prefix).lstrip("/"))
 
 
-def _python_json(subject: Subject) -> dict[str, str] | None:
-    """Return the decisive fields of PYTHON.json, which full archives carry beside their ``install`` folder."""
+def _python_json(subject: Subject) -> tuple[str, dict[str, str]] | None:
+    """Return PYTHON.json's path and decisive fields; full archives carry it beside their ``install`` folder."""
     prefix = subject.layout.prefix
     for path in (f"{prefix}/PYTHON.json", f"{prefix.rpartition('/')[0]}/PYTHON.json"):
         try:
-            data = json.loads(subject.root.read_text(path, 4 << 20))
+            data = json.loads(subject.root.read_text(path))
         except (UnreadableError, ValueError, RecursionError):
             continue
-        if isinstance(data, dict) and "target_triple" in data and "build_options" in data | {"build_options": 0}:
-            wanted = ("target_triple", "optimizations", "build_options")
-            return {name: str(data[name]) for name in wanted if isinstance(data.get(name), str)}
+        if isinstance(data, dict) and isinstance(data.get("target_triple"), str):
+            wanted = ("target_triple", "build_options", "python_version")
+            return path, {name: data[name] for name in wanted if isinstance(data.get(name), str)}
     return None
 
 

@@ -168,7 +168,7 @@ def _add(
             other.aliases = tuple(sorted(names - {other.path}))
             return
     package = context.packages.owner(layout.executable) if context.packages is not None else None
-    files = [executable, *_read_parts(context, layout, package, skips)]
+    files = [executable, *_read_parts(context, layout, executable, package, skips)]
     claim = _claim(Subject(context.root, layout, needed, package))
     version, version_proofs = read_version(context.root, layout, package, layout.libpython or layout.executable)
     installer, installer_proofs = find_installer(context.root, layout.prefix, layout.executable, package)
@@ -211,7 +211,9 @@ def _is_same(other: Interpreter, executable: ReadFile) -> bool:
     )
 
 
-def _read_parts(context: ScanContext, layout: Layout, package: Package | None, skips: Skips) -> list[ReadFile]:
+def _read_parts(
+    context: ScanContext, layout: Layout, executable: ReadFile, package: Package | None, skips: Skips
+) -> list[ReadFile]:
     """Read libpython and the standard modules; one that cannot be read is a skip, not the end."""
     wanted = [] if layout.libpython is None else [(layout.libpython, FileRole.LIBRARY)]
     modules = _modules(context.root, layout)
@@ -226,10 +228,20 @@ def _read_parts(context: ScanContext, layout: Layout, package: Package | None, s
     files = []
     for path, role in wanted:
         try:
-            files.append(read_build_file(context.root, layout, path, role, context.settings.max_file_bytes))
+            file = read_build_file(context.root, layout, path, role, context.settings.max_file_bytes)
+            if _fits(file, executable):
+                files.append(file)
+            else:
+                skips.add("does-not-fit", f"{shown(path)}: is for another architecture or loader than its executable")
         except UnreadableError as error:
             skips.add_error(error, shown(path))
     return files
+
+
+def _fits(file: ReadFile, executable: ReadFile) -> bool:
+    """Tell whether the executable's loader could load a file beside it."""
+    interpreter = file.elf.interpreter
+    return file.elf.arch == executable.elf.arch and interpreter in (None, executable.elf.interpreter)
 
 
 def read_build_file(root: Root, layout: Layout, path: str, role: FileRole, limit: int) -> ReadFile:
@@ -303,12 +315,14 @@ def _build(candidate: Candidate, layout: Layout, claim: Claim, version: str | No
         flags.add("static")
         detail = "static: neither a program interpreter nor a needed library"
         proofs.add(Evidence("flags", EvidenceKind.ELF_HEADER, executable.fact.path, detail))
-    level = x86_64_level(layout.sysconfig) if candidate.program.arch == "x86_64" else None
     facts = [file.fact for file in files]
-    if level is not None:
-        flags.add(f"x86-64-v{level[0]}")
-        proofs.add(Evidence("requirement", EvidenceKind.TEXT_LINE, where, level[1]))
-        facts = [_with_level(fact, level[0]) for fact in facts]
+    told = x86_64_level(layout.sysconfig)
+    if told is not None:
+        flags.add(f"x86-64-v{told[0]}")
+        proofs.add(Evidence("requirement", EvidenceKind.TEXT_LINE, where, told[1]))
+    levels = [int(flag.removeprefix("x86-64-v")) for flag in flags if flag.startswith("x86-64-v")]
+    if levels and candidate.program.arch == "x86_64":
+        facts = [_with_level(fact, max(levels)) for fact in facts]
     unique = {fact.path: fact for fact in facts}
     return Build(
         implementation=Implementation.CPYTHON,
