@@ -64,7 +64,8 @@ def test_no_tracked_file_names_the_host_of_a_package_registry() -> None:
 
 
 def test_nothing_is_left_to_do_in_the_code() -> None:
-    marks = re.compile(r"\b(TO" + r"DO|FIX" + r"ME|X" + r"XX|NotImplemented" + r"Error)\b")
+    # OpenSSL's own development builds are dated "xx XXX xxxx".
+    marks = re.compile(r"\b(TO" + r"DO|FIX" + r"ME|(?<!xx )X" + r"XX|raise NotImplemented" + r"Error)\b")
     found = [path.relative_to(ROOT).as_posix() for path in SOURCES if marks.search(path.read_text())]
     assert found == []
 

@@ -118,11 +118,10 @@ def _run_demo(folder: str, exclude: tuple[str, ...], state: Path, database: Path
         say("")
         print_account(out, detail.summary.name, assessed_from_detail(detail), datetime.now(UTC).date())
         _print_metrics(out, collector.http_address, series)
-        _print_next(
-            out, detail, collector.grpc_address, collector.http_address, database if keeps else None, stays=stays
-        )
-        if stays:
-            _wait()
+        with _until_interrupted(stays=stays):
+            _print_next(
+                out, detail, collector.grpc_address, collector.http_address, database if keeps else None, stays=stays
+            )
     return 0
 
 
@@ -207,13 +206,18 @@ def _print_next(
         )
 
 
-def _wait() -> None:
-    """Wait until somebody ends the demo."""
+@contextmanager
+def _until_interrupted(*, stays: bool) -> Iterator[None]:
+    """Wait after the last words until somebody ends the demo; from these words on, that is no failure."""
     import threading  # noqa: PLC0415
 
     from libcensus.cli.terminal import say  # noqa: PLC0415
 
+    if not stays:
+        yield
+        return
     try:
+        yield
         threading.Event().wait()
     except KeyboardInterrupt:
         say("")
