@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TypeVar
 
@@ -160,6 +161,25 @@ build_files = st.builds(
     soname=maybe(sonames),
     requirement=maybe(requirements),
 )
+
+
+def _for_one_loader(files: tuple[BuildFile, ...], arch: str | None, loader: str | None) -> tuple[BuildFile, ...]:
+    """Return the files with requirements that can load together: a build of several architectures cannot exist."""
+    return tuple(
+        file
+        if file.requirement is None
+        else replace(
+            file,
+            requirement=replace(
+                file.requirement,
+                arch=file.requirement.arch and arch,
+                loader=file.requirement.loader and loader,
+            ),
+        )
+        for file in files
+    )
+
+
 builds = st.builds(
     Build,
     implementation=st.sampled_from(Implementation),
@@ -168,7 +188,12 @@ builds = st.builds(
     provider=st.sampled_from(Provider),
     provider_build=maybe(words),
     flags=sorted_sets(words),
-    files=sorted_sets(build_files, key=lambda file: file.path, max_size=3),
+    files=st.builds(
+        _for_one_loader,
+        sorted_sets(build_files, key=lambda file: file.path, max_size=3),
+        maybe(words),
+        maybe(absolute_paths),
+    ),
     evidence=evidence_sets,
 )
 

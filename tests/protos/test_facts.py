@@ -10,8 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from libcensus.facts.evidence import Evidence
+from libcensus.facts.interpreter import Build, BuildFile
 from libcensus.facts.platform import Platform, PlatformLibrary
 from libcensus.facts.report import ProbeResult, Report
+from libcensus.facts.requirement import Requirement
 from libcensus.facts.validation import (
     MAX_ITEMS,
     InvalidFactError,
@@ -22,7 +24,7 @@ from libcensus.facts.validation import (
     check_sorted,
     check_text,
 )
-from libcensus.facts.vocabulary import EvidenceKind, ProbeState
+from libcensus.facts.vocabulary import EvidenceKind, FileRole, Implementation, ProbeState, Provider
 from tests.protos import strategies as made
 
 if TYPE_CHECKING:
@@ -153,3 +155,23 @@ def test_a_probe_that_did_not_end_well_says_why(state: ProbeState) -> None:
 def test_an_inventory_refers_to_platform_installs_and_builds(inventory: object) -> None:
     references = inventory.references  # type: ignore[attr-defined]
     assert len(references) == 2 + len(inventory.builds)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "words"),
+    [
+        (Requirement(arch="x86_64"), Requirement(arch="aarch64"), "are for aarch64 and x86_64"),
+        (Requirement(loader="/lib/a"), Requirement(loader="/lib/b"), "are for /lib/a and /lib/b"),
+    ],
+    ids=["arch", "loader"],
+)
+def test_a_build_whose_files_cannot_load_together_is_refused(
+    first: Requirement, second: Requirement, words: str
+) -> None:
+    files = tuple(
+        BuildFile(path, FileRole.EXECUTABLE, "0" * 64, 1, requirement=needs)
+        for path, needs in (("bin/a", first), ("bin/b", second), ("bin/c", Requirement()))
+    )
+    with pytest.raises(InvalidFactError, match=words) as caught:
+        Build(Implementation.CPYTHON, "3.12.1", None, Provider.UNKNOWN, None, (), files)
+    assert caught.value.field == "files"

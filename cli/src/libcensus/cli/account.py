@@ -10,7 +10,6 @@ from libcensus.cli.assessed import has_ended, is_about, last_day, most_urgent, w
 from libcensus.cli.terminal import Cell, Column
 from libcensus.collector.posture.finding import Component, Severity, SupportState, VexStatus
 from libcensus.collector.posture.verdict import PortabilityState
-from libcensus.facts.validation import InvalidFactError
 from libcensus.facts.vocabulary import CryptoFamily, Implementation, InstallKind, Linkage, ProbeState
 
 if TYPE_CHECKING:
@@ -113,11 +112,8 @@ def describe_host(host: Host) -> str:
 
 
 def needed_glibc(build: Build | None) -> str:
-    """Return the highest glibc version that a build's files need; ``-`` where they need none or contradict."""
-    try:
-        return (None if build is None else build.requirement().glibc) or "-"
-    except InvalidFactError:
-        return "-"
+    """Return the highest glibc version that a build's files need; ``-`` where they need none."""
+    return (None if build is None else build.requirement().glibc) or "-"
 
 
 def describe_crypto(crypto: CryptoUse, *, short: bool = False) -> str:
@@ -359,12 +355,7 @@ def print_evidence(out: Output, assessed: Assessed) -> None:
 
 
 def _print_floor(out: Output, build: Build) -> None:
-    try:
-        entries = build.requirement().raised_by
-    except InvalidFactError as error:
-        out.line(f"    requirement: the build's files contradict each other: {error}")
-        return
-    for entry in entries:
+    for entry in build.requirement().raised_by:
         out.line(f"    requirement: {entry.file} needs {entry.version} of {entry.soname} for {entry.symbol or '?'}")
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from libcensus.facts.requirement import Requirement, merge_requirements
 from libcensus.facts.validation import (
+    InvalidFactError,
     check_absolute_path,
     check_digest,
     check_optional_text,
@@ -64,7 +65,7 @@ class Build:
     evidence: tuple[Evidence, ...] = ()
 
     def __post_init__(self) -> None:
-        """Refuse unsorted parts."""
+        """Refuse unsorted parts, and files that no loader takes together."""
         check_optional_text("version", self.version, limit=64)
         check_optional_text("arch", self.arch, limit=64)
         check_optional_text("provider_build", self.provider_build, limit=128)
@@ -73,6 +74,11 @@ class Build:
         check_sorted("flags", self.flags)
         check_sorted("files", self.files, key=lambda file: file.path)
         check_sorted("evidence", self.evidence, key=lambda item: item.sort_key)
+        needs = [file.requirement for file in self.files if file.requirement is not None]
+        for what in ({need.arch for need in needs}, {need.loader for need in needs}):
+            several = sorted(what - {None}, key=str)
+            if len(several) > 1:
+                raise InvalidFactError("files", f"are for {several[0]} and {several[1]}, which cannot load together")
 
     @property
     def sonames(self) -> frozenset[str]:

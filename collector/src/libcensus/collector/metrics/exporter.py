@@ -26,7 +26,6 @@ from libcensus.collector.metrics.families import FACTS_FAMILIES, FLEET_FAMILIES,
 from libcensus.collector.metrics.view import Count, Detail, FleetView, HostView, ReportView, tally_host
 from libcensus.facts.interpreter import Build, InstallSet
 from libcensus.facts.platform import Platform
-from libcensus.facts.validation import InvalidFactError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -315,11 +314,8 @@ def _shape_key(state: HostState) -> _ShapeKey:
 
 
 def _needed_glibc(build: Build) -> str:
-    """Return the highest glibc version that a build's files need, empty where none is or its files contradict."""
-    try:
-        return build.requirement().glibc or ""
-    except InvalidFactError:
-        return ""
+    """Return the highest glibc version that a build's files need, empty where none is."""
+    return build.requirement().glibc or ""
 
 
 def _header(family: Family, output: Format) -> bytes:
