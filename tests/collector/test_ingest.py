@@ -14,6 +14,7 @@ from libcensus.collector.errors import InconsistentFactsError, StoreError, Store
 from libcensus.collector.ingest import Ingest
 from libcensus.collector.service.errors import OverdueError, OverloadedError, StoppingError
 from libcensus.collector.store.sql import SqlStore
+from libcensus.facts.validation import InvalidFactError
 from tests.contract.specimens import NOON, Census, build, install, platform, received, record
 
 if TYPE_CHECKING:
@@ -245,6 +246,29 @@ def test_facts_that_contradict_each_other_fail_their_report_alone(store: GatedSt
     assert notes.failures == []
 
 
+def test_a_report_that_cannot_be_read_fails_alone(store: GatedStore) -> None:
+    census = known_census(store)
+
+    def unreadable() -> ReceivedReport:
+        raise InvalidFactError("report_id", "is odd")
+
+    with running(store) as (ingest, notes), ThreadPoolExecutor(4) as threads:
+        threads.submit(ingest.take_report, received("f" * 32, census.address, NOON), 30)
+        assert store.entered.acquire(timeout=20)
+        refused = [threads.submit(ingest.read_report, unreadable, 30) for _ in range(2)]
+        taken = threads.submit(ingest.take_report, received("b" * 32, census.address, NOON), 30)
+        wait_for(lambda: ingest.queued == 3)
+        store.gate.set()
+        assert taken.result(30) == ()
+        for one in refused:
+            with pytest.raises(InvalidFactError):
+                one.result(30)
+        with pytest.raises(InvalidFactError):
+            ingest.read_report(unreadable, 30)
+    assert notes.commits == [(1, 0), (1, 0)]
+    assert notes.failures == []
+
+
 def test_more_than_may_wait_is_refused_and_what_waits_is_taken(store: GatedStore) -> None:
     census = known_census(store)
     with running(store, max_queued=3) as (ingest, _), ThreadPoolExecutor(4) as threads:
@@ -285,8 +309,7 @@ def test_stopping_finishes_what_was_taken_and_refuses_what_comes_after(store: Ga
             ingest.take_report(received("e" * 32, census.address, NOON), 30)
         store.gate.set()
         stopper.result(30)
-        assert all(job.done() for job in jobs)
-        assert [job.result() for job in jobs] == [()] * 10
+        assert [job.result(30) for job in jobs] == [()] * 10
     assert len(store.hosts()) == 10
 
 

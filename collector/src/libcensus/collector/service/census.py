@@ -157,11 +157,13 @@ class CensusServicer:
         outcome = "failed"
         try:
             host_id = self._identity.host_id(context)
-            report = report_from_proto(parse_message(census_pb2.ReportRequest, raw))
-            missing = self._ingest.take_report(
-                ReceivedReport(host_id, report, datetime.now(UTC)),
-                remaining_seconds(context, self._settings.call_seconds),
-            )
+            received_at = datetime.now(UTC)
+
+            def read() -> ReceivedReport:
+                report = report_from_proto(parse_message(census_pb2.ReportRequest, raw))
+                return ReceivedReport(host_id, report, received_at)
+
+            missing = self._ingest.read_report(read, remaining_seconds(context, self._settings.call_seconds))
             outcome = "missing" if missing else "acknowledged"
         except _CALLER_ERRORS as error:
             outcome = "failed" if isinstance(error, OverdueError) else "refused"
