@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -15,7 +17,14 @@ from prometheus_client.parser import text_string_to_metric_families
 from libcensus.collector.errors import StoreFullError
 from libcensus.collector.service.interceptor import StreamKeeper
 from libcensus.collector.store.sql import SqlStore
-from tests.collector.service.running import Client, client_of, running_collector
+from tests.collector.service.running import (
+    Client,
+    client_of,
+    metadata_of,
+    report_of,
+    running_collector,
+    status_of,
+)
 from tests.contract.specimens import Census, build
 
 if TYPE_CHECKING:
@@ -43,6 +52,36 @@ def test_a_service_that_is_not_offered_has_no_health(client: Client) -> None:
     with pytest.raises(grpc.RpcError) as refused:
         health_of(client).Check(health_pb2.HealthCheckRequest(service="libcensus.v1.EnrollmentService"))
     assert refused.value.code() is grpc.StatusCode.NOT_FOUND
+
+
+def test_all_services_are_listed_with_their_health(client: Client) -> None:
+    listed = health_of(client).List(health_pb2.HealthListRequest()).statuses
+    assert {name: response.status for name, response in listed.items()} == dict.fromkeys(SERVICES, SERVING)
+
+
+def test_a_watch_of_a_service_that_is_not_offered_says_so_and_lasts(client: Client) -> None:
+    watch = health_of(client).Watch(health_pb2.HealthCheckRequest(service="other.Service"))
+    assert next(watch).status == health_pb2.HealthCheckResponse.SERVICE_UNKNOWN
+    assert watch.is_active()
+    watch.cancel()
+
+
+def test_watches_are_few_and_one_that_ends_makes_room(tmp_path: Path) -> None:
+    with running_collector(tmp_path, workers=16) as collector, client_of(collector) as client:
+        watches = [health_of(client).Watch(health_pb2.HealthCheckRequest()) for _ in range(2)]
+        assert [next(watch).status for watch in watches] == [SERVING] * 2
+        with pytest.raises(grpc.RpcError) as refused:
+            next(health_of(client).Watch(health_pb2.HealthCheckRequest()))
+        assert status_of(refused.value)[0] is grpc.StatusCode.RESOURCE_EXHAUSTED
+        watches[0].cancel()
+        tick = threading.Event()
+        while True:
+            another = health_of(client).Watch(health_pb2.HealthCheckRequest())
+            try:
+                assert next(another).status == SERVING
+                break
+            except grpc.RpcError:
+                tick.wait(0.01)
 
 
 def test_reflection_tells_the_services_and_their_messages(client: Client) -> None:
@@ -86,7 +125,7 @@ def test_health_follows_the_store_at_once_when_a_report_fails_and_when_one_works
     census = Census.of("h", mark, ("/opt/python3", build(mark)))
     with (
         UnusableStore.open(f"sqlite:///{tmp_path}/t.db") as store,
-        running_collector(tmp_path, store) as collector,
+        running_collector(tmp_path, store, workers=32) as collector,
         client_of(collector) as client,
     ):
         assert isinstance(store, UnusableStore)
@@ -106,6 +145,39 @@ def test_health_follows_the_store_at_once_when_a_report_fails_and_when_one_works
         client.report(census.address, mark)
         assert [next(watch).status for watch in watches] == [SERVING] * 3
         assert page(collector, "/healthz")[0] == 200
+
+
+def test_watches_that_end_while_the_status_changes_do_not_stop_the_server(tmp_path: Path, mark: str) -> None:
+    census = Census.of("h", mark, ("/opt/python3", build(mark)))
+    with (
+        UnusableStore.open(f"sqlite:///{tmp_path}/t.db") as store,
+        running_collector(tmp_path, store, workers=32) as collector,
+        client_of(collector) as client,
+    ):
+        assert isinstance(store, UnusableStore)
+        client.take_census(census, mark)
+        over = threading.Event()
+
+        def change() -> None:
+            while not over.is_set():
+                store.trouble = StoreFullError("full") if store.trouble is None else None
+                # The outcome is another test's matter; what counts here is that the status changes.
+                client.census.Report.future(report_of(census.address), metadata=metadata_of(mark), timeout=20).code()
+
+        with ThreadPoolExecutor(1) as threads:
+            changing = threads.submit(change)
+            try:
+                for _ in range(20):
+                    with client_of(collector) as leaving:
+                        watches = [health_of(leaving).Watch(health_pb2.HealthCheckRequest()) for _ in range(2)]
+                        for watch in watches:
+                            # Refused, where those before have not ended yet, is fine too.
+                            with suppress(grpc.RpcError):
+                                next(watch)
+            finally:
+                over.set()
+            changing.result(60)
+        assert health_of(client).Check(health_pb2.HealthCheckRequest(), timeout=20).status in (SERVING, NOT_SERVING)
 
 
 def test_watches_of_health_end_when_the_collector_stops_and_do_not_hold_it_up(tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ from libcensus.collector.posture.assessment import Assessor
 from libcensus.collector.process_metrics import CollectorMetrics
 from libcensus.collector.service.census import CensusServicer, UploadBudget
 from libcensus.collector.service.fleet import FleetReader, FleetServicer
-from libcensus.collector.service.health import EndingHealthServicer, StoreHealth
+from libcensus.collector.service.health import HealthServicer, StoreHealth
 from libcensus.collector.service.identity import LoopbackIdentity
 from libcensus.collector.service.interceptor import CallInterceptor, StreamKeeper
 from libcensus.collector.service.server import OFFERED, bind_plaintext, make_server
@@ -121,12 +121,12 @@ class Collector:
             http_endpoints = resolve_loopback("http_listen", settings.http_listen)
             assessor_for = AssessorOfTheDay(load_snapshot(), self._today)
             store = self._open_store(undo)
-            # A quarter of the workers stays free for reports, however many uploads there are.
-            uploads = settings.workers - max(1, settings.workers // 4)
+            # Reports keep some of the workers for themselves, however many uploads and watches there are.
+            uploads = max(1, settings.workers * 3 // 4 - 1)
             budget = UploadBudget(_UPLOADS_IN_MEMORY * settings.max_upload_bytes, uploads)
             metrics = CollectorMetrics(self.version, lambda: ingest.queued, lambda: budget.held, time.time())
-            health_servicer = EndingHealthServicer()
-            store_health = StoreHealth(store, health_servicer, OFFERED, metrics)
+            health_servicer = HealthServicer(OFFERED, max(1, settings.workers // 8))
+            store_health = StoreHealth(store, health_servicer, metrics)
             ingest = Ingest(store, max_queued=settings.max_queued, observer=store_health)
             exporter = FleetExporter(store, assessor_for, settings.metrics_detail, settings.series_limit)
             pages = Pages(exporter, metrics, store_health, self.version)

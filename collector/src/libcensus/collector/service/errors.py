@@ -5,6 +5,7 @@
     ├── InvalidFieldError      a field has a value that is not allowed    INVALID_ARGUMENT
     ├── IdentityError          nobody knows who speaks                    UNAUTHENTICATED
     ├── HostNotFoundError      there is no such host                      NOT_FOUND
+    ├── ServiceNotFoundError   health was asked of no service of ours     NOT_FOUND
     ├── UploadTooLargeError    an upload goes beyond a bound              RESOURCE_EXHAUSTED
     ├── OverloadedError        too much waits already; come back later    RESOURCE_EXHAUSTED, with a retry hint
     ├── OverdueError           the call took longer than it may           DEADLINE_EXCEEDED
@@ -74,6 +75,10 @@ class HostNotFoundError(CallError):
     """There is no such host."""
 
 
+class ServiceNotFoundError(CallError):
+    """Health was asked of a service that is not offered."""
+
+
 class UploadTooLargeError(CallError):
     """An upload goes beyond a bound."""
 
@@ -113,6 +118,7 @@ CATALOGUE: Mapping[type[Exception], WireStatus] = {
     InvalidFieldError: WireStatus(grpc.StatusCode.INVALID_ARGUMENT),
     IdentityError: WireStatus(grpc.StatusCode.UNAUTHENTICATED),
     HostNotFoundError: WireStatus(grpc.StatusCode.NOT_FOUND),
+    ServiceNotFoundError: WireStatus(grpc.StatusCode.NOT_FOUND),
     UploadTooLargeError: WireStatus(grpc.StatusCode.RESOURCE_EXHAUSTED),
     OverloadedError: WireStatus(grpc.StatusCode.RESOURCE_EXHAUSTED),
     OverdueError: WireStatus(grpc.StatusCode.DEADLINE_EXCEEDED),

@@ -12,7 +12,8 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from grpc_health.v1 import health, health_pb2
+import grpc
+from grpc_health.v1 import health_pb2
 
 from libcensus.collector.errors import (
     StoreBusyError,
@@ -21,15 +22,19 @@ from libcensus.collector.errors import (
     StoreFullError,
     StoreReadOnlyError,
 )
-from libcensus.collector.service.errors import CATALOGUE
+from libcensus.collector.service.census import parse_message
+from libcensus.collector.service.errors import CATALOGUE, OverloadedError, ServiceNotFoundError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    import grpc
+    from collections.abc import Callable, Iterator, Sequence
 
     from libcensus.collector.process_metrics import CollectorMetrics
     from libcensus.collector.store.contract import Store
+
+SERVICE_NAME = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
+
+_SERVING = health_pb2.HealthCheckResponse.SERVING
+_NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -49,37 +54,96 @@ class HealthState:
     reason: str
 
 
-class EndingHealthServicer(health.HealthServicer):
-    """The standard health service, whose watches end when the collector stops.
+class HealthServicer:
+    """The standard health service, ``grpc.health.v1``.
 
-    A watch lasts as long as its client likes; without an end it would hold up every graceful stop for the whole grace.
+    Not grpcio's own: that one holds a lock while it sends, and waits for it where the end of a call is told; a watch
+    that ended while a status changed stopped the whole server. Here nothing is sent under a lock. A watch holds a
+    thread, so there are few.
     """
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._watches_lock = threading.Lock()
-        self._watches: set[Callable[[Any], None]] = set()
+    def __init__(self, services: Sequence[str], max_watches: int) -> None:
+        self._changed = threading.Condition()
+        # The empty name stands for the server as a whole.
+        self._services = frozenset(("", *services))
+        self._status = _NOT_SERVING
+        self._ended = False
+        self._watches = threading.BoundedSemaphore(max_watches)
 
-    def Watch(  # noqa: N802  the name is the protocol's
-        self, request: Any, context: grpc.ServicerContext, send_response_callback: Callable[[Any], None] | None = None
-    ) -> Any:
-        """Watch one service; the answer to a change is pushed without holding a thread."""
-        if send_response_callback is not None:
-            with self._watches_lock:
-                self._watches.add(send_response_callback)
-            context.add_callback(lambda: self._forget_watch(send_response_callback))
-        return super().Watch(request, context, send_response_callback)
+    def handlers(self) -> dict[str, grpc.RpcMethodHandler[Any, Any]]:
+        """Return the service's methods for a server; requests stay bytes."""
+        return {
+            "Check": grpc.unary_unary_rpc_method_handler(
+                self.check, response_serializer=health_pb2.HealthCheckResponse.SerializeToString
+            ),
+            "List": grpc.unary_unary_rpc_method_handler(
+                self.list, response_serializer=health_pb2.HealthListResponse.SerializeToString
+            ),
+            "Watch": grpc.unary_stream_rpc_method_handler(
+                self.watch, response_serializer=health_pb2.HealthCheckResponse.SerializeToString
+            ),
+        }
 
-    def end_watches(self) -> None:
-        """End every watch; each has been told the last status before."""
-        with self._watches_lock:
-            watches = list(self._watches)
-        for end in watches:
-            end(None)
+    def set_serving(self, *, serving: bool) -> None:
+        """Set the status of every service, and tell those who watch."""
+        with self._changed:
+            if not self._ended:
+                self._status = _SERVING if serving else _NOT_SERVING
+                self._changed.notify_all()
 
-    def _forget_watch(self, watch: Callable[[Any], None]) -> None:
-        with self._watches_lock:
-            self._watches.discard(watch)
+    def end(self) -> None:
+        """Say NOT_SERVING for good, and end every watch: it would hold up a graceful stop for the whole grace."""
+        with self._changed:
+            self._status, self._ended = _NOT_SERVING, True
+            self._changed.notify_all()
+
+    def check(self, raw: bytes, _context: grpc.ServicerContext) -> health_pb2.HealthCheckResponse:
+        """Answer the status of one service."""
+        service = parse_message(health_pb2.HealthCheckRequest, raw).service
+        if service not in self._services:
+            raise ServiceNotFoundError(f"no service of the name {service[:255]!r} is offered")
+        return health_pb2.HealthCheckResponse(status=self._status)
+
+    def list(self, raw: bytes, _context: grpc.ServicerContext) -> health_pb2.HealthListResponse:
+        """Answer the status of every service."""
+        parse_message(health_pb2.HealthListRequest, raw)
+        status = health_pb2.HealthCheckResponse(status=self._status)
+        return health_pb2.HealthListResponse(statuses=dict.fromkeys(self._services, status))
+
+    def watch(self, raw: bytes, context: grpc.ServicerContext) -> Iterator[health_pb2.HealthCheckResponse]:
+        """Answer the status of one service, and again whenever it changes; ends with the client or the collector.
+
+        As the protocol wants it, a service that is not offered is no error: its status is SERVICE_UNKNOWN.
+        """
+        known = parse_message(health_pb2.HealthCheckRequest, raw).service in self._services
+        if not self._watches.acquire(blocking=False):
+            raise OverloadedError("too many watches of health at once; ask with Check instead", 10.0)
+        try:
+            gone = threading.Event()
+
+            def leave() -> None:
+                gone.set()
+                with self._changed:
+                    self._changed.notify_all()
+
+            if not context.add_callback(leave):
+                return
+            told = None
+            while not gone.is_set():
+                with self._changed:
+                    while self._now(known) == told and not self._ended and not gone.is_set():
+                        self._changed.wait()
+                    status, ended = self._now(known), self._ended
+                if status != told:
+                    told = status
+                    yield health_pb2.HealthCheckResponse(status=status)
+                if ended:
+                    return
+        finally:
+            self._watches.release()
+
+    def _now(self, known: bool) -> Any:
+        return self._status if known else health_pb2.HealthCheckResponse.SERVICE_UNKNOWN
 
 
 class StoreHealth:
@@ -91,8 +155,7 @@ class StoreHealth:
     def __init__(
         self,
         store: Store,
-        servicer: EndingHealthServicer,
-        services: Sequence[str],
+        servicer: HealthServicer,
         metrics: CollectorMetrics,
         *,
         interval: float = 5.0,
@@ -100,8 +163,6 @@ class StoreHealth:
     ) -> None:
         self._store = store
         self._servicer = servicer
-        # The empty name stands for the server as a whole.
-        self._services = ("", *services)
         self._metrics = metrics
         self._interval = interval
         self._clock = clock
@@ -110,8 +171,6 @@ class StoreHealth:
         self._looked = -float("inf")
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="store-health", daemon=True)
-        for service in self._services:
-            servicer.set(service, health_pb2.HealthCheckResponse.NOT_SERVING)
 
     def start(self) -> None:
         """Look once, then keep looking."""
@@ -121,8 +180,7 @@ class StoreHealth:
     def stop(self) -> None:
         """Say for good that nothing is served any more."""
         self._stopping.set()
-        self._servicer.enter_graceful_shutdown()
-        self._servicer.end_watches()
+        self._servicer.end()
         with self._lock:
             self._state = HealthState(serving=False, reason="stopping")
         if self._thread.ident is not None:
@@ -176,11 +234,7 @@ class StoreHealth:
                 return False
             self._state = state
             self._metrics.set_store_usable(state.serving)
-            status = (
-                health_pb2.HealthCheckResponse.SERVING if state.serving else health_pb2.HealthCheckResponse.NOT_SERVING
-            )
-            for service in self._services:
-                self._servicer.set(service, status)
+            self._servicer.set_serving(serving=state.serving)
             return True
 
     def _run(self) -> None:

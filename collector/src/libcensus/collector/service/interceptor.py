@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 _LOGGER = logging.getLogger(__name__)
 
+_LASTING = frozenset({"/grpc.health.v1.Health/Watch"})
+"""Methods whose calls may last as long as both sides like; they bound their number themselves."""
+
 _TYPES = {
     (False, False): "unary",
     (True, False): "client_stream",
@@ -138,12 +141,7 @@ class CallInterceptor(grpc.ServerInterceptor):  # type: ignore[type-arg]
         }
         make, behaviour = kinds[method.kind]
         if handler.response_streaming:
-            # Such a handler serves without holding a thread: it is not measured, and must be called as it wants.
-            wrapped = (
-                behaviour
-                if getattr(behaviour, "experimental_non_blocking", False)
-                else self._wrap_stream(behaviour, method)
-            )
+            wrapped = self._wrap_stream(behaviour, method)
         else:
             wrapped = self._wrap_single(behaviour, method, watched=bool(handler.request_streaming))
         return make(
@@ -186,13 +184,14 @@ class CallInterceptor(grpc.ServerInterceptor):  # type: ignore[type-arg]
         @functools.wraps(behaviour)
         def serve(request: Any, context: grpc.ServicerContext) -> Iterator[Any]:
             started = time.perf_counter()
-            number = self._keeper.watch(context.cancel)
+            lasting = f"/{method.service}/{method.name}" in _LASTING
+            number = None if lasting else self._keeper.watch(context.cancel)
             code = grpc.StatusCode.OK.name
             try:
                 yield from behaviour(request, context)
                 code = _code_of(context)
-            except grpc.RpcError:
-                # The client went away while its stream was read.
+            except (grpc.RpcError, GeneratorExit):
+                # The client went away before the end.
                 code = grpc.StatusCode.CANCELLED.name
                 raise
             except Exception as error:  # noqa: BLE001  every error is told by the catalogue
@@ -200,7 +199,8 @@ class CallInterceptor(grpc.ServerInterceptor):  # type: ignore[type-arg]
                 code = refusal.code.name
                 context.abort(refusal.code, refusal.details)
             finally:
-                self._keeper.forget(number)
+                if number is not None:
+                    self._keeper.forget(number)
                 self._count(method, code, started, context)
 
         return serve

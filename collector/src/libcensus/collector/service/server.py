@@ -8,11 +8,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import grpc
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from libcensus.collector.address import Endpoint, probe_endpoints, refused_endpoint
-from libcensus.collector.service import census, fleet
+from libcensus.collector.service import census, fleet, health
 from libcensus.v1 import census_pb2, fleet_pb2
 
 if TYPE_CHECKING:
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from libcensus.collector.config import CollectorSettings
     from libcensus.collector.service.census import CensusServicer
     from libcensus.collector.service.fleet import FleetServicer
+    from libcensus.collector.service.health import HealthServicer
     from libcensus.collector.service.interceptor import CallInterceptor
 
 OFFERED = (
@@ -38,7 +38,7 @@ def make_server(
     workers: ThreadPoolExecutor,
     census_servicer: CensusServicer,
     fleet_servicer: FleetServicer,
-    health_servicer: health.HealthServicer,
+    health_servicer: HealthServicer,
     interceptor: CallInterceptor,
 ) -> grpc.Server:
     """Return a server with all services, neither bound nor started.
@@ -69,11 +69,10 @@ def make_server(
         (
             grpc.method_handlers_generic_handler(census.SERVICE_NAME, census_servicer.handlers()),
             grpc.method_handlers_generic_handler(fleet.SERVICE_NAME, fleet_servicer.handlers()),
+            grpc.method_handlers_generic_handler(health.SERVICE_NAME, health_servicer.handlers()),
         )
     )
-    health_pb2_grpc.add_HealthServicer_to_server(health_servicer, server)
-    health_name = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
-    reflection.enable_server_reflection((*OFFERED, health_name, reflection.SERVICE_NAME), server)
+    reflection.enable_server_reflection((*OFFERED, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
     return server
 
 
