@@ -22,6 +22,8 @@ NEEDS: dict[str, list[tuple[str, str]]] = {
         ("/usr/lib/postgresql/*/bin/initdb", "postgresql"),
         ("/usr/include/openssl/ssl.h", "libssl-dev"),
         ("/usr/include/stdio.h", "libc6-dev"),
+        ("/usr/include/zlib.h", "zlib1g-dev"),
+        ("find", "findutils"),
         ("git", "git"),
         ("unshare", "util-linux"),
         ("ps", "procps"),
