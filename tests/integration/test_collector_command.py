@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import selectors
 import signal
 import socket
 import subprocess
@@ -69,13 +68,10 @@ def served(folder: Path, *more: str, **environment: str) -> Iterator[Served]:
     assert process.stdout is not None
     lines: list[str] = []
     try:
-        with selectors.DefaultSelector() as selector:
-            selector.register(process.stdout, selectors.EVENT_READ)
-            while not lines or not SERVING.search(lines[-1]):
-                assert selector.select(60), f"not serving after a minute: {lines}"
-                line = process.stdout.readline()
-                assert line, f"ended without serving: {lines}"
-                lines.append(line)
+        while not lines or not SERVING.search(lines[-1]):
+            line = process.stdout.readline()
+            assert line, f"ended without serving: {lines}"
+            lines.append(line)
         found = SERVING.search(lines[-1])
         assert found is not None
         yield Served(process, lines, found[1], found[2])
