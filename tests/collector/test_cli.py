@@ -195,6 +195,18 @@ def test_no_error_shows_a_traceback(
     assert said in errors
 
 
+def test_an_internal_error_shows_where_to_who_asks_for_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_arguments: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(cli, "load_settings", fail)
+    monkeypatch.setenv("LIBCENSUS_COLLECTOR_LOG_LEVEL", "debug")
+    assert run(["config", "show"]) == 70
+    assert "Traceback" in capsys.readouterr().err
+
+
 def test_a_reader_that_has_enough_is_no_error() -> None:
     program = f"{sys.executable} -c 'from libcensus.collector.cli import main; main()'"
     script = f"set -o pipefail; {program} config show --origin | true"

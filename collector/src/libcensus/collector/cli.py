@@ -315,7 +315,10 @@ def run(arguments: list[str]) -> int:
         click.echo(f"{PROGRAM}: {message[:1].lower()}{message[1:]}{hint}", err=True)
         return error.exit_code
     except Exception as error:
-        logging.getLogger(__name__).debug("internal error", exc_info=error)
+        if os.environ.get(f"{ENVIRONMENT_PREFIX}LOG_LEVEL") == "debug":
+            # The error may have come before the command began to log.
+            start_logging("debug", "text")
+        _LOGGER.debug("internal error", exc_info=error)
         click.echo(
             f"{PROGRAM}: internal error: {type(error).__name__}: {escape_control(str(error))}; "
             f"run it again with {ENVIRONMENT_PREFIX}LOG_LEVEL=debug to see where",
