@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import shutil
 import socket
@@ -18,7 +19,20 @@ from libcensus.collector.config import SETTINGS
 from libcensus.collector.errors import StoreFullError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
+
+
+@pytest.fixture(autouse=True)
+def same_logging_afterwards() -> Iterator[None]:
+    """A command sets up the log of its process; here the process has other tests to run."""
+    loggers = [logging.getLogger(name) for name in ("libcensus", "grpc", "alembic", "sqlalchemy")]
+    before = [(list(one.handlers), one.level, one.propagate) for one in loggers]
+    yield
+    for logger, (handlers, level, propagate) in zip(loggers, before, strict=True):
+        logger.handlers[:] = handlers
+        logger.setLevel(level)
+        logger.propagate = propagate
 
 
 @pytest.fixture(autouse=True)
