@@ -121,7 +121,7 @@ class CollectorSettings:
     report_interval: float = 3600.0
     metrics_detail: str = "install"
     series_limit: int = 100_000
-    max_message_bytes: int = 4 * 1024**2
+    max_message_bytes: int = 16 * 1024**2
     max_upload_bytes: int = 32 * 1024**2
     max_upload_facts: int = 10_000
     workers: int = 64

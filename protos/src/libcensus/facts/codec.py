@@ -537,8 +537,11 @@ def probe_result_to_proto(value: ProbeResult) -> census_pb2.ProbeResult:
 
 def probe_result_from_proto(message: census_pb2.ProbeResult) -> ProbeResult:
     """Decode how one probe ended."""
-    with _within("skips"):
-        skips = tuple(SkipCount(skip.reason, skip.count, tuple(skip.examples)) for skip in message.skips)
+    skips: tuple[SkipCount, ...] = ()
+    # Most probes pass over nothing, and this is the one message that every unchanged host costs.
+    if message.skips:
+        with _within("skips"):
+            skips = tuple(SkipCount(skip.reason, skip.count, tuple(skip.examples)) for skip in message.skips)
     return ProbeResult(
         name=message.name,
         state=_PROBE_STATE.from_wire(message.state),

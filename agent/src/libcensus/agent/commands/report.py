@@ -14,7 +14,7 @@ EXIT_PARTIAL = 6
 _EPILOG = teach(
     "libcensus-agent report",
     "libcensus-agent report --collector 127.0.0.1:9444",
-    "libcensus-agent report --collector unix:/run/libcensus/collector.sock --log-level info",
+    "libcensus-agent report --exclude /srv/backup --log-level info",
     codes=(0, 2, 3, 4, 5, 6, 70),
 )
 
