@@ -11,6 +11,7 @@ import jsonschema
 import pytest
 
 from libcensus.agent.document import scan_schema
+from libcensus.cli.document import verdicts_schema
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,6 +38,7 @@ def told(small_root: Path) -> dict[str, list[dict[str, object]]]:
 
 def test_the_json_is_the_agents_object_with_verdicts(told: dict[str, list[dict[str, object]]]) -> None:
     jsonschema.validate(told, scan_schema())
+    jsonschema.validate(told, verdicts_schema())
     (install,) = told["installs"]
     assert install["crypto"]["linkage"] == "local"  # type: ignore[index]
     subjects = {json.dumps(finding["subject"]) for finding in told["findings"]}

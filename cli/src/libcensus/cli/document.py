@@ -5,7 +5,9 @@ Times are RFC 3339 in UTC; a day is its first moment. The keys are kept (ARCHITE
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import json
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
 
 from libcensus.agent.document import scan_document
 
@@ -16,6 +18,12 @@ if TYPE_CHECKING:
     from libcensus.collector.posture.finding import EndOfLife, Finding, Subject
     from libcensus.collector.service.fleet_codec import HostSummary
     from libcensus.facts.evidence import Evidence
+
+
+def verdicts_schema() -> dict[str, Any]:
+    """Return the JSON Schema of the keys that this command adds to the agent's object."""
+    schema: dict[str, Any] = json.loads(files("libcensus.cli").joinpath("verdicts.schema.json").read_text("utf-8"))
+    return schema
 
 
 def _day(day: date | None) -> str | None:
@@ -65,6 +73,7 @@ def end_of_life_object(end: EndOfLife) -> dict[str, object]:
         "state": end.state.value,
         "date": _day(end.date),
         "distribution_until": _day(end.distribution_until),
+        "evidence": [_evidence(item) for item in end.evidence],
     }
 
 
