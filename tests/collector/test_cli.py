@@ -91,7 +91,7 @@ def test_wrong_usage_is_one_line_and_exit_code_2(
     assert run(arguments) == 2
     captured = capsys.readouterr()
     assert captured.out == ""
-    assert captured.err.startswith("libcensus-collector: ")
+    assert captured.err.startswith("libcensus-collector: error: ")
     assert captured.err.count("\n") == 1
     assert said in captured.err
 
@@ -114,7 +114,7 @@ def test_a_setting_that_is_wrong_or_refused_is_one_line_and_exit_code_3(
     before = ["--listen", "127.0.0.1:0", "--http-listen", "127.0.0.1:0", "--database", f"sqlite:///{tmp_path}/c.db"]
     assert run(["serve", *before, *arguments]) == 3
     errors = capsys.readouterr().err
-    assert errors.startswith("libcensus-collector: ")
+    assert errors.startswith("libcensus-collector: error: ")
     assert errors.count("\n") == 1
     assert said in errors
     assert "Traceback" not in errors

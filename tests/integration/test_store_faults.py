@@ -46,7 +46,7 @@ def refused(database: str, prefix: list[str] | None = None) -> str:
     assert ended.stdout == ""
     assert "Traceback" not in ended.stderr
     [line] = ended.stderr.splitlines()
-    assert line.startswith("libcensus-collector: ")
+    assert line.startswith("libcensus-collector: error: ")
     return line
 
 

@@ -300,7 +300,7 @@ def run(arguments: list[str]) -> int:
             complete_var="_LIBCENSUS_COLLECTOR_COMPLETE",
         )
     except CollectorError as error:
-        click.echo(f"{PROGRAM}: {escape_control(str(error))}", err=True)
+        click.echo(f"{PROGRAM}: error: {escape_control(str(error))}", err=True)
         return error.exit_code
     except Abort:
         return 130
@@ -312,7 +312,7 @@ def run(arguments: list[str]) -> int:
         if isinstance(error, UsageError) and error.ctx is not None:
             hint = f"; see `{error.ctx.command_path} --help`"
         message = escape_control(error.format_message()).rstrip(".")
-        click.echo(f"{PROGRAM}: {message[:1].lower()}{message[1:]}{hint}", err=True)
+        click.echo(f"{PROGRAM}: error: {message[:1].lower()}{message[1:]}{hint}", err=True)
         return error.exit_code
     except Exception as error:
         if os.environ.get(f"{ENVIRONMENT_PREFIX}LOG_LEVEL") == "debug":
@@ -320,7 +320,7 @@ def run(arguments: list[str]) -> int:
             start_logging("debug", "text")
         _LOGGER.debug("internal error", exc_info=error)
         click.echo(
-            f"{PROGRAM}: internal error: {type(error).__name__}: {escape_control(str(error))}; "
+            f"{PROGRAM}: error: internal error: {type(error).__name__}: {escape_control(str(error))}; "
             f"run it again with {ENVIRONMENT_PREFIX}LOG_LEVEL=debug to see where",
             err=True,
         )
