@@ -257,7 +257,12 @@ def _print_blocked(out: Output, assessed: Assessed) -> None:
             PortabilityState.UNKNOWN: "may not start here",
             PortabilityState.RUNS: "starts, but modules would fail",
         }[verdict.state]
-        for reason in verdict.reasons or verdict.degraded:
+        reasons = verdict.reasons or verdict.degraded
+        if verdict.state is PortabilityState.UNKNOWN and len(reasons) > 1:
+            # A root that tells nothing of itself leaves every need open: one says what the others would.
+            others = f", and {len(reasons) - 1} more that this root does not tell; --output json has all"
+            reasons = (f"{reasons[0]}{others}",)
+        for reason in reasons:
             out.prose((f"{install.path} {what}: ", "bold"), (reason, ""))
 
 
