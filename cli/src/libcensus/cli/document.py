@@ -1,6 +1,6 @@
 """The JSON of this command: the agent's documented object of a scan, with what was derived of it.
 
-Times are RFC 3339 in UTC; a day is its first moment. The keys are kept (ARCHITECTURE, stable names).
+Times are RFC 3339 in UTC; a day is its first moment. The keys are kept (docs/verdicts-json.md).
 """
 
 from __future__ import annotations

@@ -75,7 +75,7 @@ class CryptoFamily(StrEnum):
 
 
 class Linkage(StrEnum):
-    """How an install reaches its crypto library (ARCHITECTURE, words)."""
+    """How an install reaches its crypto library."""
 
     UNKNOWN = "unknown"
     STATIC = "static"

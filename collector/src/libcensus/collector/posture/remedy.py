@@ -57,7 +57,7 @@ class Circumstances:
 def is_pbs_copy(circumstances: Circumstances, package: Package | None) -> bool:
     """Tell whether a newer python-build-standalone is what changes the copy.
 
-    It is not where a third party's package ships such a build: that party decides which one (case 11 of the census).
+    It is not where a third party's package ships such a build: that party decides which one.
     """
     inside = circumstances.crypto.linkage in {Linkage.STATIC, Linkage.BUNDLED}
     return circumstances.provider is Provider.PBS and inside and package is None

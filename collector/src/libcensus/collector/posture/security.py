@@ -62,7 +62,7 @@ class OpensslCopy:
 
 
 def authority_of(linkage: Linkage, package: Package | None) -> Authority:
-    """Return whose word decides about a copy that this package owns (case 10 and 11 of the census).
+    """Return whose word decides about a copy that this package owns.
 
     A package of a third party only uses the distribution's format: upstream decides. A file that a package owns
     whose origin cannot be told is nobody's.
