@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from libcensus.collector.metrics.exposition import Labels, Sample
-    from libcensus.collector.posture.verdict import Verdict
 
 
 class Stability(StrEnum):
@@ -89,15 +88,6 @@ def _midnight(day: date) -> float:
     return datetime.combine(day, time(), UTC).timestamp()
 
 
-def first_reason(verdict: Verdict) -> str:
-    """Return the word a gauge counts a verdict under: its first reason in documented order, empty when it runs."""
-    if verdict.state is PortabilityState.RUNS:
-        return ""
-    blocked = verdict.state is PortabilityState.BLOCKED
-    kinds = [reason.kind for reason in verdict.reasons if reason.known or not blocked]
-    return min(kinds, key=lambda kind: kind.rank, default="")
-
-
 # --- fleet --------------------------------------------------------------------------------------------------------
 
 
@@ -143,7 +133,7 @@ def _build_hosts(fleet: FleetView) -> Iterator[Sample]:
         hosts: Counter[Labels] = Counter({(PortabilityState.RUNS, ""): 0})
         for (platform,), count in platforms.items():
             verdict = fleet.verdict_of(digest, platform)
-            hosts[verdict.state, first_reason(verdict)] += count
+            hosts[verdict.state, verdict.first_reason or ""] += count
         for answer, count in sorted(hosts.items()):
             yield (*what, *answer), count
 

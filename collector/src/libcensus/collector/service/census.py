@@ -252,7 +252,7 @@ def check_fact(raw: bytes) -> tuple[FactRecord, Fact]:
         fact = decode_fact(kind, message.payload)
     except InvalidFactError as error:
         raise error if error.field.startswith("payload") else error.within("payload") from None
-    return FactRecord(kind, digest, message.payload), fact
+    return FactRecord(kind, digest, message.payload, fact), fact
 
 
 def _references(fact: Fact) -> Iterator[str]:
