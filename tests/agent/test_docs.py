@@ -9,8 +9,9 @@ from pathlib import Path
 import click
 import pytest
 
-from libcensus.agent.cli import EXIT_BROKEN_PIPE, EXIT_INTERRUPTED, agent
+from libcensus.agent.cli import EXIT_INTERRUPTED, agent
 from libcensus.agent.commands.options import EXIT_CODES
+from libcensus.agent.commands.terminal import EXIT_BROKEN_PIPE
 from libcensus.agent.config import list_settings, load_config
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"

@@ -6,7 +6,6 @@ Starting must be cheap: importing this module imports click and nothing that rea
 from __future__ import annotations
 
 import logging
-import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -19,6 +18,7 @@ from libcensus.agent.commands.report import report_command
 from libcensus.agent.commands.requires import requires_command
 from libcensus.agent.commands.scan import scan_command
 from libcensus.agent.commands.status import status_command
+from libcensus.agent.commands.terminal import leave_broken_pipe
 from libcensus.agent.commands.version import version_command
 from libcensus.agent.errors import AgentError
 from libcensus.agent.log import escape_control
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 EXIT_INTERNAL = 70
 EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
-EXIT_BROKEN_PIPE = 141
 
 _LOG = logging.getLogger(__name__)
 
@@ -92,14 +91,6 @@ def _run(arguments: Sequence[str] | None) -> int:
     return result if isinstance(result, int) else 0
 
 
-def _leave_broken_pipe() -> int:
-    """Make the interpreter's own last flush go nowhere; the reader of the pipe has seen enough."""
-    null = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(null, sys.stdout.fileno())
-    os.close(null)
-    return EXIT_BROKEN_PIPE
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run ``libcensus-agent``; returns the exit code, after one line on standard error where something was wrong."""
     output = sys.stdout
@@ -124,12 +115,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _say(str(error))
         return error.exit_code
     except BrokenPipeError:
-        return _leave_broken_pipe()
+        return leave_broken_pipe()
     except SystemExit as leaving:
         # click leaves so after completing a shell's line, and, with a wrapped output, when nobody reads any more.
         if sys.stdout is not output:
             sys.stdout = output
-            return _leave_broken_pipe()
+            return leave_broken_pipe()
         return leaving.code if isinstance(leaving.code, int) else 0
     except Exception as error:  # noqa: BLE001 - the last resort: a user must never see a traceback
         _LOG.debug("internal error", exc_info=True)

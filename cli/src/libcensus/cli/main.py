@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import rich_click as click
 from click.exceptions import Exit
 
+from libcensus.agent.commands.terminal import leave_broken_pipe
 from libcensus.agent.errors import AgentError
 from libcensus.agent.log import escape_control
 from libcensus.cli.completion import PROGRAM, VARIABLE, completion_command
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 EXIT_USAGE = 2
 EXIT_INTERNAL = 70
 EXIT_INTERRUPTED = 130
-EXIT_BROKEN_PIPE = 141
 DEBUG_VARIABLE = "LIBCENSUS_DEBUG"
 
 
@@ -84,14 +84,6 @@ def _run(arguments: Sequence[str] | None) -> int:
     return result if isinstance(result, int) else 0
 
 
-def _leave_broken_pipe() -> int:
-    """Make the interpreter's own last flush go nowhere; the reader of the pipe has seen enough."""
-    null = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(null, sys.stdout.fileno())
-    os.close(null)
-    return EXIT_BROKEN_PIPE
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run ``libcensus``; returns the exit code, after one line on standard error where something was wrong."""
     for stream in (sys.stdout, sys.stderr):
@@ -114,11 +106,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _say(str(error))
         return error.exit_code
     except BrokenPipeError:
-        return _leave_broken_pipe()
+        return leave_broken_pipe()
     except SystemExit as leaving:
         # click leaves so when standard output is a closed pipe, and after completing a shell's line.
         if isinstance(leaving.__context__, BrokenPipeError):
-            return _leave_broken_pipe()
+            return leave_broken_pipe()
         return leaving.code if isinstance(leaving.code, int) else 0
     except Exception as error:  # noqa: BLE001 - the last resort: a user must never see a traceback
         if os.environ.get(DEBUG_VARIABLE):

@@ -20,10 +20,21 @@ if TYPE_CHECKING:
 
 _PROGRESS_WIDTH = 72
 
+EXIT_BROKEN_PIPE = 141
+"""What a shell shows for a program that SIGPIPE ended."""
+
 
 def is_coloured() -> bool:
     """Tell whether standard output may be coloured: a terminal, and NO_COLOR is not set."""
     return sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+
+
+def leave_broken_pipe() -> int:
+    """Make the interpreter's own last flush go nowhere, for the reader has seen enough; returns the exit code."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, sys.stdout.fileno())
+    os.close(null)
+    return EXIT_BROKEN_PIPE
 
 
 def print_line(text: str = "") -> None:
