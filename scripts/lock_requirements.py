@@ -24,7 +24,7 @@ def main() -> None:
         if not source.exists():
             continue
         target = source.with_suffix(".txt")
-        options = ["--generate-hashes", "--no-emit-index-url", "--no-header", "--python-version", "3.11", "-q"]
+        options = ["--generate-hashes", "--no-emit-index-url", "--no-header", "--no-strip-extras", "--python-version", "3.11", "-q"]
         subprocess.run(
             [uv, "pip", "compile", *options, str(source), "-o", str(target)], check=True, cwd=REQUIREMENTS.parent
         )
