@@ -33,6 +33,15 @@ _SMALLEST_EXECUTABLE = 1024
 
 _PROGRESS_FOLDERS = 512
 
+_LINK_PREFIXES = ("python", "pypy", "node", "ruby", "perl", "php")
+"""How the names of links to interpreters start."""
+
+_PACKAGE_FOLDERS = re.compile(r"/(?:site-packages|dist-packages|node_modules|gems|vendor_ruby|site_ruby)(?:/|$)")
+"""Where packages of a language put their shared objects."""
+
+_CRYPTO_NAMES = ("libcrypto", "libssl")
+_SETTING_NAMES = frozenset({"uv.toml", "pyproject.toml"})
+
 LOCAL_FS_TYPES = frozenset(
     [
         "bcachefs",
@@ -142,6 +151,9 @@ class Kind(IntEnum):
     EXECUTABLE = 1
     LINK = 2
     ENVIRONMENT = 3
+    LIBRARY = 4
+    SETTINGS = 5
+    ROOT = 6
 
 
 class Found(NamedTuple):
@@ -373,6 +385,7 @@ class Walk:
         counts.folders += 1
         files = 0
         found: list[Found] = []
+        holds_packages = _PACKAGE_FOLDERS.search(path) is not None
         try:
             with os.scandir(descriptor) as entries:
                 for entry in entries:
@@ -389,13 +402,19 @@ class Walk:
                             skips.add_error(vanished_or(f"{path}/{name}", error))
                             continue
                         files += 1
-                        if name == "pyvenv.cfg":
+                        if (".so" in name or name.endswith(".node")) and (
+                            holds_packages or name.startswith(_CRYPTO_NAMES)
+                        ):
+                            found.append(Found(Kind.LIBRARY, f"{path}/{name}", name, descriptor, status))
+                        elif name == "pyvenv.cfg":
                             found.append(Found(Kind.ENVIRONMENT, f"{path}/{name}", name, descriptor, status))
+                        elif name in _SETTING_NAMES:
+                            found.append(Found(Kind.SETTINGS, f"{path}/{name}", name, descriptor, status))
                         elif status.st_mode & 0o111 and status.st_size >= _SMALLEST_EXECUTABLE:
                             found.append(Found(Kind.EXECUTABLE, f"{path}/{name}", name, descriptor, status))
                     elif entry.is_dir(follow_symlinks=False):
                         folders.append((name, entry.inode()))
-                    elif name.startswith("python"):
+                    elif name.startswith(_LINK_PREFIXES):
                         if entry.is_symlink():
                             found.append(Found(Kind.LINK, f"{path}/{name}", name, descriptor, None))
                         else:
@@ -405,9 +424,8 @@ class Walk:
         counts.files += files
         folders.sort(reverse=True)
         if path and any(name in _ROOT_FOLDERS for name, _ in folders) and is_other_root(descriptor):
-            skips.add("other-root", f"{shown(path)}: has an os-release and a loader of its own; scan it with --root")
             folders.clear()
-            return []
+            return [Found(Kind.ROOT, path, path.rpartition("/")[2], descriptor, None)]
         found.sort(key=lambda item: item.name)
         return found
 

@@ -7,6 +7,7 @@ name. Unknown enumeration numbers decode to ``UNKNOWN``; unknown fields are igno
 
 from __future__ import annotations
 
+import hashlib
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -15,18 +16,24 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import DecodeError, Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from libcensus.facts.crypto import CryptoLibrary, CryptoUse
+from libcensus.facts.changelog import ChangelogFix, PackageChangelog
+from libcensus.facts.crypto import CopyOwner, CryptoCopy, CryptoCopySet, CryptoLibrary, CryptoUse
 from libcensus.facts.digest import FactKind, fact_digest
 from libcensus.facts.evidence import Evidence
 from libcensus.facts.host import Host, Inventory, Libc, OsRelease
 from libcensus.facts.interpreter import Build, BuildFile, Install, InstallSet
 from libcensus.facts.package import Package
 from libcensus.facts.platform import Platform, PlatformLibrary
+from libcensus.facts.process import MappedLibrary, ProcessExample, ProcessGroup, ProcessSet
 from libcensus.facts.report import ProbeResult, Report, SkipCount
 from libcensus.facts.requirement import LibraryNeed, RaisedBy, Requirement
+from libcensus.facts.root import Container, RootSet, ScannedRoot
+from libcensus.facts.tool import Tool, ToolSet, ToolSetting
 from libcensus.facts.validation import InvalidFactError
 from libcensus.facts.vocabulary import (
+    ChangelogState,
     CryptoFamily,
+    EnvironmentState,
     EvidenceKind,
     FileRole,
     Implementation,
@@ -35,9 +42,11 @@ from libcensus.facts.vocabulary import (
     LibcFamily,
     Linkage,
     LoaderKind,
+    MappingState,
     PackageOrigin,
     ProbeState,
     Provider,
+    RootKind,
 )
 from libcensus.v1 import census_pb2, facts_pb2, vocabulary_pb2
 
@@ -45,7 +54,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from enum import StrEnum
 
-Fact = Inventory | Platform | InstallSet | Build
+Fact = Inventory | Platform | InstallSet | Build | CryptoCopySet | ToolSet | RootSet | PackageChangelog
 
 
 class _Words:
@@ -78,6 +87,10 @@ _FILE_ROLE = _Words(FileRole, "FILE_ROLE", vocabulary_pb2.FileRole)
 _LOADER_KIND = _Words(LoaderKind, "LOADER_KIND", vocabulary_pb2.LoaderKind)
 _PROBE_STATE = _Words(ProbeState, "PROBE_STATE", vocabulary_pb2.ProbeState)
 _EVIDENCE_KIND = _Words(EvidenceKind, "EVIDENCE_KIND", vocabulary_pb2.EvidenceKind)
+_ENVIRONMENT_STATE = _Words(EnvironmentState, "ENVIRONMENT_STATE", vocabulary_pb2.EnvironmentState)
+_ROOT_KIND = _Words(RootKind, "ROOT_KIND", vocabulary_pb2.RootKind)
+_CHANGELOG_STATE = _Words(ChangelogState, "CHANGELOG_STATE", vocabulary_pb2.ChangelogState)
+_MAPPING_STATE = _Words(MappingState, "MAPPING_STATE", vocabulary_pb2.MappingState)
 _FACT_KIND = _Words(FactKind, "FACT_KIND", vocabulary_pb2.FactKind)
 
 
@@ -97,6 +110,15 @@ def _digest_text(field: str, raw: bytes) -> str:
     if len(raw) != 32:
         raise InvalidFactError(field, f"has {len(raw)} bytes; a SHA-256 digest has 32")
     return raw.hex()
+
+
+def _optional_digest(message: Message, field: str) -> str | None:
+    raw = _optional(message, field)
+    return None if raw is None else _digest_text(field, raw)
+
+
+def _optional_digest_to_proto(digest: str | None) -> bytes | None:
+    return None if digest is None else bytes.fromhex(digest)
 
 
 def digest_to_proto(digest: str) -> bytes:
@@ -374,6 +396,7 @@ def install_to_proto(value: Install) -> facts_pb2.Install:
         recorded_version=value.recorded_version,
         package=None if value.package is None else package_to_proto(value.package),
         evidence=[evidence_to_proto(item) for item in value.evidence],
+        state=_ENVIRONMENT_STATE.to_wire[value.state],  # type: ignore[arg-type]
     )
 
 
@@ -395,6 +418,7 @@ def install_from_proto(message: facts_pb2.Install) -> Install:
         base=_optional(message, "base"),
         recorded_version=_optional(message, "recorded_version"),
         package=_package(message),
+        state=_ENVIRONMENT_STATE.from_wire(message.state),
         evidence=_evidences(message.evidence),
     )
 
@@ -414,56 +438,68 @@ def install_set_from_proto(message: facts_pb2.InstallSet) -> InstallSet:
 # --- host and inventory -----------------------------------------------------------------------------------------
 
 
+def _os_release_to_proto(release: OsRelease) -> facts_pb2.OsRelease:
+    return facts_pb2.OsRelease(
+        id=release.id,
+        version_id=release.version_id,
+        pretty_name=release.pretty_name,
+        version_codename=release.version_codename,
+        id_like=release.id_like,
+    )
+
+
+def _os_release_from_proto(message: facts_pb2.OsRelease) -> OsRelease:
+    with _within("os_release"):
+        return OsRelease(
+            id=_optional(message, "id"),
+            version_id=_optional(message, "version_id"),
+            pretty_name=_optional(message, "pretty_name"),
+            version_codename=_optional(message, "version_codename"),
+            id_like=tuple(message.id_like),
+        )
+
+
+def _libc_to_proto(libc: Libc) -> facts_pb2.Libc:
+    return facts_pb2.Libc(
+        family=_LIBC_FAMILY.to_wire[libc.family],  # type: ignore[arg-type]
+        version=libc.version,
+        path=libc.path,
+        package=None if libc.package is None else package_to_proto(libc.package),
+    )
+
+
+def _libc_from_proto(message: facts_pb2.Libc) -> Libc:
+    with _within("libc"):
+        return Libc(
+            family=_LIBC_FAMILY.from_wire(message.family),
+            version=_optional(message, "version"),
+            path=_optional(message, "path"),
+            package=_package(message),
+        )
+
+
 def host_to_proto(value: Host) -> facts_pb2.Host:
     """Encode what is known of the machine itself."""
-    release, libc = value.os_release, value.libc
     return facts_pb2.Host(
         hostname=value.hostname,
-        os_release=facts_pb2.OsRelease(
-            id=release.id,
-            version_id=release.version_id,
-            pretty_name=release.pretty_name,
-            version_codename=release.version_codename,
-            id_like=release.id_like,
-        ),
+        os_release=_os_release_to_proto(value.os_release),
         arch=value.arch,
         x86_64_level=value.x86_64_level,
         kernel=value.kernel,
-        libc=facts_pb2.Libc(
-            family=_LIBC_FAMILY.to_wire[libc.family],  # type: ignore[arg-type]
-            version=libc.version,
-            path=libc.path,
-            package=None if libc.package is None else package_to_proto(libc.package),
-        ),
+        libc=_libc_to_proto(value.libc),
         evidence=[evidence_to_proto(item) for item in value.evidence],
     )
 
 
 def host_from_proto(message: facts_pb2.Host) -> Host:
     """Decode what is known of the machine itself."""
-    release, libc = message.os_release, message.libc
-    with _within("os_release"):
-        os_release = OsRelease(
-            id=_optional(release, "id"),
-            version_id=_optional(release, "version_id"),
-            pretty_name=_optional(release, "pretty_name"),
-            version_codename=_optional(release, "version_codename"),
-            id_like=tuple(release.id_like),
-        )
-    with _within("libc"):
-        libc_value = Libc(
-            family=_LIBC_FAMILY.from_wire(libc.family),
-            version=_optional(libc, "version"),
-            path=_optional(libc, "path"),
-            package=_package(libc),
-        )
     return Host(
         hostname=message.hostname,
-        os_release=os_release,
+        os_release=_os_release_from_proto(message.os_release),
         arch=_optional(message, "arch"),
         x86_64_level=_optional(message, "x86_64_level"),
         kernel=_optional(message, "kernel"),
-        libc=libc_value,
+        libc=_libc_from_proto(message.libc),
         evidence=_evidences(message.evidence),
     )
 
@@ -475,6 +511,10 @@ def inventory_to_proto(value: Inventory) -> facts_pb2.Inventory:
         platform=digest_to_proto(value.platform),
         installs=digest_to_proto(value.installs),
         builds=[digest_to_proto(digest) for digest in value.builds],
+        crypto_copies=_optional_digest_to_proto(value.crypto_copies),
+        tools=_optional_digest_to_proto(value.tools),
+        roots=_optional_digest_to_proto(value.roots),
+        changelogs=[digest_to_proto(digest) for digest in value.changelogs],
     )
 
 
@@ -487,7 +527,288 @@ def inventory_from_proto(message: facts_pb2.Inventory) -> Inventory:
         platform=_digest_text("platform", message.platform),
         installs=_digest_text("installs", message.installs),
         builds=tuple(_digest_text("builds", digest) for digest in message.builds),
+        crypto_copies=_optional_digest(message, "crypto_copies"),
+        tools=_optional_digest(message, "tools"),
+        roots=_optional_digest(message, "roots"),
+        changelogs=tuple(_digest_text("changelogs", digest) for digest in message.changelogs),
     )
+
+
+# --- crypto copies, tools, roots, changelogs --------------------------------------------------------------------
+
+
+def crypto_copy_to_proto(value: CryptoCopy) -> facts_pb2.CryptoCopy:
+    """Encode one crypto copy."""
+    owner = value.owner
+    return facts_pb2.CryptoCopy(
+        root=value.root,
+        path=value.path,
+        linkage=_LINKAGE.to_wire[value.linkage],  # type: ignore[arg-type]
+        library=crypto_library_to_proto(value.library),
+        environment=value.environment,
+        owner=None
+        if owner is None
+        else facts_pb2.CopyOwner(ecosystem=owner.ecosystem, name=owner.name, version=owner.version),
+        evidence=[evidence_to_proto(item) for item in value.evidence],
+    )
+
+
+def crypto_copy_from_proto(message: facts_pb2.CryptoCopy) -> CryptoCopy:
+    """Decode one crypto copy."""
+    owner = None
+    if message.HasField("owner"):
+        with _within("owner"):
+            owner = CopyOwner(message.owner.ecosystem, message.owner.name, _optional(message.owner, "version"))
+    with _within("library"):
+        library = crypto_library_from_proto(message.library)
+    return CryptoCopy(
+        root=message.root,
+        path=message.path,
+        linkage=_LINKAGE.from_wire(message.linkage),
+        library=library,
+        environment=_optional(message, "environment"),
+        owner=owner,
+        evidence=_evidences(message.evidence),
+    )
+
+
+def crypto_copy_set_to_proto(value: CryptoCopySet) -> facts_pb2.CryptoCopySet:
+    """Encode every crypto copy of a host."""
+    return facts_pb2.CryptoCopySet(copies=[crypto_copy_to_proto(copy) for copy in value.copies])
+
+
+def crypto_copy_set_from_proto(message: facts_pb2.CryptoCopySet) -> CryptoCopySet:
+    """Decode every crypto copy of a host."""
+    with _within("copies"):
+        copies = tuple(crypto_copy_from_proto(copy) for copy in message.copies)
+    return CryptoCopySet(copies)
+
+
+def tool_set_to_proto(value: ToolSet) -> facts_pb2.ToolSet:
+    """Encode every tool of a host and their settings."""
+    return facts_pb2.ToolSet(
+        tools=[
+            facts_pb2.Tool(
+                root=tool.root,
+                path=tool.path,
+                name=tool.name,
+                version=tool.version,
+                newest_build=tool.newest_build,
+                environment=tool.environment,
+                package=None if tool.package is None else package_to_proto(tool.package),
+                evidence=[evidence_to_proto(item) for item in tool.evidence],
+            )
+            for tool in value.tools
+        ],
+        settings=[
+            facts_pb2.ToolSetting(
+                root=one.root,
+                path=one.path,
+                tool=one.tool,
+                name=one.name,
+                value=one.value,
+                evidence=[evidence_to_proto(item) for item in one.evidence],
+            )
+            for one in value.settings
+        ],
+    )
+
+
+def _tool_from_proto(message: facts_pb2.Tool) -> Tool:
+    return Tool(
+        root=message.root,
+        path=message.path,
+        name=message.name,
+        version=_optional(message, "version"),
+        newest_build=_optional(message, "newest_build"),
+        environment=_optional(message, "environment"),
+        package=_package(message),
+        evidence=_evidences(message.evidence),
+    )
+
+
+def tool_set_from_proto(message: facts_pb2.ToolSet) -> ToolSet:
+    """Decode every tool of a host and their settings."""
+    with _within("tools"):
+        tools = tuple(_tool_from_proto(tool) for tool in message.tools)
+    with _within("settings"):
+        settings = tuple(
+            ToolSetting(one.root, one.path, one.tool, one.name, one.value, _evidences(one.evidence))
+            for one in message.settings
+        )
+    return ToolSet(tools, settings)
+
+
+def _container(message: facts_pb2.ScannedRoot) -> Container | None:
+    if not message.HasField("container"):
+        return None
+    one = message.container
+    with _within("container"):
+        return Container(
+            runtime=one.runtime,
+            id=_optional(one, "id"),
+            name=_optional(one, "name"),
+            image=_optional(one, "image"),
+            image_id=_optional(one, "image_id"),
+        )
+
+
+def _scanned_root_to_proto(value: ScannedRoot) -> facts_pb2.ScannedRoot:
+    one = value.container
+    return facts_pb2.ScannedRoot(
+        name=value.name,
+        kind=_ROOT_KIND.to_wire[value.kind],  # type: ignore[arg-type]
+        path=value.path,
+        os_release=_os_release_to_proto(value.os_release),
+        arch=value.arch,
+        libc=_libc_to_proto(value.libc),
+        platform=_optional_digest_to_proto(value.platform),
+        container=None
+        if one is None
+        else facts_pb2.Container(runtime=one.runtime, id=one.id, name=one.name, image=one.image, image_id=one.image_id),
+        created=value.created,
+        tags=value.tags,
+        evidence=[evidence_to_proto(item) for item in value.evidence],
+    )
+
+
+def _scanned_root_from_proto(message: facts_pb2.ScannedRoot) -> ScannedRoot:
+    return ScannedRoot(
+        name=message.name,
+        kind=_ROOT_KIND.from_wire(message.kind),
+        path=_optional(message, "path"),
+        os_release=_os_release_from_proto(message.os_release),
+        arch=_optional(message, "arch"),
+        libc=_libc_from_proto(message.libc),
+        platform=_optional_digest(message, "platform"),
+        container=_container(message),
+        created=_optional(message, "created"),
+        tags=tuple(message.tags),
+        evidence=_evidences(message.evidence),
+    )
+
+
+def root_set_to_proto(value: RootSet) -> facts_pb2.RootSet:
+    """Encode every tree that was scanned."""
+    return facts_pb2.RootSet(roots=[_scanned_root_to_proto(root) for root in value.roots])
+
+
+def root_set_from_proto(message: facts_pb2.RootSet) -> RootSet:
+    """Decode every tree that was scanned."""
+    with _within("roots"):
+        roots = tuple(_scanned_root_from_proto(root) for root in message.roots)
+    return RootSet(roots)
+
+
+def changelog_to_proto(value: PackageChangelog) -> facts_pb2.PackageChangelog:
+    """Encode what a package's changelog says is fixed."""
+    return facts_pb2.PackageChangelog(
+        package=package_to_proto(value.package),
+        state=_CHANGELOG_STATE.to_wire[value.state],  # type: ignore[arg-type]
+        file=value.file,
+        entries=value.entries,
+        newest=value.newest,
+        oldest=value.oldest,
+        fixes=[
+            facts_pb2.ChangelogFix(advisory=fix.advisory, version=fix.version, text=fix.text) for fix in value.fixes
+        ],
+        reason=value.reason,
+    )
+
+
+def changelog_from_proto(message: facts_pb2.PackageChangelog) -> PackageChangelog:
+    """Decode what a package's changelog says is fixed."""
+    with _within("package"):
+        package = package_from_proto(message.package)
+    with _within("fixes"):
+        fixes = tuple(ChangelogFix(fix.advisory, fix.version, fix.text) for fix in message.fixes)
+    return PackageChangelog(
+        package=package,
+        state=_CHANGELOG_STATE.from_wire(message.state),
+        file=_optional(message, "file"),
+        entries=message.entries,
+        newest=_optional(message, "newest"),
+        oldest=_optional(message, "oldest"),
+        fixes=fixes,
+        reason=_optional(message, "reason"),
+    )
+
+
+# --- processes --------------------------------------------------------------------------------------------------
+
+
+def process_set_to_proto(value: ProcessSet) -> facts_pb2.ProcessSet:
+    """Encode what runs on a host."""
+    return facts_pb2.ProcessSet(
+        groups=[
+            facts_pb2.ProcessGroup(
+                root=group.root,
+                executable=group.executable,
+                state=_MAPPING_STATE.to_wire[group.state],  # type: ignore[arg-type]
+                processes=group.processes,
+                install=group.install,
+                libraries=[
+                    facts_pb2.MappedLibrary(
+                        path=one.path,
+                        state=_MAPPING_STATE.to_wire[one.state],  # type: ignore[arg-type]
+                        processes=one.processes,
+                    )
+                    for one in group.libraries
+                ],
+                unread=group.unread,
+                examples=[facts_pb2.ProcessExample(pid=one.pid, unit=one.unit) for one in group.examples],
+            )
+            for group in value.groups
+        ]
+    )
+
+
+def _process_group_from_proto(message: facts_pb2.ProcessGroup) -> ProcessGroup:
+    with _within("libraries"):
+        libraries = tuple(
+            MappedLibrary(one.path, _MAPPING_STATE.from_wire(one.state), one.processes) for one in message.libraries
+        )
+    with _within("examples"):
+        examples = tuple(ProcessExample(one.pid, _optional(one, "unit")) for one in message.examples)
+    return ProcessGroup(
+        root=message.root,
+        executable=message.executable,
+        state=_MAPPING_STATE.from_wire(message.state),
+        processes=message.processes,
+        install=_optional(message, "install"),
+        libraries=libraries,
+        unread=message.unread,
+        examples=examples,
+    )
+
+
+def process_set_from_proto(message: facts_pb2.ProcessSet) -> ProcessSet:
+    """Decode what runs on a host."""
+    with _within("groups"):
+        groups = tuple(_process_group_from_proto(group) for group in message.groups)
+    return ProcessSet(groups)
+
+
+def process_set_digest(value: ProcessSet) -> str:
+    """Return the digest by which a collector knows whether it has this process set."""
+    payload = process_set_to_proto(value).SerializeToString(deterministic=True)
+    return hashlib.sha256(b"processes\0" + payload).hexdigest()
+
+
+def encode_process_set(value: ProcessSet) -> bytes:
+    """Return a process set's bytes, as a collector keeps them beside the host."""
+    return process_set_to_proto(value).SerializeToString(deterministic=True)
+
+
+def decode_process_set(payload: bytes) -> ProcessSet:
+    """Return the process set that bytes stand for; raises InvalidFactError naming the field that is wrong."""
+    message = facts_pb2.ProcessSet()
+    try:
+        message.ParseFromString(payload)
+    except DecodeError:
+        raise InvalidFactError("payload", "is not a protobuf message of a process set") from None
+    with _within("processes"):
+        return process_set_from_proto(message)
 
 
 # --- reports ----------------------------------------------------------------------------------------------------
@@ -560,6 +881,8 @@ def report_to_proto(value: Report) -> census_pb2.ReportRequest:
         scan_duration=seconds_to_proto(value.scan_seconds),
         inventory=digest_to_proto(value.inventory),
         probes=[probe_result_to_proto(probe) for probe in value.probes],
+        processes_digest=_optional_digest_to_proto(value.processes_digest),
+        processes=None if value.processes is None else process_set_to_proto(value.processes),
     )
 
 
@@ -567,6 +890,13 @@ def report_from_proto(message: census_pb2.ReportRequest) -> Report:
     """Decode a report."""
     with _within("probes"):
         probes = tuple(probe_result_from_proto(probe) for probe in message.probes)
+    processes = None
+    if message.HasField("processes"):
+        with _within("processes"):
+            processes = process_set_from_proto(message.processes)
+        # What the set's bytes are is told by the set, and by nobody's word.
+        if _optional_digest(message, "processes_digest") != process_set_digest(processes):
+            raise InvalidFactError("processes_digest", "is not that of the processes that are given")
     return Report(
         report_id=message.report_id,
         agent_version=message.agent_version,
@@ -574,6 +904,8 @@ def report_from_proto(message: census_pb2.ReportRequest) -> Report:
         scan_seconds=seconds_from_proto("scan_duration", message.scan_duration),
         inventory=_digest_text("inventory", message.inventory),
         probes=probes,
+        processes_digest=_optional_digest(message, "processes_digest"),
+        processes=processes,
     )
 
 
@@ -600,6 +932,15 @@ _FACTS: dict[FactKind, tuple[type[Fact], Any, Any, type[Message]]] = {
     FactKind.PLATFORM: (Platform, platform_to_proto, platform_from_proto, facts_pb2.Platform),
     FactKind.INSTALL_SET: (InstallSet, install_set_to_proto, install_set_from_proto, facts_pb2.InstallSet),
     FactKind.BUILD: (Build, build_to_proto, build_from_proto, facts_pb2.Build),
+    FactKind.CRYPTO_COPY_SET: (
+        CryptoCopySet,
+        crypto_copy_set_to_proto,
+        crypto_copy_set_from_proto,
+        facts_pb2.CryptoCopySet,
+    ),
+    FactKind.TOOL_SET: (ToolSet, tool_set_to_proto, tool_set_from_proto, facts_pb2.ToolSet),
+    FactKind.ROOT_SET: (RootSet, root_set_to_proto, root_set_from_proto, facts_pb2.RootSet),
+    FactKind.CHANGELOG: (PackageChangelog, changelog_to_proto, changelog_from_proto, facts_pb2.PackageChangelog),
 }
 
 

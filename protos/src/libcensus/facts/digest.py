@@ -19,6 +19,10 @@ class FactKind(StrEnum):
     PLATFORM = "platform"
     INSTALL_SET = "install_set"
     BUILD = "build"
+    CRYPTO_COPY_SET = "crypto_copy_set"
+    TOOL_SET = "tool_set"
+    ROOT_SET = "root_set"
+    CHANGELOG = "changelog"
 
 
 def fact_digest(kind: FactKind, payload: bytes) -> str:

@@ -70,23 +70,33 @@ class Host:
 class Inventory:
     """The root of a host's tree of digests: equal inventories mean that nothing changed.
 
-    ``platform``, ``installs`` and ``builds`` are digests of the facts that belong to it.
+    ``platform``, ``installs`` and ``builds`` are digests of the facts that belong to it, and so are ``crypto_copies``,
+    ``tools``, ``roots`` (absent from agents that do not look for them) and ``changelogs``.
     """
 
     host: Host
     platform: str
     installs: str
     builds: tuple[str, ...] = ()
+    crypto_copies: str | None = None
+    tools: str | None = None
+    roots: str | None = None
+    changelogs: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse impossible digests."""
         check_digest("platform", self.platform)
         check_digest("installs", self.installs)
-        for digest in self.builds:
-            check_digest("builds", digest)
-        check_sorted("builds", self.builds)
+        for name in ("crypto_copies", "tools", "roots"):
+            if (digest := getattr(self, name)) is not None:
+                check_digest(name, digest)
+        for name in ("builds", "changelogs"):
+            for digest in getattr(self, name):
+                check_digest(name, digest)
+            check_sorted(name, getattr(self, name))
 
     @property
     def references(self) -> tuple[str, ...]:
         """Every digest that the inventory needs beside itself."""
-        return (self.platform, self.installs, *self.builds)
+        sets = tuple(one for one in (self.crypto_copies, self.tools, self.roots) if one is not None)
+        return (self.platform, self.installs, *self.builds, *sets, *self.changelogs)

@@ -13,9 +13,11 @@ from libcensus.facts.validation import (
     check_optional_text,
     check_range,
     check_relative_path,
+    check_root_name,
     check_sorted,
     check_text,
 )
+from libcensus.facts.vocabulary import EnvironmentState
 
 if TYPE_CHECKING:
     from libcensus.facts.crypto import CryptoUse
@@ -97,7 +99,8 @@ class Install:
 
     ``path`` is how it is called, ``realpath`` the file behind it, ``aliases`` further paths that lead to the same;
     ``build`` the digest of its :class:`Build`, absent where it could not be read (a dangling environment), and
-    ``base`` the path of the install that an environment belongs to.
+    ``base`` the path of the install that an environment belongs to. ``state`` is that of an environment, unknown for
+    anything else.
     """
 
     root: str
@@ -112,11 +115,13 @@ class Install:
     base: str | None = None
     recorded_version: str | None = None
     package: Package | None = None
+    state: EnvironmentState = EnvironmentState.UNKNOWN
     evidence: tuple[Evidence, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse relative paths and unsorted parts."""
-        for field in ("root", "path", "realpath"):
+        check_root_name("root", self.root)
+        for field in ("path", "realpath"):
             check_absolute_path(field, getattr(self, field))
         if self.build is not None:
             check_digest("build", self.build)

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from libcensus.facts.validation import InvalidFactError, check_digest, check_optional_text, check_range, check_text
 from libcensus.facts.vocabulary import ProbeState
+
+if TYPE_CHECKING:
+    from libcensus.facts.process import ProcessSet
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +53,11 @@ class ProbeResult:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """One scan as it is told to the collector: an id of its own, times, probes, and the inventory's digest."""
+    """One scan as it is told to the collector: an id of its own, times, probes, and the inventory's digest.
+
+    ``processes`` is what runs now, absent where the agent did not look; its digest always goes with a report, and the
+    groups themselves only when the collector's last ones differ.
+    """
 
     report_id: bytes
     agent_version: str
@@ -57,6 +65,8 @@ class Report:
     scan_seconds: float
     inventory: str
     probes: tuple[ProbeResult, ...] = ()
+    processes_digest: str | None = None
+    processes: ProcessSet | None = None
 
     def __post_init__(self) -> None:
         """Refuse impossible ids, times without zone, and an absurd number of probes."""
@@ -68,5 +78,9 @@ class Report:
         if not 0 <= self.scan_seconds < 1e9:
             raise InvalidFactError("scan_seconds", f"is {self.scan_seconds}; it must lie between 0 and 1e9")
         check_digest("inventory", self.inventory)
+        if self.processes_digest is not None:
+            check_digest("processes_digest", self.processes_digest)
+        elif self.processes is not None:
+            raise InvalidFactError("processes_digest", "is missing although processes are given")
         if len(self.probes) > 64:
             raise InvalidFactError("probes", f"has {len(self.probes)} entries; at most 64 are allowed")

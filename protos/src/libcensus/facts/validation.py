@@ -68,6 +68,13 @@ def check_relative_path(field: str, value: str) -> None:
         raise InvalidFactError(field, f"is not a path below its prefix: {value[:80]!r}")
 
 
+def check_root_name(field: str, value: str) -> None:
+    """Refuse the name of a root that is neither an absolute path nor ``container:…`` or ``image:…``."""
+    check_text(field, value, limit=MAX_PATH_BYTES * 4)
+    if not value.startswith(("/", "container:", "image:")):
+        raise InvalidFactError(field, f"is neither an absolute path nor container: or image: {value[:80]!r}")
+
+
 def check_digest(field: str, value: str) -> None:
     """Refuse anything but 64 lower-case hexadecimal digits (SHA-256)."""
     if not _DIGEST.fullmatch(value):

@@ -29,8 +29,22 @@ class InstallKind(StrEnum):
     VENV = "venv"
 
 
+class EnvironmentState(StrEnum):
+    """How a virtual environment hangs on its base, and so what an upgrade of the base does to it.
+
+    ``follows`` what its base is now, ``pinned`` to the patch release that it was made from, ``copied`` (its executable
+    is its own for ever), or ``dangling`` (its interpreter leads to nothing).
+    """
+
+    UNKNOWN = "unknown"
+    FOLLOWS = "follows"
+    PINNED = "pinned"
+    COPIED = "copied"
+    DANGLING = "dangling"
+
+
 class Provider(StrEnum):
-    """Who built an interpreter."""
+    """Who built an interpreter; ``upstream`` is the interpreter's own project (nodejs.org, downloads of PyPy)."""
 
     UNKNOWN = "unknown"
     DISTRO = "distro"
@@ -43,6 +57,7 @@ class Provider(StrEnum):
     SNAP = "snap"
     VENDOR = "vendor"
     SOURCE = "source"
+    UPSTREAM = "upstream"
 
 
 class Installer(StrEnum):
@@ -62,6 +77,9 @@ class Installer(StrEnum):
     CONDA = "conda"
     PIP = "pip"
     VENDOR = "vendor"
+    PIPX = "pipx"
+    SNAP = "snap"
+    NIX = "nix"
 
 
 class CryptoFamily(StrEnum):
@@ -151,3 +169,41 @@ class EvidenceKind(StrEnum):
     RELEASE_TABLE = "release-table"
     KERNEL = "kernel"
     ABSENCE = "absence"
+    CHANGELOG = "changelog"
+    SBOM = "sbom"
+    PROCESS = "process"
+    MOUNT = "mount"
+    RUNTIME_RECORD = "runtime-record"
+
+
+class RootKind(StrEnum):
+    """What a scanned tree is: the host itself, a folder on it, a container's file system, or an image in storage."""
+
+    UNKNOWN = "unknown"
+    HOST = "host"
+    FOLDER = "folder"
+    CONTAINER = "container"
+    IMAGE = "image"
+
+
+class ChangelogState(StrEnum):
+    """Whether a package's own changelog can be believed to name all that was fixed.
+
+    ``complete`` reaches back to the package's first entry, ``truncated`` was cut by who built the package,
+    ``unreadable`` is there and damaged or too large, ``missing`` is not there.
+    """
+
+    UNKNOWN = "unknown"
+    COMPLETE = "complete"
+    TRUNCATED = "truncated"
+    MISSING = "missing"
+    UNREADABLE = "unreadable"
+
+
+class MappingState(StrEnum):
+    """Whether what a process has mapped is still what its path leads to."""
+
+    UNKNOWN = "unknown"
+    CURRENT = "current"
+    DELETED = "deleted"
+    REPLACED = "replaced"

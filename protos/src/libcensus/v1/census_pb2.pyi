@@ -2,6 +2,7 @@ import datetime
 
 from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from libcensus.v1 import facts_pb2 as _facts_pb2
 from libcensus.v1 import vocabulary_pb2 as _vocabulary_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
@@ -36,20 +37,24 @@ class ProbeResult(_message.Message):
     def __init__(self, name: _Optional[str] = ..., state: _Optional[_Union[_vocabulary_pb2.ProbeState, str]] = ..., duration: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., reason: _Optional[str] = ..., skips: _Optional[_Iterable[_Union[SkipCount, _Mapping]]] = ...) -> None: ...
 
 class ReportRequest(_message.Message):
-    __slots__ = ("report_id", "agent_version", "scanned_at", "scan_duration", "inventory", "probes")
+    __slots__ = ("report_id", "agent_version", "scanned_at", "scan_duration", "inventory", "probes", "processes_digest", "processes")
     REPORT_ID_FIELD_NUMBER: _ClassVar[int]
     AGENT_VERSION_FIELD_NUMBER: _ClassVar[int]
     SCANNED_AT_FIELD_NUMBER: _ClassVar[int]
     SCAN_DURATION_FIELD_NUMBER: _ClassVar[int]
     INVENTORY_FIELD_NUMBER: _ClassVar[int]
     PROBES_FIELD_NUMBER: _ClassVar[int]
+    PROCESSES_DIGEST_FIELD_NUMBER: _ClassVar[int]
+    PROCESSES_FIELD_NUMBER: _ClassVar[int]
     report_id: bytes
     agent_version: str
     scanned_at: _timestamp_pb2.Timestamp
     scan_duration: _duration_pb2.Duration
     inventory: bytes
     probes: _containers.RepeatedCompositeFieldContainer[ProbeResult]
-    def __init__(self, report_id: _Optional[bytes] = ..., agent_version: _Optional[str] = ..., scanned_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., scan_duration: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., inventory: _Optional[bytes] = ..., probes: _Optional[_Iterable[_Union[ProbeResult, _Mapping]]] = ...) -> None: ...
+    processes_digest: bytes
+    processes: _facts_pb2.ProcessSet
+    def __init__(self, report_id: _Optional[bytes] = ..., agent_version: _Optional[str] = ..., scanned_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., scan_duration: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., inventory: _Optional[bytes] = ..., probes: _Optional[_Iterable[_Union[ProbeResult, _Mapping]]] = ..., processes_digest: _Optional[bytes] = ..., processes: _Optional[_Union[_facts_pb2.ProcessSet, _Mapping]] = ...) -> None: ...
 
 class ReportResponse(_message.Message):
     __slots__ = ("missing", "next_interval", "collector_version")

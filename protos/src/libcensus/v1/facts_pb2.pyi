@@ -170,7 +170,7 @@ class Build(_message.Message):
     def __init__(self, implementation: _Optional[_Union[_vocabulary_pb2.Implementation, str]] = ..., version: _Optional[str] = ..., arch: _Optional[str] = ..., provider: _Optional[_Union[_vocabulary_pb2.Provider, str]] = ..., provider_build: _Optional[str] = ..., flags: _Optional[_Iterable[str]] = ..., files: _Optional[_Iterable[_Union[BuildFile, _Mapping]]] = ..., evidence: _Optional[_Iterable[_Union[Evidence, _Mapping]]] = ...) -> None: ...
 
 class Install(_message.Message):
-    __slots__ = ("root", "path", "realpath", "kind", "implementation", "installer", "build", "crypto", "aliases", "base", "recorded_version", "package", "evidence")
+    __slots__ = ("root", "path", "realpath", "kind", "implementation", "installer", "build", "crypto", "aliases", "base", "recorded_version", "package", "evidence", "state")
     ROOT_FIELD_NUMBER: _ClassVar[int]
     PATH_FIELD_NUMBER: _ClassVar[int]
     REALPATH_FIELD_NUMBER: _ClassVar[int]
@@ -184,6 +184,7 @@ class Install(_message.Message):
     RECORDED_VERSION_FIELD_NUMBER: _ClassVar[int]
     PACKAGE_FIELD_NUMBER: _ClassVar[int]
     EVIDENCE_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
     root: str
     path: str
     realpath: str
@@ -197,7 +198,8 @@ class Install(_message.Message):
     recorded_version: str
     package: Package
     evidence: _containers.RepeatedCompositeFieldContainer[Evidence]
-    def __init__(self, root: _Optional[str] = ..., path: _Optional[str] = ..., realpath: _Optional[str] = ..., kind: _Optional[_Union[_vocabulary_pb2.InstallKind, str]] = ..., implementation: _Optional[_Union[_vocabulary_pb2.Implementation, str]] = ..., installer: _Optional[_Union[_vocabulary_pb2.Installer, str]] = ..., build: _Optional[bytes] = ..., crypto: _Optional[_Union[CryptoUse, _Mapping]] = ..., aliases: _Optional[_Iterable[str]] = ..., base: _Optional[str] = ..., recorded_version: _Optional[str] = ..., package: _Optional[_Union[Package, _Mapping]] = ..., evidence: _Optional[_Iterable[_Union[Evidence, _Mapping]]] = ...) -> None: ...
+    state: _vocabulary_pb2.EnvironmentState
+    def __init__(self, root: _Optional[str] = ..., path: _Optional[str] = ..., realpath: _Optional[str] = ..., kind: _Optional[_Union[_vocabulary_pb2.InstallKind, str]] = ..., implementation: _Optional[_Union[_vocabulary_pb2.Implementation, str]] = ..., installer: _Optional[_Union[_vocabulary_pb2.Installer, str]] = ..., build: _Optional[bytes] = ..., crypto: _Optional[_Union[CryptoUse, _Mapping]] = ..., aliases: _Optional[_Iterable[str]] = ..., base: _Optional[str] = ..., recorded_version: _Optional[str] = ..., package: _Optional[_Union[Package, _Mapping]] = ..., evidence: _Optional[_Iterable[_Union[Evidence, _Mapping]]] = ..., state: _Optional[_Union[_vocabulary_pb2.EnvironmentState, str]] = ...) -> None: ...
 
 class InstallSet(_message.Message):
     __slots__ = ("installs",)
@@ -249,14 +251,220 @@ class Host(_message.Message):
     evidence: _containers.RepeatedCompositeFieldContainer[Evidence]
     def __init__(self, hostname: _Optional[str] = ..., os_release: _Optional[_Union[OsRelease, _Mapping]] = ..., arch: _Optional[str] = ..., x86_64_level: _Optional[int] = ..., kernel: _Optional[str] = ..., libc: _Optional[_Union[Libc, _Mapping]] = ..., evidence: _Optional[_Iterable[_Union[Evidence, _Mapping]]] = ...) -> None: ...
 
+class CopyOwner(_message.Message):
+    __slots__ = ("ecosystem", "name", "version")
+    ECOSYSTEM_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    ecosystem: str
+    name: str
+    version: str
+    def __init__(self, ecosystem: _Optional[str] = ..., name: _Optional[str] = ..., version: _Optional[str] = ...) -> None: ...
+
+class CryptoCopy(_message.Message):
+    __slots__ = ("root", "path", "linkage", "library", "environment", "owner", "evidence")
+    ROOT_FIELD_NUMBER: _ClassVar[int]
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    LINKAGE_FIELD_NUMBER: _ClassVar[int]
+    LIBRARY_FIELD_NUMBER: _ClassVar[int]
+    ENVIRONMENT_FIELD_NUMBER: _ClassVar[int]
+    OWNER_FIELD_NUMBER: _ClassVar[int]
+    EVIDENCE_FIELD_NUMBER: _ClassVar[int]
+    root: str
+    path: str
+    linkage: _vocabulary_pb2.Linkage
+    library: CryptoLibrary
+    environment: str
+    owner: CopyOwner
+    evidence: _containers.RepeatedCompositeFieldContainer[Evidence]
+    def __init__(self, root: _Optional[str] = ..., path: _Optional[str] = ..., linkage: _Optional[_Union[_vocabulary_pb2.Linkage, str]] = ..., library: _Optional[_Union[CryptoLibrary, _Mapping]] = ..., environment: _Optional[str] = ..., owner: _Optional[_Union[CopyOwner, _Mapping]] = ..., evidence: _Optional[_Iterable[_Union[Evidence, _Mapping]]] = ...) -> None: ...
+
+class CryptoCopySet(_message.Message):
+    __slots__ = ("copies",)
+    COPIES_FIELD_NUMBER: _ClassVar[int]
+    copies: _containers.RepeatedCompositeFieldContainer[CryptoCopy]
+    def __init__(self, copies: _Optional[_Iterable[_Union[CryptoCopy, _Mapping]]] = ...) -> None: ...
+
+class Tool(_message.Message):
+    __slots__ = ("root", "path", "name", "version", "newest_build", "environment", "package", "evidence")
+    ROOT_FIELD_NUMBER: _ClassVar[int]
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    NEWEST_BUILD_FIELD_NUMBER: _ClassVar[int]
+    ENVIRONMENT_FIELD_NUMBER: _ClassVar[int]
+    PACKAGE_FIELD_NUMBER: _ClassVar[int]
+    EVIDENCE_FIELD_NUMBER: _ClassVar[int]
+    root: str
+    path: str
+    name: str
+    version: str
+    newest_build: str
+    environment: str
+    package: Package
+    evidence: _containers.RepeatedCompositeFieldContainer[Evidence]
+    def __init__(self, root: _Optional[str] = ..., path: _Optional[str] = ..., name: _Optional[str] = ..., version: _Optional[str] = ..., newest_build: _Optional[str] = ..., environment: _Optional[str] = ..., package: _Optional[_Union[Package, _Mapping]] = ..., evidence: _Optional[_Iterable[_Union[Evidence, _Mapping]]] = ...) -> None: ...
+
+class ToolSetting(_message.Message):
+    __slots__ = ("root", "path", "tool", "name", "value", "evidence")
+    ROOT_FIELD_NUMBER: _ClassVar[int]
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    TOOL_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    EVIDENCE_FIELD_NUMBER: _ClassVar[int]
+    root: str
+    path: str
+    tool: str
+    name: str
+    value: str
+    evidence: _containers.RepeatedCompositeFieldContainer[Evidence]
+    def __init__(self, root: _Optional[str] = ..., path: _Optional[str] = ..., tool: _Optional[str] = ..., name: _Optional[str] = ..., value: _Optional[str] = ..., evidence: _Optional[_Iterable[_Union[Evidence, _Mapping]]] = ...) -> None: ...
+
+class ToolSet(_message.Message):
+    __slots__ = ("tools", "settings")
+    TOOLS_FIELD_NUMBER: _ClassVar[int]
+    SETTINGS_FIELD_NUMBER: _ClassVar[int]
+    tools: _containers.RepeatedCompositeFieldContainer[Tool]
+    settings: _containers.RepeatedCompositeFieldContainer[ToolSetting]
+    def __init__(self, tools: _Optional[_Iterable[_Union[Tool, _Mapping]]] = ..., settings: _Optional[_Iterable[_Union[ToolSetting, _Mapping]]] = ...) -> None: ...
+
+class Container(_message.Message):
+    __slots__ = ("runtime", "id", "name", "image", "image_id")
+    RUNTIME_FIELD_NUMBER: _ClassVar[int]
+    ID_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    IMAGE_FIELD_NUMBER: _ClassVar[int]
+    IMAGE_ID_FIELD_NUMBER: _ClassVar[int]
+    runtime: str
+    id: str
+    name: str
+    image: str
+    image_id: str
+    def __init__(self, runtime: _Optional[str] = ..., id: _Optional[str] = ..., name: _Optional[str] = ..., image: _Optional[str] = ..., image_id: _Optional[str] = ...) -> None: ...
+
+class ScannedRoot(_message.Message):
+    __slots__ = ("name", "kind", "path", "os_release", "arch", "libc", "platform", "container", "created", "tags", "evidence")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    OS_RELEASE_FIELD_NUMBER: _ClassVar[int]
+    ARCH_FIELD_NUMBER: _ClassVar[int]
+    LIBC_FIELD_NUMBER: _ClassVar[int]
+    PLATFORM_FIELD_NUMBER: _ClassVar[int]
+    CONTAINER_FIELD_NUMBER: _ClassVar[int]
+    CREATED_FIELD_NUMBER: _ClassVar[int]
+    TAGS_FIELD_NUMBER: _ClassVar[int]
+    EVIDENCE_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    kind: _vocabulary_pb2.RootKind
+    path: str
+    os_release: OsRelease
+    arch: str
+    libc: Libc
+    platform: bytes
+    container: Container
+    created: str
+    tags: _containers.RepeatedScalarFieldContainer[str]
+    evidence: _containers.RepeatedCompositeFieldContainer[Evidence]
+    def __init__(self, name: _Optional[str] = ..., kind: _Optional[_Union[_vocabulary_pb2.RootKind, str]] = ..., path: _Optional[str] = ..., os_release: _Optional[_Union[OsRelease, _Mapping]] = ..., arch: _Optional[str] = ..., libc: _Optional[_Union[Libc, _Mapping]] = ..., platform: _Optional[bytes] = ..., container: _Optional[_Union[Container, _Mapping]] = ..., created: _Optional[str] = ..., tags: _Optional[_Iterable[str]] = ..., evidence: _Optional[_Iterable[_Union[Evidence, _Mapping]]] = ...) -> None: ...
+
+class RootSet(_message.Message):
+    __slots__ = ("roots",)
+    ROOTS_FIELD_NUMBER: _ClassVar[int]
+    roots: _containers.RepeatedCompositeFieldContainer[ScannedRoot]
+    def __init__(self, roots: _Optional[_Iterable[_Union[ScannedRoot, _Mapping]]] = ...) -> None: ...
+
+class ChangelogFix(_message.Message):
+    __slots__ = ("advisory", "version", "text")
+    ADVISORY_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    advisory: str
+    version: str
+    text: str
+    def __init__(self, advisory: _Optional[str] = ..., version: _Optional[str] = ..., text: _Optional[str] = ...) -> None: ...
+
+class PackageChangelog(_message.Message):
+    __slots__ = ("package", "state", "file", "entries", "newest", "oldest", "fixes", "reason")
+    PACKAGE_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    FILE_FIELD_NUMBER: _ClassVar[int]
+    ENTRIES_FIELD_NUMBER: _ClassVar[int]
+    NEWEST_FIELD_NUMBER: _ClassVar[int]
+    OLDEST_FIELD_NUMBER: _ClassVar[int]
+    FIXES_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    package: Package
+    state: _vocabulary_pb2.ChangelogState
+    file: str
+    entries: int
+    newest: str
+    oldest: str
+    fixes: _containers.RepeatedCompositeFieldContainer[ChangelogFix]
+    reason: str
+    def __init__(self, package: _Optional[_Union[Package, _Mapping]] = ..., state: _Optional[_Union[_vocabulary_pb2.ChangelogState, str]] = ..., file: _Optional[str] = ..., entries: _Optional[int] = ..., newest: _Optional[str] = ..., oldest: _Optional[str] = ..., fixes: _Optional[_Iterable[_Union[ChangelogFix, _Mapping]]] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class ProcessExample(_message.Message):
+    __slots__ = ("pid", "unit")
+    PID_FIELD_NUMBER: _ClassVar[int]
+    UNIT_FIELD_NUMBER: _ClassVar[int]
+    pid: int
+    unit: str
+    def __init__(self, pid: _Optional[int] = ..., unit: _Optional[str] = ...) -> None: ...
+
+class MappedLibrary(_message.Message):
+    __slots__ = ("path", "state", "processes")
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    PROCESSES_FIELD_NUMBER: _ClassVar[int]
+    path: str
+    state: _vocabulary_pb2.MappingState
+    processes: int
+    def __init__(self, path: _Optional[str] = ..., state: _Optional[_Union[_vocabulary_pb2.MappingState, str]] = ..., processes: _Optional[int] = ...) -> None: ...
+
+class ProcessGroup(_message.Message):
+    __slots__ = ("root", "executable", "state", "processes", "install", "libraries", "unread", "examples")
+    ROOT_FIELD_NUMBER: _ClassVar[int]
+    EXECUTABLE_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    PROCESSES_FIELD_NUMBER: _ClassVar[int]
+    INSTALL_FIELD_NUMBER: _ClassVar[int]
+    LIBRARIES_FIELD_NUMBER: _ClassVar[int]
+    UNREAD_FIELD_NUMBER: _ClassVar[int]
+    EXAMPLES_FIELD_NUMBER: _ClassVar[int]
+    root: str
+    executable: str
+    state: _vocabulary_pb2.MappingState
+    processes: int
+    install: str
+    libraries: _containers.RepeatedCompositeFieldContainer[MappedLibrary]
+    unread: int
+    examples: _containers.RepeatedCompositeFieldContainer[ProcessExample]
+    def __init__(self, root: _Optional[str] = ..., executable: _Optional[str] = ..., state: _Optional[_Union[_vocabulary_pb2.MappingState, str]] = ..., processes: _Optional[int] = ..., install: _Optional[str] = ..., libraries: _Optional[_Iterable[_Union[MappedLibrary, _Mapping]]] = ..., unread: _Optional[int] = ..., examples: _Optional[_Iterable[_Union[ProcessExample, _Mapping]]] = ...) -> None: ...
+
+class ProcessSet(_message.Message):
+    __slots__ = ("groups",)
+    GROUPS_FIELD_NUMBER: _ClassVar[int]
+    groups: _containers.RepeatedCompositeFieldContainer[ProcessGroup]
+    def __init__(self, groups: _Optional[_Iterable[_Union[ProcessGroup, _Mapping]]] = ...) -> None: ...
+
 class Inventory(_message.Message):
-    __slots__ = ("host", "platform", "installs", "builds")
+    __slots__ = ("host", "platform", "installs", "builds", "crypto_copies", "tools", "roots", "changelogs")
     HOST_FIELD_NUMBER: _ClassVar[int]
     PLATFORM_FIELD_NUMBER: _ClassVar[int]
     INSTALLS_FIELD_NUMBER: _ClassVar[int]
     BUILDS_FIELD_NUMBER: _ClassVar[int]
+    CRYPTO_COPIES_FIELD_NUMBER: _ClassVar[int]
+    TOOLS_FIELD_NUMBER: _ClassVar[int]
+    ROOTS_FIELD_NUMBER: _ClassVar[int]
+    CHANGELOGS_FIELD_NUMBER: _ClassVar[int]
     host: Host
     platform: bytes
     installs: bytes
     builds: _containers.RepeatedScalarFieldContainer[bytes]
-    def __init__(self, host: _Optional[_Union[Host, _Mapping]] = ..., platform: _Optional[bytes] = ..., installs: _Optional[bytes] = ..., builds: _Optional[_Iterable[bytes]] = ...) -> None: ...
+    crypto_copies: bytes
+    tools: bytes
+    roots: bytes
+    changelogs: _containers.RepeatedScalarFieldContainer[bytes]
+    def __init__(self, host: _Optional[_Union[Host, _Mapping]] = ..., platform: _Optional[bytes] = ..., installs: _Optional[bytes] = ..., builds: _Optional[_Iterable[bytes]] = ..., crypto_copies: _Optional[bytes] = ..., tools: _Optional[bytes] = ..., roots: _Optional[bytes] = ..., changelogs: _Optional[_Iterable[bytes]] = ...) -> None: ...

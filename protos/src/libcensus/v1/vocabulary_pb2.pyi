@@ -20,6 +20,37 @@ class InstallKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     INSTALL_KIND_BASE: _ClassVar[InstallKind]
     INSTALL_KIND_VENV: _ClassVar[InstallKind]
 
+class EnvironmentState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    ENVIRONMENT_STATE_UNSPECIFIED: _ClassVar[EnvironmentState]
+    ENVIRONMENT_STATE_FOLLOWS: _ClassVar[EnvironmentState]
+    ENVIRONMENT_STATE_PINNED: _ClassVar[EnvironmentState]
+    ENVIRONMENT_STATE_COPIED: _ClassVar[EnvironmentState]
+    ENVIRONMENT_STATE_DANGLING: _ClassVar[EnvironmentState]
+
+class RootKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    ROOT_KIND_UNSPECIFIED: _ClassVar[RootKind]
+    ROOT_KIND_HOST: _ClassVar[RootKind]
+    ROOT_KIND_FOLDER: _ClassVar[RootKind]
+    ROOT_KIND_CONTAINER: _ClassVar[RootKind]
+    ROOT_KIND_IMAGE: _ClassVar[RootKind]
+
+class ChangelogState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    CHANGELOG_STATE_UNSPECIFIED: _ClassVar[ChangelogState]
+    CHANGELOG_STATE_COMPLETE: _ClassVar[ChangelogState]
+    CHANGELOG_STATE_TRUNCATED: _ClassVar[ChangelogState]
+    CHANGELOG_STATE_MISSING: _ClassVar[ChangelogState]
+    CHANGELOG_STATE_UNREADABLE: _ClassVar[ChangelogState]
+
+class MappingState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    MAPPING_STATE_UNSPECIFIED: _ClassVar[MappingState]
+    MAPPING_STATE_CURRENT: _ClassVar[MappingState]
+    MAPPING_STATE_DELETED: _ClassVar[MappingState]
+    MAPPING_STATE_REPLACED: _ClassVar[MappingState]
+
 class Provider(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     PROVIDER_UNSPECIFIED: _ClassVar[Provider]
@@ -33,6 +64,7 @@ class Provider(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     PROVIDER_SNAP: _ClassVar[Provider]
     PROVIDER_VENDOR: _ClassVar[Provider]
     PROVIDER_SOURCE: _ClassVar[Provider]
+    PROVIDER_UPSTREAM: _ClassVar[Provider]
 
 class Installer(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -50,6 +82,9 @@ class Installer(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     INSTALLER_CONDA: _ClassVar[Installer]
     INSTALLER_PIP: _ClassVar[Installer]
     INSTALLER_VENDOR: _ClassVar[Installer]
+    INSTALLER_PIPX: _ClassVar[Installer]
+    INSTALLER_SNAP: _ClassVar[Installer]
+    INSTALLER_NIX: _ClassVar[Installer]
 
 class CryptoFamily(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -123,6 +158,11 @@ class EvidenceKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     EVIDENCE_KIND_RELEASE_TABLE: _ClassVar[EvidenceKind]
     EVIDENCE_KIND_KERNEL: _ClassVar[EvidenceKind]
     EVIDENCE_KIND_ABSENCE: _ClassVar[EvidenceKind]
+    EVIDENCE_KIND_CHANGELOG: _ClassVar[EvidenceKind]
+    EVIDENCE_KIND_SBOM: _ClassVar[EvidenceKind]
+    EVIDENCE_KIND_PROCESS: _ClassVar[EvidenceKind]
+    EVIDENCE_KIND_MOUNT: _ClassVar[EvidenceKind]
+    EVIDENCE_KIND_RUNTIME_RECORD: _ClassVar[EvidenceKind]
 
 class FactKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -131,6 +171,10 @@ class FactKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     FACT_KIND_PLATFORM: _ClassVar[FactKind]
     FACT_KIND_INSTALL_SET: _ClassVar[FactKind]
     FACT_KIND_BUILD: _ClassVar[FactKind]
+    FACT_KIND_CRYPTO_COPY_SET: _ClassVar[FactKind]
+    FACT_KIND_TOOL_SET: _ClassVar[FactKind]
+    FACT_KIND_ROOT_SET: _ClassVar[FactKind]
+    FACT_KIND_CHANGELOG: _ClassVar[FactKind]
 IMPLEMENTATION_UNSPECIFIED: Implementation
 IMPLEMENTATION_CPYTHON: Implementation
 IMPLEMENTATION_PYPY: Implementation
@@ -141,6 +185,25 @@ IMPLEMENTATION_PHP: Implementation
 INSTALL_KIND_UNSPECIFIED: InstallKind
 INSTALL_KIND_BASE: InstallKind
 INSTALL_KIND_VENV: InstallKind
+ENVIRONMENT_STATE_UNSPECIFIED: EnvironmentState
+ENVIRONMENT_STATE_FOLLOWS: EnvironmentState
+ENVIRONMENT_STATE_PINNED: EnvironmentState
+ENVIRONMENT_STATE_COPIED: EnvironmentState
+ENVIRONMENT_STATE_DANGLING: EnvironmentState
+ROOT_KIND_UNSPECIFIED: RootKind
+ROOT_KIND_HOST: RootKind
+ROOT_KIND_FOLDER: RootKind
+ROOT_KIND_CONTAINER: RootKind
+ROOT_KIND_IMAGE: RootKind
+CHANGELOG_STATE_UNSPECIFIED: ChangelogState
+CHANGELOG_STATE_COMPLETE: ChangelogState
+CHANGELOG_STATE_TRUNCATED: ChangelogState
+CHANGELOG_STATE_MISSING: ChangelogState
+CHANGELOG_STATE_UNREADABLE: ChangelogState
+MAPPING_STATE_UNSPECIFIED: MappingState
+MAPPING_STATE_CURRENT: MappingState
+MAPPING_STATE_DELETED: MappingState
+MAPPING_STATE_REPLACED: MappingState
 PROVIDER_UNSPECIFIED: Provider
 PROVIDER_DISTRO: Provider
 PROVIDER_PBS: Provider
@@ -152,6 +215,7 @@ PROVIDER_NIX: Provider
 PROVIDER_SNAP: Provider
 PROVIDER_VENDOR: Provider
 PROVIDER_SOURCE: Provider
+PROVIDER_UPSTREAM: Provider
 INSTALLER_UNSPECIFIED: Installer
 INSTALLER_DPKG: Installer
 INSTALLER_RPM: Installer
@@ -166,6 +230,9 @@ INSTALLER_ASDF: Installer
 INSTALLER_CONDA: Installer
 INSTALLER_PIP: Installer
 INSTALLER_VENDOR: Installer
+INSTALLER_PIPX: Installer
+INSTALLER_SNAP: Installer
+INSTALLER_NIX: Installer
 CRYPTO_FAMILY_UNSPECIFIED: CryptoFamily
 CRYPTO_FAMILY_OPENSSL: CryptoFamily
 CRYPTO_FAMILY_LIBRESSL: CryptoFamily
@@ -215,8 +282,17 @@ EVIDENCE_KIND_ADVISORY: EvidenceKind
 EVIDENCE_KIND_RELEASE_TABLE: EvidenceKind
 EVIDENCE_KIND_KERNEL: EvidenceKind
 EVIDENCE_KIND_ABSENCE: EvidenceKind
+EVIDENCE_KIND_CHANGELOG: EvidenceKind
+EVIDENCE_KIND_SBOM: EvidenceKind
+EVIDENCE_KIND_PROCESS: EvidenceKind
+EVIDENCE_KIND_MOUNT: EvidenceKind
+EVIDENCE_KIND_RUNTIME_RECORD: EvidenceKind
 FACT_KIND_UNSPECIFIED: FactKind
 FACT_KIND_INVENTORY: FactKind
 FACT_KIND_PLATFORM: FactKind
 FACT_KIND_INSTALL_SET: FactKind
 FACT_KIND_BUILD: FactKind
+FACT_KIND_CRYPTO_COPY_SET: FactKind
+FACT_KIND_TOOL_SET: FactKind
+FACT_KIND_ROOT_SET: FactKind
+FACT_KIND_CHANGELOG: FactKind

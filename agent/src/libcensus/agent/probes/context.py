@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from libcensus.agent.probes.packages import PackageDatabase
     from libcensus.agent.settings import ScanSettings
     from libcensus.agent.walk import Progress
+    from libcensus.facts.changelog import PackageChangelog
+    from libcensus.facts.crypto import CryptoCopy
+    from libcensus.facts.tool import Tool, ToolSetting
 
 
 class ProbeSkippedError(Exception):
@@ -28,7 +31,11 @@ class ProbeSkippedError(Exception):
 class ScanContext:
     """The state of one scan.
 
-    ``links`` are symbolic links that are named like an interpreter, ``environments`` the folders of pyvenv.cfg files.
+    ``links`` are symbolic links that are named like an interpreter, ``environment_folders`` the folders of pyvenv.cfg
+    files. ``libraries_found`` are shared objects that may hold a crypto library and belong to no interpreter's own
+    files (what lies in site-packages and the like, and libraries that are named libcrypto or libssl), ``tool_files``
+    programs named like a tool, ``setting_files`` the settings of one; ``roots_found`` are roots of their own.
+    All paths are real and absolute in the root.
     """
 
     root: Root
@@ -38,12 +45,20 @@ class ScanContext:
     candidates: list[Candidate] = field(default_factory=list)
     links: list[str] = field(default_factory=list)
     environment_folders: list[str] = field(default_factory=list)
+    libraries_found: list[str] = field(default_factory=list)
+    tool_files: list[str] = field(default_factory=list)
+    setting_files: list[str] = field(default_factory=list)
+    roots_found: list[str] = field(default_factory=list)
     packages: PackageDatabase | None = None
     libraries: Libraries | None = None
     host: Host = field(default_factory=lambda: Host(hostname="unknown"))
     platform: Platform = field(default_factory=Platform)
     interpreters: list[Interpreter] = field(default_factory=list)
     environments: list[Environment] = field(default_factory=list)
+    copies: list[CryptoCopy] = field(default_factory=list)
+    tools: list[Tool] = field(default_factory=list)
+    tool_settings: list[ToolSetting] = field(default_factory=list)
+    changelogs: list[PackageChangelog] = field(default_factory=list)
 
     def tell(self, phase: str, done: int, total: int | None = None) -> None:
         """Pass progress on, where somebody listens."""

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from libcensus.agent.probes.skips import Skips
     from libcensus.agent.walk import Found
 
+TOOL_NAMES = frozenset({"uv"})
+"""Names of the programs that bring interpreters and are reported themselves."""
+
 _ELF_MAGIC = b"\x7fELF"
 
 
@@ -27,7 +30,15 @@ def probe_walk(context: ScanContext, skips: Skips) -> None:
             context.links.append(found.path)
         elif found.kind is Kind.ENVIRONMENT:
             context.environment_folders.append(found.path.rpartition("/")[0])
+        elif found.kind is Kind.LIBRARY:
+            context.libraries_found.append(found.path)
+        elif found.kind is Kind.SETTINGS:
+            context.setting_files.append(found.path)
+        elif found.kind is Kind.ROOT:
+            context.roots_found.append(found.path)
         elif found.kind is Kind.EXECUTABLE:
+            if found.name in TOOL_NAMES:
+                context.tool_files.append(found.path)
             _examine(found, context, skips)
 
 
