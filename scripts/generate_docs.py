@@ -1,6 +1,6 @@
-"""Writes docs/metrics.md and docs/cli.md from the declarations in the code; ``--check`` only compares.
+"""Writes pages of docs/ (metrics, cli, scan-json) from the declarations in the code; ``--check`` only compares.
 
-What is declared is documented and what is documented is declared: both files are whole products of this script, and a
+What is declared is documented and what is documented is declared: these files are whole products of this script, and a
 test runs the comparison.
 """
 
@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import json
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from libcensus.agent.cli import agent
+from libcensus.agent.document import scan_schema
 from libcensus.cli.errors import EXIT_CODES
 from libcensus.cli.help import plain_help
 from libcensus.cli.main import libcensus
@@ -61,6 +63,22 @@ the collector warns in its log; nothing is dropped.
 An attribute that could not be read has the value `unknown`; one that does not exist is empty. A zero is exported where
 something was judged and nothing was found; what was not judged has no series. Names and labels are kept, unless a
 family says that it is experimental.
+"""
+
+_SCAN_JSON_HEAD = """
+# The JSON of a scan
+
+`libcensus-agent scan --output json` and `libcensus scan --output json` print one JSON object. This page lists its keys;
+[`scan.schema.json`](../agent/src/libcensus/agent/scan.schema.json) is the same as JSON Schema (draft 2020-12). A test
+compares the two, both ways, and validates a real scan.
+
+- Keys are in snake_case, enumerations in lower case, versions as the project itself writes them.
+- What is not known is `null` (or the word `unknown`); it is never left out, and never guessed.
+- Paths are absolute as seen inside their root. Bytes of names that are not UTF-8, and control characters, are written
+  as `\\xNN`.
+- New keys may be added. A key that is here stays and keeps its meaning, or `schema_version` rises.
+- `libcensus scan` adds `findings`, `end_of_life` and `verdicts`: see [the JSON of verdicts](verdicts-json.md).
+
 """
 
 _LEVELS = {
@@ -164,7 +182,51 @@ def cli_page() -> str:
     return "".join(parts)
 
 
-PAGES = {"metrics.md": metrics_page, "cli.md": cli_page}
+def _type(node: dict[str, Any]) -> str:
+    if "const" in node:
+        return f"`{json.dumps(node['const'])}`"
+    if "enum" in node:
+        return " ".join("null" if word is None else f"`{word}`" for word in node["enum"])
+    kinds = node["type"]
+    return kinds if isinstance(kinds, str) else " or ".join(kinds)
+
+
+def _keys(schema: dict[str, Any], node: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield every key below a node of the schema by its dotted name, in the schema's order."""
+    for below, inner in ((prefix, node), (f"{prefix}[]", _resolved(schema, node.get("items", {})))):
+        for name, child in inner.get("properties", {}).items():
+            dotted = f"{below}.{name}" if below else name
+            found = _resolved(schema, child)
+            yield dotted, found
+            yield from _keys(schema, found, dotted)
+
+
+def _resolved(schema: dict[str, Any], node: dict[str, Any]) -> dict[str, Any]:
+    if "$ref" not in node:
+        return node
+    target: dict[str, Any] = schema["$defs"][node["$ref"].rpartition("/")[2]]
+    return target | {"description": node["description"]}
+
+
+def _key_table(rows: Iterable[tuple[str, dict[str, Any]]]) -> Iterator[str]:
+    yield "| key | type | meaning |\n|---|---|---|\n"
+    for name, node in rows:
+        yield f"| `{name}` | {_type(node)} | {node['description']} |\n"
+
+
+def scan_json_page() -> str:
+    """Return docs/scan-json.md."""
+    schema = scan_schema()
+    rows = list(_keys(schema, schema))
+    parts = [MARK, _SCAN_JSON_HEAD, *_key_table(row for row in rows if "." not in row[0])]
+    for name in schema["properties"]:
+        below = [row for row in rows if row[0].startswith((f"{name}.", f"{name}[]."))]
+        if below:
+            parts += [f"\n## {name}\n\n", *_key_table(below)]
+    return "".join(parts)
+
+
+PAGES = {"scan-json.md": scan_json_page, "metrics.md": metrics_page, "cli.md": cli_page}
 
 
 def main() -> int:

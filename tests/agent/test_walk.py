@@ -183,12 +183,11 @@ def make_root(folder: Path) -> None:
     executable(folder / "usr/bin/python3")
 
 
-def test_other_root_is_left_alone_and_named(tmp_path: Path) -> None:
+def test_other_root_is_yielded_as_one_and_not_entered(tmp_path: Path) -> None:
     make_root(tmp_path / "srv/chroot")
     found, skips, _ = walked(tmp_path)
-    assert found == []
-    assert skips.counts == {"other-root": 1}
-    assert "/srv/chroot: has an os-release and a loader of its own; scan it with --root" in skips.results()[0].examples
+    assert found == [(Kind.ROOT, "/srv/chroot")]
+    assert not skips
 
 
 def test_the_scanned_root_itself_is_no_other_root(tmp_path: Path) -> None:

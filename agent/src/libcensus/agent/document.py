@@ -15,14 +15,18 @@ from libcensus.facts.vocabulary import InstallKind
 
 if TYPE_CHECKING:
     from libcensus.agent.scan import Scan
-    from libcensus.facts.crypto import CryptoUse
+    from libcensus.facts.changelog import PackageChangelog
+    from libcensus.facts.crypto import CryptoCopy, CryptoUse
     from libcensus.facts.evidence import Evidence
-    from libcensus.facts.host import Host
+    from libcensus.facts.host import Host, Libc, OsRelease
     from libcensus.facts.interpreter import Build, Install
     from libcensus.facts.package import Package
     from libcensus.facts.platform import Platform
+    from libcensus.facts.process import ProcessGroup
     from libcensus.facts.report import ProbeResult
     from libcensus.facts.requirement import Requirement
+    from libcensus.facts.root import ScannedRoot
+    from libcensus.facts.tool import Tool, ToolSetting
 
 SCHEMA_VERSION = 1
 """Raised when a key changes its meaning or goes; new keys do not raise it."""
@@ -47,16 +51,17 @@ def scan_document(scan: Scan) -> dict[str, object]:
             install_document(install, None if install.build is None else scan.builds.get(install.build))
             for install in scan.installs.installs
         ],
-        "crypto_copies": [],
-        "tools": [],
-        "processes": [],
-        "roots": [{"path": scan.root, "os_release": _os_release(scan.host)}],
+        "crypto_copies": [copy_document(copy) for copy in scan.crypto_copies.copies],
+        "tools": [tool_document(tool) for tool in scan.tools.tools],
+        "tool_settings": [setting_document(setting) for setting in scan.tools.settings],
+        "processes": [] if scan.processes is None else [process_document(one) for one in scan.processes.groups],
+        "roots": [root_document(one) for one in scan.roots.roots],
+        "changelogs": [changelog_document(one) for one in scan.changelogs.values()],
         "probes": [_probe(result) for result in scan.probes],
     }
 
 
-def _os_release(host: Host) -> dict[str, object]:
-    release = host.os_release
+def _os_release(release: OsRelease) -> dict[str, object]:
     return {
         "id": release.id,
         "version_id": release.version_id,
@@ -69,17 +74,21 @@ def _os_release(host: Host) -> dict[str, object]:
 def _host(host: Host) -> dict[str, object]:
     return {
         "hostname": host.hostname,
-        "os_release": _os_release(host),
+        "os_release": _os_release(host.os_release),
         "arch": host.arch,
         "x86_64_level": host.x86_64_level,
         "kernel": host.kernel,
-        "libc": {
-            "family": host.libc.family,
-            "version": host.libc.version,
-            "path": host.libc.path,
-            "package": _package(host.libc.package),
-        },
+        "libc": _libc(host.libc),
         "evidence": [_evidence(item) for item in host.evidence],
+    }
+
+
+def _libc(libc: Libc) -> dict[str, object]:
+    return {
+        "family": libc.family,
+        "version": libc.version,
+        "path": libc.path,
+        "package": _package(libc.package),
     }
 
 
@@ -207,6 +216,104 @@ def _evidence(item: Evidence) -> dict[str, object]:
         "file": item.file,
         "detail": item.detail,
         "offset": item.offset,
+    }
+
+
+def copy_document(copy: CryptoCopy) -> dict[str, object]:
+    """Return one crypto copy as the object shows it."""
+    owner = copy.owner
+    return {
+        "root": copy.root,
+        "path": copy.path,
+        "family": copy.library.family,
+        "version": copy.library.version,
+        "linkage": copy.linkage,
+        "environment": copy.environment,
+        "owner": None
+        if owner is None
+        else {"ecosystem": owner.ecosystem, "name": owner.name, "version": owner.version},
+        "package": _package(copy.library.package),
+        "evidence": [_evidence(item) for item in copy.evidence],
+    }
+
+
+def tool_document(tool: Tool) -> dict[str, object]:
+    """Return one tool as the object shows it."""
+    return {
+        "root": tool.root,
+        "path": tool.path,
+        "name": tool.name,
+        "version": tool.version,
+        "newest_build": tool.newest_build,
+        "environment": tool.environment,
+        "package": _package(tool.package),
+        "evidence": [_evidence(item) for item in tool.evidence],
+    }
+
+
+def setting_document(setting: ToolSetting) -> dict[str, object]:
+    """Return one setting of a tool as the object shows it."""
+    return {
+        "root": setting.root,
+        "path": setting.path,
+        "tool": setting.tool,
+        "name": setting.name,
+        "value": setting.value,
+        "evidence": [_evidence(item) for item in setting.evidence],
+    }
+
+
+def process_document(group: ProcessGroup) -> dict[str, object]:
+    """Return the processes of one executable as the object shows them."""
+    return {
+        "root": group.root,
+        "executable": group.executable,
+        "state": group.state,
+        "install": group.install,
+        "processes": group.processes,
+        "unread": group.unread,
+        "libraries": [{"path": one.path, "state": one.state, "processes": one.processes} for one in group.libraries],
+        "examples": [{"pid": one.pid, "unit": one.unit} for one in group.examples],
+    }
+
+
+def root_document(root: ScannedRoot) -> dict[str, object]:
+    """Return one root as the object shows it."""
+    container = root.container
+    return {
+        "name": root.name,
+        "kind": root.kind,
+        "path": root.path,
+        "os_release": _os_release(root.os_release),
+        "arch": root.arch,
+        "libc": _libc(root.libc),
+        "platform": root.platform,
+        "container": None
+        if container is None
+        else {
+            "runtime": container.runtime,
+            "id": container.id,
+            "name": container.name,
+            "image": container.image,
+            "image_id": container.image_id,
+        },
+        "created": root.created,
+        "tags": list(root.tags),
+        "evidence": [_evidence(item) for item in root.evidence],
+    }
+
+
+def changelog_document(changelog: PackageChangelog) -> dict[str, object]:
+    """Return what a package's changelog says, as the object shows it."""
+    return {
+        "package": _package(changelog.package),
+        "state": changelog.state,
+        "reason": changelog.reason,
+        "file": changelog.file,
+        "entries": changelog.entries,
+        "newest": changelog.newest,
+        "oldest": changelog.oldest,
+        "fixes": [{"advisory": fix.advisory, "version": fix.version, "text": fix.text} for fix in changelog.fixes],
     }
 
 

@@ -212,6 +212,15 @@ class Root:
         is_own = (here.st_dev, here.st_ino) == (own.st_dev, own.st_ino)
         return cls("/" if is_own else os.path.realpath(path), descriptor, is_own=is_own)
 
+    def open_below(self, path: str) -> Root:
+        """Open a folder inside this root as a root of its own. Raises UnreadableError when it cannot be entered."""
+        with self._resolve(path) as (descriptor, real):
+            try:
+                opened = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=descriptor)
+            except OSError as error:
+                raise unreadable(path, error) from None
+            return Root(f"{self.name.rstrip('/')}{real}", opened, is_own=False)
+
     def close(self) -> None:
         """Close the root's descriptor; a second call does nothing."""
         if self._descriptor >= 0:

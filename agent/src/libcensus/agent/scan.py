@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import logging
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from libcensus.agent.errors import UnreadableError
 from libcensus.agent.host import shown
 from libcensus.agent.probes.context import ProbeSkippedError, ScanContext
 from libcensus.agent.probes.crypto import probe_crypto
@@ -22,38 +23,53 @@ from libcensus.agent.probes.skips import Skips
 from libcensus.agent.probes.venvs import probe_venvs
 from libcensus.agent.probes.walk import probe_walk
 from libcensus.facts.codec import encode_fact
+from libcensus.facts.crypto import CryptoCopySet
 from libcensus.facts.host import Host, Inventory
 from libcensus.facts.interpreter import Install, InstallSet
 from libcensus.facts.report import ProbeResult
-from libcensus.facts.vocabulary import Implementation, InstallKind, ProbeState
+from libcensus.facts.root import RootSet, ScannedRoot
+from libcensus.facts.tool import ToolSet
+from libcensus.facts.vocabulary import Implementation, InstallKind, ProbeState, RootKind
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from libcensus.agent.host import Root
     from libcensus.agent.interpreters.candidate import Environment, Interpreter
     from libcensus.agent.settings import ScanSettings
     from libcensus.agent.walk import Progress
+    from libcensus.facts.changelog import PackageChangelog
+    from libcensus.facts.crypto import CryptoCopy
     from libcensus.facts.evidence import Evidence
     from libcensus.facts.interpreter import Build
     from libcensus.facts.platform import Platform
+    from libcensus.facts.process import ProcessSet
+    from libcensus.facts.root import Container
+    from libcensus.facts.tool import Tool, ToolSetting
 
 _LOG = logging.getLogger(__name__)
 
 PROBES: tuple[tuple[str, Callable[[ScanContext, Skips], None]], ...] = (
+    ("walk", probe_walk),
     ("packages", probe_packages),
     ("platform", probe_platform),
-    ("walk", probe_walk),
     ("interpreters", probe_interpreters),
     ("crypto", probe_crypto),
     ("venvs", probe_venvs),
 )
-"""The one registration of probes, in the order in which they run: each builds on those before it."""
+"""The one registration of the probes of a root, in the order in which they run: each builds on those before it."""
+
+_DECISIVE = (ProbeState.FAILED, ProbeState.OK, ProbeState.SKIPPED)
+"""Of one probe in several roots: which state tells how it ended."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scan:
-    """What one scan found; ``builds`` is keyed by address, and ``root`` names the tree as it was given."""
+    """What one scan found; ``builds``, ``platforms`` and ``changelogs`` are keyed by address.
+
+    ``root`` names the tree as it was given, and ``host`` and ``platform`` are its own; ``platforms`` are those of the
+    other roots in ``roots``. ``processes`` is absent where the scanned tree is not the running host's.
+    """
 
     root: str
     host: Host
@@ -63,6 +79,12 @@ class Scan:
     probes: tuple[ProbeResult, ...]
     scanned_at: datetime
     seconds: float
+    crypto_copies: CryptoCopySet = field(default_factory=CryptoCopySet)
+    tools: ToolSet = field(default_factory=ToolSet)
+    roots: RootSet = field(default_factory=RootSet)
+    platforms: Mapping[str, Platform] = field(default_factory=dict)
+    changelogs: Mapping[str, PackageChangelog] = field(default_factory=dict)
+    processes: ProcessSet | None = None
 
     def inventory(self) -> Inventory:
         """Return the root of the tree of digests that stands for this scan."""
@@ -71,31 +93,172 @@ class Scan:
             platform=encode_fact(self.platform)[1],
             installs=encode_fact(self.installs)[1],
             builds=tuple(sorted(self.builds)),
+            crypto_copies=encode_fact(self.crypto_copies)[1],
+            tools=encode_fact(self.tools)[1],
+            roots=encode_fact(self.roots)[1],
+            changelogs=tuple(sorted(self.changelogs)),
         )
 
 
 def scan(root: Root, settings: ScanSettings, progress: Progress | None = None) -> Scan:
-    """Scan a root. Never raises for what it finds there: what could not be read is in the probes' results."""
+    """Scan a root and the roots in it. Never raises for what it finds there: the probes tell what could not be read."""
     scanned_at = datetime.now(tz=UTC)
     started = time.monotonic()
+    kind = RootKind.HOST if root.is_own else RootKind.FOLDER
+    own = scan_root(Place(root, kind, root.name), settings, progress)
+    skips = Skips()
+    found = [own, *_InnerRoots(settings, progress, skips).scan(root, own.inner)]
+    own.runs[0].skips.take(skips)
+    facts = merge(found)
+    return Scan(
+        root=root.name,
+        host=own.host,
+        platform=own.platform,
+        probes=tuple(merge_runs(found)),
+        scanned_at=scanned_at,
+        seconds=time.monotonic() - started,
+        **facts,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A tree to be scanned, and what is known of it from outside."""
+
+    root: Root
+    kind: RootKind
+    path: str | None = None
+    container: Container | None = None
+    created: str | None = None
+    tags: tuple[str, ...] = ()
+    evidence: tuple[Evidence, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RootScan:
+    """What the probes found in one root, as facts; ``inner`` are the folders that are roots of their own."""
+
+    place: ScannedRoot
+    host: Host
+    platform: Platform
+    installs: tuple[Install, ...]
+    builds: Mapping[str, Build]
+    copies: tuple[CryptoCopy, ...]
+    tools: tuple[Tool, ...]
+    tool_settings: tuple[ToolSetting, ...]
+    changelogs: tuple[PackageChangelog, ...]
+    inner: tuple[str, ...]
+    runs: tuple[ProbeRun, ...]
+
+
+def scan_root(place: Place, settings: ScanSettings, progress: Progress | None = None) -> RootScan:
+    """Run the probes over one root, and make facts of what they found."""
+    root = place.root
     context = ScanContext(root, settings, progress)
-    runs = [run_probe(name, probe, context) for name, probe in PROBES]
+    runs = tuple(run_probe(name, probe, context) for name, probe in PROBES)
     builds: dict[str, Build] = {}
     found = [
         *(_base_install(root.name, one, builds) for one in context.interpreters),
         *(_environment_install(root.name, one, builds) for one in context.environments),
     ]
-    unique = {(install.root, install.path): install for install in found}
-    return Scan(
-        root=root.name,
-        host=context.host,
+    host = context.host
+    return RootScan(
+        place=ScannedRoot(
+            name=shown(root.name),
+            kind=place.kind,
+            path=None if place.path is None else shown(place.path),
+            os_release=host.os_release,
+            arch=host.arch,
+            libc=host.libc,
+            platform=encode_fact(context.platform)[1],
+            container=place.container,
+            created=place.created,
+            tags=place.tags,
+            evidence=place.evidence,
+        ),
+        host=host,
         platform=context.platform,
-        installs=InstallSet(tuple(unique[key] for key in sorted(unique))),
-        builds=dict(sorted(builds.items())),
-        probes=tuple(run.result() for run in runs),
-        scanned_at=scanned_at,
-        seconds=time.monotonic() - started,
+        installs=tuple(found),
+        builds=builds,
+        copies=tuple(context.copies),
+        tools=tuple(context.tools),
+        tool_settings=tuple(context.tool_settings),
+        changelogs=tuple(context.changelogs),
+        inner=tuple(context.roots_found),
+        runs=runs,
     )
+
+
+class _InnerRoots:
+    """Scans the folders that are roots of their own, and those inside them, each within itself."""
+
+    def __init__(self, settings: ScanSettings, progress: Progress | None, skips: Skips) -> None:
+        self._settings = settings
+        self._progress = progress
+        self._skips = skips
+        self._count = 0
+
+    def scan(self, outer: Root, paths: Iterable[str]) -> Iterator[RootScan]:
+        """Yield what was found in the roots at ``paths`` inside ``outer``, and in those inside them."""
+        for path in paths:
+            name = f"{outer.name.rstrip('/')}{path}"
+            if self._count >= self._settings.max_roots:
+                limit = self._settings.max_roots
+                self._skips.add("root-limit", f"{shown(name)}: more than {limit} roots; raise max_roots")
+                continue
+            self._count += 1
+            try:
+                inner = outer.open_below(path)
+            except UnreadableError as error:
+                self._skips.add_error(error, shown(name))
+                continue
+            with inner:
+                found = scan_root(Place(inner, RootKind.FOLDER, name), self._settings, self._progress)
+                yield found
+                yield from self.scan(inner, found.inner)
+
+
+def merge(found: Sequence[RootScan]) -> dict[str, Any]:
+    """Return what several roots hold together, as the facts of a host, each in its order."""
+    installs = {(one.root, one.path): one for scanned in found for one in scanned.installs}
+    copies = {(one.root, one.path): one for scanned in found for one in scanned.copies}
+    tools = {(one.root, one.path): one for scanned in found for one in scanned.tools}
+    told = {(one.root, one.path, one.tool, one.name): one for scanned in found for one in scanned.tool_settings}
+    places = {scanned.place.name: scanned.place for scanned in found}
+    builds = {digest: build for scanned in found for digest, build in scanned.builds.items()}
+    changelogs = {encode_fact(one)[1]: one for scanned in found for one in scanned.changelogs}
+    others = {encode_fact(scanned.platform)[1]: scanned.platform for scanned in found[1:]}
+    return {
+        "installs": InstallSet(tuple(installs[key] for key in sorted(installs))),
+        "builds": dict(sorted(builds.items())),
+        "crypto_copies": CryptoCopySet(tuple(copies[key] for key in sorted(copies))),
+        "tools": ToolSet(
+            tuple(tools[key] for key in sorted(tools)),
+            tuple(told[key] for key in sorted(told)),
+        ),
+        "roots": RootSet(tuple(places[name] for name in sorted(places))),
+        "platforms": dict(sorted(others.items())),
+        "changelogs": dict(sorted(changelogs.items())),
+    }
+
+
+def merge_runs(found: Sequence[RootScan]) -> Iterator[ProbeResult]:
+    """Yield one result per probe for all roots: failed where it failed anywhere, skipped where it never ran."""
+    by_name: dict[str, list[tuple[str, ProbeRun]]] = {}
+    for number, root in enumerate(found):
+        for run in root.runs:
+            by_name.setdefault(run.name, []).append(("" if number == 0 else f"{root.place.name}: ", run))
+    for name, several_named in by_name.items():
+        skips = Skips()
+        for prefix, run in several_named:
+            skips.take(run.skips, prefix)
+        several = [run for _, run in several_named]
+        decisive = next(
+            (run for state in _DECISIVE for run in several if run.state is state),
+            several[0],
+        )
+        seconds = sum(run.seconds for run in several)
+        yield ProbeRun(name, decisive.state, seconds, decisive.reason, skips).result()
 
 
 @dataclass(frozen=True, slots=True)

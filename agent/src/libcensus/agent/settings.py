@@ -14,7 +14,8 @@ class ScanSettings:
     ``exclude`` are absolute paths inside the root that are not entered. ``extra_fs_types`` are file-system types that
     are read beside the local ones (``nfs4``). ``max_file_bytes`` bounds one file that is read as a whole,
     ``max_text_bytes`` one text. ``max_files``, ``max_depth`` and ``max_seconds`` bound the walk (None: no bound).
-    ``max_installs`` bounds what one scan reports.
+    ``max_installs`` bounds what one scan reports of one root, ``max_roots`` the roots that it reads beside its own.
+    With ``containers`` the roots of running containers are read too, with ``images`` those of images in storage.
     """
 
     exclude: tuple[str, ...] = ()
@@ -25,3 +26,7 @@ class ScanSettings:
     max_depth: int = 128
     max_seconds: float | None = None
     max_installs: int = 10_000
+    max_roots: int = 256
+    containers: bool = True
+    processes: bool = True
+    images: bool = False

@@ -43,6 +43,18 @@ class Skips:
         detail = error.detail or error.reason
         self.add(error.reason, detail if not place or place in detail else f"{place}: {detail}")
 
+    def take(self, other: Skips, prefix: str = "") -> None:
+        """Add another probe's counts to these; ``prefix`` is put before its examples."""
+        for reason, count in other.counts.items():
+            examples = other.examples(reason) or [""]
+            self.add(reason, f"{prefix}{examples[0]}", count)
+            for example in examples[1:]:
+                self.add(reason, f"{prefix}{example}", 0)
+
+    def examples(self, reason: str) -> list[str]:
+        """Return the examples kept for one reason."""
+        return list(self._examples.get(reason, ()))
+
     def __bool__(self) -> bool:
         return bool(self._counts)
 
