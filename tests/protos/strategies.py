@@ -8,16 +8,23 @@ from typing import TYPE_CHECKING, TypeVar
 
 from hypothesis import strategies as st
 
-from libcensus.facts.crypto import CryptoLibrary, CryptoUse
+from libcensus.facts.changelog import ChangelogFix, PackageChangelog
+from libcensus.facts.codec import process_set_digest
+from libcensus.facts.crypto import CopyOwner, CryptoCopy, CryptoCopySet, CryptoLibrary, CryptoUse
 from libcensus.facts.evidence import Evidence
 from libcensus.facts.host import Host, Inventory, Libc, OsRelease
 from libcensus.facts.interpreter import Build, BuildFile, Install, InstallSet
 from libcensus.facts.package import Package
 from libcensus.facts.platform import Platform, PlatformLibrary
+from libcensus.facts.process import MappedLibrary, ProcessExample, ProcessGroup, ProcessSet
 from libcensus.facts.report import ProbeResult, Report, SkipCount
 from libcensus.facts.requirement import LibraryNeed, RaisedBy, Requirement
+from libcensus.facts.root import Container, RootSet, ScannedRoot
+from libcensus.facts.tool import Tool, ToolSet, ToolSetting
 from libcensus.facts.vocabulary import (
+    ChangelogState,
     CryptoFamily,
+    EnvironmentState,
     EvidenceKind,
     FileRole,
     Implementation,
@@ -26,9 +33,11 @@ from libcensus.facts.vocabulary import (
     LibcFamily,
     Linkage,
     LoaderKind,
+    MappingState,
     PackageOrigin,
     ProbeState,
     Provider,
+    RootKind,
 )
 
 if TYPE_CHECKING:
@@ -197,9 +206,11 @@ builds = st.builds(
     evidence=evidence_sets,
 )
 
+root_names = absolute_paths | st.builds("{}:{}".format, st.sampled_from(["container", "image"]), words)
+
 installs = st.builds(
     Install,
-    root=absolute_paths,
+    root=root_names,
     path=absolute_paths,
     realpath=absolute_paths,
     kind=st.sampled_from(InstallKind),
@@ -211,6 +222,7 @@ installs = st.builds(
     base=maybe(absolute_paths),
     recorded_version=maybe(words),
     package=maybe(packages),
+    state=st.sampled_from(EnvironmentState),
     evidence=evidence_sets,
 )
 install_sets = st.builds(InstallSet, sorted_sets(installs, key=lambda install: (install.root, install.path)))
@@ -240,9 +252,123 @@ hosts = st.builds(
     libc=libcs,
     evidence=evidence_sets,
 )
-inventories = st.builds(Inventory, host=hosts, platform=digests, installs=digests, builds=sorted_sets(digests))
+inventories = st.builds(
+    Inventory,
+    host=hosts,
+    platform=digests,
+    installs=digests,
+    builds=sorted_sets(digests),
+    crypto_copies=maybe(digests),
+    tools=maybe(digests),
+    roots=maybe(digests),
+    changelogs=sorted_sets(digests),
+)
 
-facts = st.one_of(inventories, platforms, install_sets, builds)
+crypto_copies = st.builds(
+    CryptoCopy,
+    root=root_names,
+    path=absolute_paths,
+    linkage=st.sampled_from([one for one in Linkage if one not in (Linkage.NONE, Linkage.UNRESOLVED)]),
+    library=crypto_libraries,
+    environment=maybe(absolute_paths),
+    owner=maybe(st.builds(CopyOwner, ecosystem=words, name=texts, version=maybe(words))),
+    evidence=evidence_sets,
+)
+crypto_copy_sets = st.builds(CryptoCopySet, sorted_sets(crypto_copies, key=lambda copy: (copy.root, copy.path)))
+
+tools = st.builds(
+    Tool,
+    root=root_names,
+    path=absolute_paths,
+    name=texts,
+    version=maybe(words),
+    newest_build=maybe(words),
+    environment=maybe(absolute_paths),
+    package=maybe(packages),
+    evidence=evidence_sets,
+)
+tool_settings = st.builds(
+    ToolSetting,
+    root=root_names,
+    path=absolute_paths,
+    tool=words,
+    name=words,
+    value=st.text(characters, max_size=16),
+    evidence=evidence_sets,
+)
+tool_sets = st.builds(
+    ToolSet,
+    tools=sorted_sets(tools, key=lambda tool: (tool.root, tool.path)),
+    settings=sorted_sets(tool_settings, key=lambda one: (one.root, one.path, one.tool, one.name)),
+)
+
+containers = st.builds(
+    Container, runtime=words, id=maybe(words), name=maybe(texts), image=maybe(texts), image_id=maybe(words)
+)
+scanned_roots = st.builds(
+    ScannedRoot,
+    name=root_names,
+    kind=st.sampled_from(RootKind),
+    path=maybe(absolute_paths),
+    os_release=os_releases,
+    arch=maybe(words),
+    libc=libcs,
+    platform=maybe(digests),
+    container=maybe(containers),
+    created=maybe(words),
+    tags=sorted_sets(texts),
+    evidence=evidence_sets,
+)
+
+
+def _with_one_host(roots: tuple[ScannedRoot, ...]) -> RootSet:
+    """Return a set in which only the first root that says so is the host itself."""
+    hosts_seen = 0
+    kept = []
+    for root in roots:
+        hosts_seen += root.kind is RootKind.HOST
+        kept.append(replace(root, kind=RootKind.FOLDER) if root.kind is RootKind.HOST and hosts_seen > 1 else root)
+    return RootSet(tuple(kept))
+
+
+root_sets = sorted_sets(scanned_roots, key=lambda root: root.name).map(_with_one_host)
+
+changelog_fixes = st.builds(
+    ChangelogFix,
+    advisory=st.builds("CVE-{}-{}".format, st.integers(1999, 2099), st.integers(1000, 9999999)),
+    version=words,
+    text=st.text(characters, max_size=24),
+)
+changelogs = st.builds(
+    PackageChangelog,
+    package=packages,
+    state=st.sampled_from([one for one in ChangelogState if one is not ChangelogState.MISSING]),
+    file=maybe(absolute_paths),
+    entries=st.integers(0, 2**31 - 1),
+    newest=maybe(words),
+    oldest=maybe(words),
+    fixes=sorted_sets(changelog_fixes, key=lambda fix: fix.advisory),
+    reason=maybe(texts),
+) | st.builds(PackageChangelog, package=packages, state=st.just(ChangelogState.MISSING), reason=maybe(texts))
+
+mapped_libraries = st.builds(
+    MappedLibrary, path=absolute_paths, state=st.sampled_from(MappingState), processes=st.integers(1, 2**31 - 1)
+)
+process_examples = st.builds(ProcessExample, pid=st.integers(1, 2**31 - 1), unit=maybe(texts))
+process_groups = st.builds(
+    ProcessGroup,
+    root=root_names,
+    executable=absolute_paths,
+    state=st.sampled_from(MappingState),
+    processes=st.integers(9, 2**31 - 1),
+    install=maybe(absolute_paths),
+    libraries=sorted_sets(mapped_libraries, key=lambda one: one.sort_key, max_size=3),
+    unread=st.integers(0, 9),
+    examples=sorted_sets(process_examples, key=lambda one: one.sort_key, max_size=5),
+)
+process_sets = st.builds(ProcessSet, sorted_sets(process_groups, key=lambda group: group.sort_key, max_size=3))
+
+facts = st.one_of(inventories, platforms, install_sets, builds, crypto_copy_sets, tool_sets, root_sets, changelogs)
 
 skip_counts = st.builds(
     SkipCount, reason=words, count=st.integers(1, 2**63 - 1), examples=st.lists(texts, max_size=5).map(tuple)
@@ -265,12 +391,27 @@ probe_results = st.one_of(
         skips=st.lists(skip_counts, max_size=2).map(tuple),
     ),
 )
+
+
+def _with_processes(report: Report, processes: ProcessSet | None, digest: str | None, *, told: bool) -> Report:
+    """Return a report that names a process set of its own, holds it where it is told, or does neither."""
+    if processes is None:
+        return replace(report, processes_digest=digest)
+    return replace(report, processes_digest=process_set_digest(processes), processes=processes if told else None)
+
+
 reports = st.builds(
-    Report,
-    report_id=st.binary(min_size=16, max_size=16),
-    agent_version=words,
-    scanned_at=moments,
-    scan_seconds=seconds,
-    inventory=digests,
-    probes=st.lists(probe_results, max_size=3).map(tuple),
+    _with_processes,
+    st.builds(
+        Report,
+        report_id=st.binary(min_size=16, max_size=16),
+        agent_version=words,
+        scanned_at=moments,
+        scan_seconds=seconds,
+        inventory=digests,
+        probes=st.lists(probe_results, max_size=3).map(tuple),
+    ),
+    maybe(process_sets),
+    maybe(digests),
+    told=st.booleans(),
 )

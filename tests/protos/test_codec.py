@@ -20,17 +20,21 @@ from libcensus.facts.digest import FactKind, fact_digest
 from libcensus.facts.host import Host, Inventory
 from libcensus.facts.interpreter import Build, BuildFile, Install, InstallSet
 from libcensus.facts.platform import Platform
+from libcensus.facts.process import ProcessSet
 from libcensus.facts.report import ProbeResult, Report
 from libcensus.facts.validation import InvalidFactError
 from libcensus.facts.vocabulary import (
+    ChangelogState,
     CryptoFamily,
     FileRole,
     Implementation,
     Installer,
     InstallKind,
     Linkage,
+    MappingState,
     ProbeState,
     Provider,
+    RootKind,
 )
 from libcensus.v1 import census_pb2, enrollment_pb2, facts_pb2, fleet_pb2
 from tests.protos import strategies as made
@@ -57,6 +61,25 @@ PAIRS: dict[str, tuple[st.SearchStrategy[Any], Callable[[Any], Any], Callable[[A
     "install_set": (made.install_sets, codec.install_set_to_proto, codec.install_set_from_proto, facts_pb2.InstallSet),
     "host": (made.hosts, codec.host_to_proto, codec.host_from_proto, facts_pb2.Host),
     "inventory": (made.inventories, codec.inventory_to_proto, codec.inventory_from_proto, facts_pb2.Inventory),
+    "os_release": (made.os_releases, codec.os_release_to_proto, codec.os_release_from_proto, facts_pb2.OsRelease),
+    "libc": (made.libcs, codec.libc_to_proto, codec.libc_from_proto, facts_pb2.Libc),
+    "crypto_copy": (made.crypto_copies, codec.crypto_copy_to_proto, codec.crypto_copy_from_proto, facts_pb2.CryptoCopy),
+    "crypto_copy_set": (
+        made.crypto_copy_sets,
+        codec.crypto_copy_set_to_proto,
+        codec.crypto_copy_set_from_proto,
+        facts_pb2.CryptoCopySet,
+    ),
+    "tool_set": (made.tool_sets, codec.tool_set_to_proto, codec.tool_set_from_proto, facts_pb2.ToolSet),
+    "scanned_root": (
+        made.scanned_roots,
+        codec.scanned_root_to_proto,
+        codec.scanned_root_from_proto,
+        facts_pb2.ScannedRoot,
+    ),
+    "root_set": (made.root_sets, codec.root_set_to_proto, codec.root_set_from_proto, facts_pb2.RootSet),
+    "changelog": (made.changelogs, codec.changelog_to_proto, codec.changelog_from_proto, facts_pb2.PackageChangelog),
+    "process_set": (made.process_sets, codec.process_set_to_proto, codec.process_set_from_proto, facts_pb2.ProcessSet),
     "probe_result": (
         made.probe_results,
         codec.probe_result_to_proto,
@@ -81,7 +104,7 @@ def test_what_is_encoded_decodes_to_the_same_value(name: str, data: st.DataObjec
 
 def test_every_pair_of_conversions_is_in_the_table() -> None:
     values = {"digest", "fact_kind", "seconds", "time"}
-    pairs = {name.removesuffix("_to_proto") for name in vars(codec) if name.endswith("_to_proto")}
+    pairs = {name.removesuffix("_to_proto") for name in vars(codec) if name.endswith("_to_proto") and name[0] != "_"}
     assert pairs - values == set(PAIRS)
     assert {f"{name}_from_proto" for name in pairs} <= set(vars(codec))
 
@@ -215,6 +238,38 @@ def needing(**fields: Any) -> facts_pb2.Build:
     return build(files=[file(requirement=facts_pb2.Requirement(**fields))])
 
 
+def copy(**fields: Any) -> facts_pb2.CryptoCopy:
+    valid = {"root": "/", "path": "/opt/venv/lib/_rust.abi3.so", "linkage": "LINKAGE_STATIC"}
+    return facts_pb2.CryptoCopy(**{**valid, **fields})
+
+
+def copies(**fields: Any) -> facts_pb2.CryptoCopySet:
+    return facts_pb2.CryptoCopySet(copies=[copy(**fields)])
+
+
+def tool(**fields: Any) -> facts_pb2.Tool:
+    return facts_pb2.Tool(**{"root": "/", "path": "/usr/local/bin/uv", "name": "uv", **fields})
+
+
+def setting(**fields: Any) -> facts_pb2.ToolSetting:
+    valid = {"root": "/", "path": "/etc/uv/uv.toml", "tool": "uv", "name": "python-downloads", "value": "never"}
+    return facts_pb2.ToolSetting(**{**valid, **fields})
+
+
+def roots(**fields: Any) -> facts_pb2.RootSet:
+    return facts_pb2.RootSet(roots=[facts_pb2.ScannedRoot(**{"name": "/srv/chroot", **fields})])
+
+
+def changelog(**fields: Any) -> facts_pb2.PackageChangelog:
+    return facts_pb2.PackageChangelog(**{"package": package(), **fields})
+
+
+def group(**fields: Any) -> facts_pb2.ProcessGroup:
+    return facts_pb2.ProcessGroup(**{"root": "/", "executable": "/usr/bin/python3.11", "processes": 3, **fields})
+
+
+FIX = facts_pb2.ChangelogFix(advisory="CVE-2024-0727", version="3.0.13-1~deb12u1")
+
 STATIC = 1
 
 MALFORMED: list[tuple[FactKind, Message, str]] = [
@@ -249,6 +304,10 @@ MALFORMED: list[tuple[FactKind, Message, str]] = [
         inventory(host=facts_pb2.Host(hostname="h", evidence=[EVIDENCE, EVIDENCE])),
         "inventory.host.evidence",
     ),
+    (FactKind.INVENTORY, inventory(crypto_copies=b""), "inventory.crypto_copies"),
+    (FactKind.INVENTORY, inventory(tools=b"x"), "inventory.tools"),
+    (FactKind.INVENTORY, inventory(roots=DIGEST[:31]), "inventory.roots"),
+    (FactKind.INVENTORY, inventory(changelogs=[DIGEST, DIGEST]), "inventory.changelogs"),
     (FactKind.PLATFORM, facts_pb2.Platform(x86_64_level=5), "platform.x86_64_level"),
     (FactKind.PLATFORM, facts_pb2.Platform(loaders=["lib/ld.so"]), "platform.loaders"),
     (FactKind.PLATFORM, facts_pb2.Platform(loaders=["/b", "/a"]), "platform.loaders"),
@@ -352,6 +411,51 @@ MALFORMED: list[tuple[FactKind, Message, str]] = [
         needing(raised_by=[facts_pb2.RaisedBy(version="GLIBC_2.17", soname="libc.so.6")]),
         "build.files.requirement.raised_by.file",
     ),
+    (FactKind.CRYPTO_COPY_SET, copies(root="opt"), "crypto_copy_set.copies.root"),
+    (FactKind.CRYPTO_COPY_SET, copies(path="lib/x.so"), "crypto_copy_set.copies.path"),
+    (FactKind.CRYPTO_COPY_SET, copies(linkage="LINKAGE_NONE"), "crypto_copy_set.copies.linkage"),
+    (FactKind.CRYPTO_COPY_SET, copies(environment="venv"), "crypto_copy_set.copies.environment"),
+    (FactKind.CRYPTO_COPY_SET, copies(owner=facts_pb2.CopyOwner(name="n")), "crypto_copy_set.copies.owner.ecosystem"),
+    (
+        FactKind.CRYPTO_COPY_SET,
+        copies(library=facts_pb2.CryptoLibrary(version="x" * 65)),
+        "crypto_copy_set.copies.library.version",
+    ),
+    (FactKind.CRYPTO_COPY_SET, copies(evidence=[EVIDENCE, EVIDENCE]), "crypto_copy_set.copies.evidence"),
+    (FactKind.CRYPTO_COPY_SET, facts_pb2.CryptoCopySet(copies=[copy(), copy()]), "crypto_copy_set.copies"),
+    (FactKind.TOOL_SET, facts_pb2.ToolSet(tools=[tool(name="")]), "tool_set.tools.name"),
+    (FactKind.TOOL_SET, facts_pb2.ToolSet(tools=[tool(path="uv")]), "tool_set.tools.path"),
+    (FactKind.TOOL_SET, facts_pb2.ToolSet(tools=[tool(newest_build="9" * 33)]), "tool_set.tools.newest_build"),
+    (FactKind.TOOL_SET, facts_pb2.ToolSet(tools=[tool(package=package(name=""))]), "tool_set.tools.package.name"),
+    (FactKind.TOOL_SET, facts_pb2.ToolSet(tools=[tool(), tool()]), "tool_set.tools"),
+    (FactKind.TOOL_SET, facts_pb2.ToolSet(settings=[setting(name="")]), "tool_set.settings.name"),
+    (FactKind.TOOL_SET, facts_pb2.ToolSet(settings=[setting(value="x" * 257)]), "tool_set.settings.value"),
+    (FactKind.TOOL_SET, facts_pb2.ToolSet(settings=[setting(), setting()]), "tool_set.settings"),
+    (FactKind.ROOT_SET, roots(name="relative"), "root_set.roots.name"),
+    (FactKind.ROOT_SET, roots(platform=b"short"), "root_set.roots.platform"),
+    (FactKind.ROOT_SET, roots(os_release=facts_pb2.OsRelease(id="")), "root_set.roots.os_release.id"),
+    (FactKind.ROOT_SET, roots(libc=facts_pb2.Libc(version="")), "root_set.roots.libc.version"),
+    (FactKind.ROOT_SET, roots(container=facts_pb2.Container()), "root_set.roots.container.runtime"),
+    (FactKind.ROOT_SET, roots(tags=["b", "a"]), "root_set.roots.tags"),
+    (
+        FactKind.ROOT_SET,
+        facts_pb2.RootSet(
+            roots=[
+                facts_pb2.ScannedRoot(name="/", kind="ROOT_KIND_HOST"),
+                facts_pb2.ScannedRoot(name="/srv", kind="ROOT_KIND_HOST"),
+            ]
+        ),
+        "root_set.roots",
+    ),
+    (FactKind.CHANGELOG, facts_pb2.PackageChangelog(), "changelog.package.manager"),
+    (FactKind.CHANGELOG, changelog(entries=2**31), "changelog.entries"),
+    (
+        FactKind.CHANGELOG,
+        changelog(fixes=[facts_pb2.ChangelogFix(advisory="CVE-20-1", version="1")]),
+        "changelog.fixes.advisory",
+    ),
+    (FactKind.CHANGELOG, changelog(fixes=[FIX, FIX]), "changelog.fixes"),
+    (FactKind.CHANGELOG, changelog(state="CHANGELOG_STATE_MISSING", fixes=[FIX]), "changelog.fixes"),
 ]
 
 
@@ -412,6 +516,53 @@ MALFORMED_REPORTS: list[tuple[census_pb2.ReportRequest, str]] = [
 ]
 
 
+def running(*groups: facts_pb2.ProcessGroup, digest: bytes | None = None) -> census_pb2.ReportRequest:
+    """Return a report with these groups, and the digest that belongs to them unless another is given."""
+    processes = facts_pb2.ProcessSet(groups=groups)
+    right = hashlib.sha256(b"processes\0" + processes.SerializeToString(deterministic=True)).digest()
+    return report(processes=processes, processes_digest=right if digest is None else digest)
+
+
+EXAMPLES = [facts_pb2.ProcessExample(pid=pid) for pid in range(1, 7)]
+
+MALFORMED_REPORTS += [
+    (report(processes_digest=b"short"), "processes_digest"),
+    (running(group(), digest=DIGEST), "processes_digest"),
+    (running(digest=b""), "processes_digest"),
+    (report(processes=facts_pb2.ProcessSet()), "processes_digest"),
+    (running(group(root="srv")), "processes.groups.root"),
+    (running(group(executable="python3")), "processes.groups.executable"),
+    (running(group(install="python3")), "processes.groups.install"),
+    (running(group(processes=0)), "processes.groups.processes"),
+    (running(group(unread=4)), "processes.groups.unread"),
+    (running(group(examples=EXAMPLES)), "processes.groups.examples"),
+    (running(group(examples=[facts_pb2.ProcessExample()])), "processes.groups.examples.pid"),
+    (running(group(libraries=[facts_pb2.MappedLibrary(path="/l")])), "processes.groups.libraries.processes"),
+    (running(group(), group()), "processes.groups"),
+]
+
+
+def test_the_digest_of_a_process_set_covers_what_a_newer_agent_says_in_it() -> None:
+    newer = facts_pb2.ProcessSet.FromString(b"\xfa\x3f\x05newer")
+    digest = hashlib.sha256(b"processes\0" + newer.SerializeToString(deterministic=True)).digest()
+    decoded = codec.report_from_proto(report(processes=newer, processes_digest=digest))
+    assert decoded.processes == ProcessSet()
+    assert decoded.processes_digest == digest.hex()
+
+
+@given(processes=made.process_sets)
+@settings(max_examples=60)
+def test_kept_processes_come_back_the_same(processes: ProcessSet) -> None:
+    assert codec.decode_process_set(codec.encode_process_set(processes)) == processes
+
+
+def test_bytes_that_are_no_process_set_are_refused() -> None:
+    with pytest.raises(InvalidFactError, match="payload"):
+        codec.decode_process_set(b"\xff\xff\xff")
+    with pytest.raises(InvalidFactError, match=r"processes\.groups\.root"):
+        codec.decode_process_set(facts_pb2.ProcessSet(groups=[group(root="")]).SerializeToString())
+
+
 @pytest.mark.parametrize(
     ("message", "field"),
     MALFORMED_REPORTS,
@@ -429,6 +580,11 @@ def test_the_examples_of_this_table_are_valid_before_they_are_damaged() -> None:
     codec.decode_fact(FactKind.INSTALL_SET, facts_pb2.InstallSet(installs=[install()]).SerializeToString())
     codec.decode_fact(FactKind.BUILD, build(files=[file()]).SerializeToString())
     codec.package_from_proto(package())
+    codec.decode_fact(FactKind.CRYPTO_COPY_SET, copies().SerializeToString())
+    codec.decode_fact(FactKind.TOOL_SET, facts_pb2.ToolSet(tools=[tool()], settings=[setting()]).SerializeToString())
+    codec.decode_fact(FactKind.ROOT_SET, roots().SerializeToString())
+    codec.decode_fact(FactKind.CHANGELOG, changelog(fixes=[FIX]).SerializeToString())
+    codec.report_from_proto(running(group(examples=EXAMPLES[:5])))
 
 
 @pytest.mark.parametrize("kind", [kind for kind in FactKind if kind is not FactKind.UNKNOWN])
@@ -500,6 +656,11 @@ def test_unknown_numbers_in_a_build_a_report_and_a_library_are_unknown() -> None
     library = codec.crypto_library_from_proto(facts_pb2.CryptoLibrary(family=NEWER))  # type: ignore[arg-type]
     assert library.family is CryptoFamily.UNKNOWN
     assert codec.fact_kind_from_proto(NEWER) is FactKind.UNKNOWN
+    assert codec.scanned_root_from_proto(facts_pb2.ScannedRoot(name="/", kind=NEWER)).kind is RootKind.UNKNOWN  # type: ignore[arg-type]
+    assert codec.changelog_from_proto(changelog(state=NEWER)).state is ChangelogState.UNKNOWN
+    decoded = codec.report_from_proto(running(group(state=NEWER)))
+    assert decoded.processes is not None
+    assert decoded.processes.groups[0].state is MappingState.UNKNOWN
 
 
 @given(fact=made.facts)
@@ -526,6 +687,8 @@ def test_an_inventory_names_all_that_belongs_to_it() -> None:
     platform, installs_digest, one = "1" * 64, "2" * 64, "3" * 64
     value = Inventory(host=Host(hostname="h"), platform=platform, installs=installs_digest, builds=(one,))
     assert value.references == (platform, installs_digest, one)
+    fuller = replace(value, crypto_copies="4" * 64, tools="5" * 64, roots="6" * 64, changelogs=("7" * 64,))
+    assert set(fuller.references) == {str(number) * 64 for number in range(1, 8)}
 
 
 def test_a_build_needs_what_its_files_need_and_does_not_bring() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
@@ -12,8 +13,10 @@ from hypothesis import strategies as st
 from libcensus.facts.evidence import Evidence
 from libcensus.facts.interpreter import Build, BuildFile
 from libcensus.facts.platform import Platform, PlatformLibrary
+from libcensus.facts.process import ProcessSet
 from libcensus.facts.report import ProbeResult, Report
 from libcensus.facts.requirement import Requirement
+from libcensus.facts.root import ScannedRoot
 from libcensus.facts.validation import (
     MAX_ITEMS,
     InvalidFactError,
@@ -24,11 +27,13 @@ from libcensus.facts.validation import (
     check_sorted,
     check_text,
 )
-from libcensus.facts.vocabulary import EvidenceKind, FileRole, Implementation, ProbeState, Provider
+from libcensus.facts.vocabulary import EvidenceKind, FileRole, Implementation, ProbeState, Provider, RootKind
 from tests.protos import strategies as made
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from libcensus.facts.host import Inventory
 
 REFUSED: list[tuple[str, Callable[[], None], str]] = [
     ("empty-text", lambda: check_text("f", ""), "is empty"),
@@ -152,9 +157,24 @@ def test_a_probe_that_did_not_end_well_says_why(state: ProbeState) -> None:
 
 
 @given(inventory=made.inventories)
-def test_an_inventory_refers_to_platform_installs_and_builds(inventory: object) -> None:
-    references = inventory.references  # type: ignore[attr-defined]
-    assert len(references) == 2 + len(inventory.builds)  # type: ignore[attr-defined]
+def test_an_inventory_refers_to_every_digest_that_it_holds(inventory: Inventory) -> None:
+    sets = sum(one is not None for one in (inventory.crypto_copies, inventory.tools, inventory.roots))
+    assert len(inventory.references) == 2 + len(inventory.builds) + sets + len(inventory.changelogs)
+
+
+@pytest.mark.parametrize(
+    ("name", "is_root"),
+    [("/", True), ("/srv/x", True), ("container:ab12", True), ("image:ab12", True), ("srv", False), ("", False)],
+)
+def test_a_root_is_named_by_a_path_or_as_container_or_image(name: str, *, is_root: bool) -> None:
+    with nullcontext() if is_root else pytest.raises(InvalidFactError):
+        ScannedRoot(name, RootKind.FOLDER)
+
+
+def test_processes_without_their_digest_are_refused() -> None:
+    with pytest.raises(InvalidFactError) as caught:
+        report(processes=ProcessSet())
+    assert caught.value.field == "processes_digest"
 
 
 @pytest.mark.parametrize(

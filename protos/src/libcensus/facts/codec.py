@@ -438,7 +438,8 @@ def install_set_from_proto(message: facts_pb2.InstallSet) -> InstallSet:
 # --- host and inventory -----------------------------------------------------------------------------------------
 
 
-def _os_release_to_proto(release: OsRelease) -> facts_pb2.OsRelease:
+def os_release_to_proto(release: OsRelease) -> facts_pb2.OsRelease:
+    """Encode what tells distributions apart."""
     return facts_pb2.OsRelease(
         id=release.id,
         version_id=release.version_id,
@@ -448,7 +449,8 @@ def _os_release_to_proto(release: OsRelease) -> facts_pb2.OsRelease:
     )
 
 
-def _os_release_from_proto(message: facts_pb2.OsRelease) -> OsRelease:
+def os_release_from_proto(message: facts_pb2.OsRelease) -> OsRelease:
+    """Decode what tells distributions apart."""
     with _within("os_release"):
         return OsRelease(
             id=_optional(message, "id"),
@@ -459,7 +461,8 @@ def _os_release_from_proto(message: facts_pb2.OsRelease) -> OsRelease:
         )
 
 
-def _libc_to_proto(libc: Libc) -> facts_pb2.Libc:
+def libc_to_proto(libc: Libc) -> facts_pb2.Libc:
+    """Encode a C library."""
     return facts_pb2.Libc(
         family=_LIBC_FAMILY.to_wire[libc.family],  # type: ignore[arg-type]
         version=libc.version,
@@ -468,7 +471,8 @@ def _libc_to_proto(libc: Libc) -> facts_pb2.Libc:
     )
 
 
-def _libc_from_proto(message: facts_pb2.Libc) -> Libc:
+def libc_from_proto(message: facts_pb2.Libc) -> Libc:
+    """Decode a C library."""
     with _within("libc"):
         return Libc(
             family=_LIBC_FAMILY.from_wire(message.family),
@@ -482,11 +486,11 @@ def host_to_proto(value: Host) -> facts_pb2.Host:
     """Encode what is known of the machine itself."""
     return facts_pb2.Host(
         hostname=value.hostname,
-        os_release=_os_release_to_proto(value.os_release),
+        os_release=os_release_to_proto(value.os_release),
         arch=value.arch,
         x86_64_level=value.x86_64_level,
         kernel=value.kernel,
-        libc=_libc_to_proto(value.libc),
+        libc=libc_to_proto(value.libc),
         evidence=[evidence_to_proto(item) for item in value.evidence],
     )
 
@@ -495,11 +499,11 @@ def host_from_proto(message: facts_pb2.Host) -> Host:
     """Decode what is known of the machine itself."""
     return Host(
         hostname=message.hostname,
-        os_release=_os_release_from_proto(message.os_release),
+        os_release=os_release_from_proto(message.os_release),
         arch=_optional(message, "arch"),
         x86_64_level=_optional(message, "x86_64_level"),
         kernel=_optional(message, "kernel"),
-        libc=_libc_from_proto(message.libc),
+        libc=libc_from_proto(message.libc),
         evidence=_evidences(message.evidence),
     )
 
@@ -653,15 +657,16 @@ def _container(message: facts_pb2.ScannedRoot) -> Container | None:
         )
 
 
-def _scanned_root_to_proto(value: ScannedRoot) -> facts_pb2.ScannedRoot:
+def scanned_root_to_proto(value: ScannedRoot) -> facts_pb2.ScannedRoot:
+    """Encode one tree that was scanned."""
     one = value.container
     return facts_pb2.ScannedRoot(
         name=value.name,
         kind=_ROOT_KIND.to_wire[value.kind],  # type: ignore[arg-type]
         path=value.path,
-        os_release=_os_release_to_proto(value.os_release),
+        os_release=os_release_to_proto(value.os_release),
         arch=value.arch,
-        libc=_libc_to_proto(value.libc),
+        libc=libc_to_proto(value.libc),
         platform=_optional_digest_to_proto(value.platform),
         container=None
         if one is None
@@ -672,14 +677,15 @@ def _scanned_root_to_proto(value: ScannedRoot) -> facts_pb2.ScannedRoot:
     )
 
 
-def _scanned_root_from_proto(message: facts_pb2.ScannedRoot) -> ScannedRoot:
+def scanned_root_from_proto(message: facts_pb2.ScannedRoot) -> ScannedRoot:
+    """Decode one tree that was scanned."""
     return ScannedRoot(
         name=message.name,
         kind=_ROOT_KIND.from_wire(message.kind),
         path=_optional(message, "path"),
-        os_release=_os_release_from_proto(message.os_release),
+        os_release=os_release_from_proto(message.os_release),
         arch=_optional(message, "arch"),
-        libc=_libc_from_proto(message.libc),
+        libc=libc_from_proto(message.libc),
         platform=_optional_digest(message, "platform"),
         container=_container(message),
         created=_optional(message, "created"),
@@ -690,13 +696,13 @@ def _scanned_root_from_proto(message: facts_pb2.ScannedRoot) -> ScannedRoot:
 
 def root_set_to_proto(value: RootSet) -> facts_pb2.RootSet:
     """Encode every tree that was scanned."""
-    return facts_pb2.RootSet(roots=[_scanned_root_to_proto(root) for root in value.roots])
+    return facts_pb2.RootSet(roots=[scanned_root_to_proto(root) for root in value.roots])
 
 
 def root_set_from_proto(message: facts_pb2.RootSet) -> RootSet:
     """Decode every tree that was scanned."""
     with _within("roots"):
-        roots = tuple(_scanned_root_from_proto(root) for root in message.roots)
+        roots = tuple(scanned_root_from_proto(root) for root in message.roots)
     return RootSet(roots)
 
 
@@ -791,8 +797,11 @@ def process_set_from_proto(message: facts_pb2.ProcessSet) -> ProcessSet:
 
 def process_set_digest(value: ProcessSet) -> str:
     """Return the digest by which a collector knows whether it has this process set."""
-    payload = process_set_to_proto(value).SerializeToString(deterministic=True)
-    return hashlib.sha256(b"processes\0" + payload).hexdigest()
+    return _processes_digest(process_set_to_proto(value))
+
+
+def _processes_digest(message: facts_pb2.ProcessSet) -> str:
+    return hashlib.sha256(b"processes\0" + message.SerializeToString(deterministic=True)).hexdigest()
 
 
 def encode_process_set(value: ProcessSet) -> bytes:
@@ -894,8 +903,8 @@ def report_from_proto(message: census_pb2.ReportRequest) -> Report:
     if message.HasField("processes"):
         with _within("processes"):
             processes = process_set_from_proto(message.processes)
-        # What the set's bytes are is told by the set, and by nobody's word.
-        if _optional_digest(message, "processes_digest") != process_set_digest(processes):
+        # Of the message and not of its value: what a newer agent says beyond this contract belongs to its digest.
+        if _optional_digest(message, "processes_digest") != _processes_digest(message.processes):
             raise InvalidFactError("processes_digest", "is not that of the processes that are given")
     return Report(
         report_id=message.report_id,
