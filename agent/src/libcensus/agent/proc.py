@@ -1,0 +1,198 @@
+"""Reads /proc/PID: the kernel's words on a process, parsed without trust in their form.
+
+It opens nothing but files of /proc, never ``environ`` or ``mem``, and takes a process that ends meanwhile for what it
+is: nothing. The parsers are pure; text that does not fit its format is passed over.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from libcensus.agent.errors import UnreadableError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+KERNEL_THREAD = 0x00200000
+"""PF_KTHREAD of the kernel's include/linux/sched.h, as the ``flags`` of proc_pid_stat(5) show it."""
+
+DELETED = " (deleted)"
+"""What the kernel puts behind the path of a file that has been unlinked under the name by which it was opened."""
+
+NEEDS_PTRACE = "needs CAP_SYS_PTRACE"
+_CAP_SYS_PTRACE = 19
+"""The capability's number in the kernel's include/uapi/linux/capability.h."""
+
+_MAX_TEXT = 64 << 10
+_MAX_MAPS = 64 << 20
+_LINE = re.compile(rb"([0-9a-f]+-[0-9a-f]+) \S{4} [0-9a-f]+ ([0-9a-f]+):([0-9a-f]+) (\d+) +(/.*)", re.DOTALL)
+_ESCAPE = re.compile(rb"\\012")
+
+
+@dataclass(frozen=True, slots=True)
+class Mapping:
+    """One file that a process has mapped: ``device`` and ``inode`` as the kernel's maps name them.
+
+    ``span`` is the address range of its first mapping; ``is_deleted`` tells that its name was unlinked.
+    """
+
+    path: str
+    device: int
+    inode: int
+    is_deleted: bool
+    span: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stat:
+    """A process in one line: its short name, its state letter, kernel flags and start in clock ticks since boot."""
+
+    name: str
+    state: str
+    flags: int
+    start: int
+
+    @property
+    def is_program(self) -> bool:
+        """Tell whether a program runs in it: no thread of the kernel, and not only the remains of one."""
+        return not self.flags & KERNEL_THREAD and self.state not in ("Z", "X", "x")
+
+
+def split_deleted(path: str) -> tuple[str, bool]:
+    """Return the path without the kernel's mark of an unlinked file, and whether it stood there."""
+    return (path.removesuffix(DELETED), True) if path.endswith(DELETED) else (path, False)
+
+
+def parse_maps(lines: Iterable[bytes]) -> Iterator[Mapping]:
+    """Parse /proc/PID/maps (proc_pid_maps(5)): each mapped file once, in the order of the addresses."""
+    seen = set()
+    for line in lines:
+        match = _LINE.fullmatch(line.rstrip(b"\n"))
+        if match is None:
+            continue
+        span, major, minor, inode, raw = match.groups()
+        key = major, minor, inode, raw
+        if key in seen:
+            continue
+        seen.add(key)
+        path, is_deleted = split_deleted(os.fsdecode(_ESCAPE.sub(b"\n", raw)))
+        try:
+            device = os.makedev(int(major, 16), int(minor, 16))
+        except (OverflowError, ValueError):
+            continue
+        yield Mapping(path, device, int(inode), is_deleted, span.decode())
+
+
+def parse_stat(text: str) -> Stat | None:
+    """Parse /proc/PID/stat (proc_pid_stat(5)); the name in it may hold blanks and parentheses."""
+    opening, closing = text.find("("), text.rfind(")")
+    fields = text[closing + 1 :].split()
+    if not 0 <= opening < closing or len(fields) < 20:
+        return None
+    try:
+        return Stat(text[opening + 1 : closing], fields[0], int(fields[6]), int(fields[19]))
+    except ValueError:
+        return None
+
+
+def cgroup_paths(text: str) -> list[str]:
+    """Return the paths in /proc/PID/cgroup (cgroups(7)): systemd's own hierarchy first, then version 2, then others."""
+    found: list[tuple[int, str]] = []
+    for line in text.splitlines():
+        number, controllers, path = [*line.split(":", 2), "", ""][:3]
+        if not number.isdecimal() or not path.startswith("/"):
+            continue
+        rank = 0 if controllers == "name=systemd" else 1 if number == "0" and not controllers else 2
+        found.append((rank, path.removesuffix(DELETED)))
+    found.sort(key=lambda item: item[0])
+    return list(dict.fromkeys(path for _, path in found))
+
+
+def unit_of(text: str) -> str | None:
+    """Return the systemd unit that a process belongs to, from its /proc/PID/cgroup: the innermost service or scope."""
+    for path in cgroup_paths(text):
+        for part in reversed(path.split("/")):
+            if part.endswith((".service", ".scope")):
+                return part
+    return None
+
+
+def has_ptrace(status: str) -> bool:
+    """Tell from /proc/PID/status (proc_pid_status(5)) whether a process may read those of other users."""
+    for line in status.splitlines():
+        name, _, value = line.partition(":")
+        if name == "CapEff":
+            try:
+                return bool(int(value.strip(), 16) >> _CAP_SYS_PTRACE & 1)
+            except ValueError:
+                return False
+    return False
+
+
+class Proc:
+    """The files of /proc, by process id. Every method raises OSError as the kernel gives it."""
+
+    def __init__(self, folder: str = "/proc") -> None:
+        self._folder = folder
+
+    def pids(self) -> list[int]:
+        """Return the ids of all processes that may be seen, in rising order."""
+        return sorted(int(name) for name in os.listdir(self._folder) if name.isdecimal())  # noqa: PTH208 - names only
+
+    def place(self, pid: int, name: str) -> str:
+        """Return the path of one file of a process."""
+        return f"{self._folder}/{pid}/{name}"
+
+    def read(self, pid: int, name: str, limit: int = _MAX_TEXT) -> bytes:
+        """Return the start of a file of /proc, up to ``limit`` bytes."""
+        descriptor = os.open(self.place(pid, name), os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            parts = []
+            while limit > 0 and (data := os.read(descriptor, min(limit, 1 << 16))):
+                parts.append(data)
+                limit -= len(data)
+        finally:
+            os.close(descriptor)
+        return b"".join(parts)
+
+    def text(self, pid: int, name: str) -> str:
+        """Return the start of a file of /proc as text, undecodable bytes as surrogates."""
+        return os.fsdecode(self.read(pid, name))
+
+    def stat(self, pid: int) -> Stat | None:
+        """Return the process in one line; None when the line has another form."""
+        return parse_stat(self.text(pid, "stat"))
+
+    def link(self, pid: int, name: str) -> str:
+        """Return what a link of /proc says, without following it."""
+        return os.readlink(self.place(pid, name))  # noqa: PTH115 - undecodable bytes must be kept
+
+    def status(self, pid: int, name: str) -> os.stat_result:
+        """Return the status of what a link of /proc leads to: by the kernel's reference, not by the path it shows."""
+        return os.stat(self.place(pid, name))  # noqa: PTH116 - undecodable bytes must be kept
+
+    def maps(self, pid: int) -> Iterator[Mapping]:
+        """Yield the files that a process has mapped. Raises UnreadableError beyond 64 MiB of text."""
+        with open(self.place(pid, "maps"), "rb") as file:  # noqa: PTH123 - undecodable bytes must be kept
+            yield from parse_maps(_bounded(file, self.place(pid, "maps")))
+
+
+def _bounded(lines: Iterable[bytes], place: str) -> Iterator[bytes]:
+    size = 0
+    for line in lines:
+        size += len(line)
+        if size > _MAX_MAPS:
+            raise UnreadableError("too-large", f"{place}: at most {_MAX_MAPS} bytes of it are read")
+        if b"/" in line:
+            yield line
+
+
+def may_trace(proc: Proc) -> bool:
+    """Tell whether this program itself has CAP_SYS_PTRACE."""
+    try:
+        return has_ptrace(proc.text(os.getpid(), "status"))
+    except OSError:
+        return False
