@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from types import TracebackType
 
+    from libcensus.agent.accesses import Accesses
+
 T = TypeVar("T")
 
 MAX_LINKS = 40
@@ -198,6 +200,11 @@ class Root:
         self.is_own = is_own
         self._descriptor = descriptor
         self._barred: frozenset[str] = frozenset()
+        self._accesses: Accesses | None = None
+
+    def record(self, accesses: Accesses | None) -> None:
+        """Keep every look-up from now on in ``accesses``; None ends it."""
+        self._accesses = accesses
 
     @classmethod
     def open(cls, path: str) -> Self:
@@ -254,8 +261,16 @@ class Root:
         """
         descent = _Descent()
         final = -1
+        accesses = self._accesses
         try:
-            final, real = self._descend(path, descent, follow=follow)
+            try:
+                final, real = self._descend(path, descent, follow=follow)
+            except UnreadableError as error:
+                if accesses is not None:
+                    accesses.failed(path, error.reason, follow=follow)
+                raise
+            if accesses is not None:
+                accesses.found(path, real, os.fstat(final), follow=follow)
             yield final, real
         finally:
             if final >= 0:
@@ -381,6 +396,17 @@ class Root:
         with self._resolve(path, follow=follow) as (descriptor, _):
             return os.fstat(descriptor)
 
+    def look_up(self, path: str, *, follow: bool = True) -> tuple[str, os.stat_result]:
+        """Return the real path and the status of what a path leads to. Raises UnreadableError."""
+        with self._resolve(path, follow=follow) as (descriptor, real):
+            return real, os.fstat(descriptor)
+
+    @contextmanager
+    def folder(self, path: str) -> Iterator[tuple[int, str]]:
+        """Give an ``O_PATH`` descriptor of a folder and its real path. Raises UnreadableError."""
+        with self._resolve(path) as found:
+            yield found
+
     def readlink(self, path: str) -> str:
         """Return the text of a symbolic link. Raises UnreadableError with reason ``not-a-link`` for anything else."""
         with self._resolve(path, follow=False) as (descriptor, _):
@@ -396,6 +422,8 @@ class Root:
             except OSError as error:
                 raise unreadable(path, error) from None
             try:
+                if self._accesses is not None:
+                    self._accesses.listed(path, os.fstat(folder))
                 return sorted(os.listdir(folder))  # noqa: PTH208 - of a descriptor
             except OSError as error:
                 raise unreadable(path, error) from None

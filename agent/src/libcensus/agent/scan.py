@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from libcensus.agent.accesses import Accesses
 from libcensus.agent.errors import UnreadableError
 from libcensus.agent.host import shown
 from libcensus.agent.probes.context import ProbeSkippedError, ScanContext
@@ -19,14 +20,15 @@ from libcensus.agent.probes.crypto import probe_crypto
 from libcensus.agent.probes.interpreters import probe_interpreters
 from libcensus.agent.probes.packages import probe_packages
 from libcensus.agent.probes.platform import probe_platform
+from libcensus.agent.probes.run import ProbeRun
 from libcensus.agent.probes.skips import Skips
 from libcensus.agent.probes.venvs import probe_venvs
 from libcensus.agent.probes.walk import probe_walk
+from libcensus.agent.replay import RootFacts, keep, recall
 from libcensus.facts.codec import encode_fact
 from libcensus.facts.crypto import CryptoCopySet
 from libcensus.facts.host import Host, Inventory
 from libcensus.facts.interpreter import Install, InstallSet
-from libcensus.facts.report import ProbeResult
 from libcensus.facts.root import RootSet, ScannedRoot
 from libcensus.facts.tool import ToolSet
 from libcensus.facts.vocabulary import Implementation, InstallKind, ProbeState, RootKind
@@ -35,17 +37,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from libcensus.agent.host import Root
+    from libcensus.agent.index import Index
     from libcensus.agent.interpreters.candidate import Environment, Interpreter
     from libcensus.agent.settings import ScanSettings
     from libcensus.agent.walk import Progress
     from libcensus.facts.changelog import PackageChangelog
-    from libcensus.facts.crypto import CryptoCopy
     from libcensus.facts.evidence import Evidence
     from libcensus.facts.interpreter import Build
     from libcensus.facts.platform import Platform
     from libcensus.facts.process import ProcessSet
+    from libcensus.facts.report import ProbeResult
     from libcensus.facts.root import Container
-    from libcensus.facts.tool import Tool, ToolSetting
 
 _LOG = logging.getLogger(__name__)
 
@@ -100,20 +102,20 @@ class Scan:
         )
 
 
-def scan(root: Root, settings: ScanSettings, progress: Progress | None = None) -> Scan:
+def scan(root: Root, settings: ScanSettings, progress: Progress | None = None, index: Index | None = None) -> Scan:
     """Scan a root and the roots in it. Never raises for what it finds there: the probes tell what could not be read."""
     scanned_at = datetime.now(tz=UTC)
     started = time.monotonic()
     kind = RootKind.HOST if root.is_own else RootKind.FOLDER
-    own = scan_root(Place(root, kind, root.name), settings, progress)
+    own = scan_root(Place(root, kind, root.name), settings, progress, index)
     skips = Skips()
-    found = [own, *_InnerRoots(settings, progress, skips).scan(root, own.inner)]
+    found = [own, *_InnerRoots(settings, progress, index, skips).scan(root, own.inner)]
     own.runs[0].skips.take(skips)
     facts = merge(found)
     return Scan(
         root=root.name,
-        host=own.host,
-        platform=own.platform,
+        host=own.facts.host,
+        platform=own.facts.platform,
         probes=tuple(merge_runs(found)),
         scanned_at=scanned_at,
         seconds=time.monotonic() - started,
@@ -139,62 +141,89 @@ class RootScan:
     """What the probes found in one root, as facts; ``inner`` are the folders that are roots of their own."""
 
     place: ScannedRoot
-    host: Host
-    platform: Platform
-    installs: tuple[Install, ...]
-    builds: Mapping[str, Build]
-    copies: tuple[CryptoCopy, ...]
-    tools: tuple[Tool, ...]
-    tool_settings: tuple[ToolSetting, ...]
-    changelogs: tuple[PackageChangelog, ...]
+    facts: RootFacts
     inner: tuple[str, ...]
     runs: tuple[ProbeRun, ...]
 
 
-def scan_root(place: Place, settings: ScanSettings, progress: Progress | None = None) -> RootScan:
-    """Run the probes over one root, and make facts of what they found."""
+def scan_root(
+    place: Place, settings: ScanSettings, progress: Progress | None = None, index: Index | None = None
+) -> RootScan:
+    """Run the probes over one root, and make facts of what they found.
+
+    With an index, the facts of the last scan are given again where the walk shows that all that they depend on is the
+    same; then no content is read.
+    """
     root = place.root
-    context = ScanContext(root, settings, progress)
-    runs = tuple(run_probe(name, probe, context) for name, probe in PROBES)
+    context = ScanContext(root, settings, progress, index)
+    (first, walk), *others = PROBES
+    walked = run_probe(first, walk, context)
+    recalled = recall(context) if walked.state is ProbeState.OK else None
+    if recalled is not None:
+        facts, runs, skips = recalled
+        walked.skips.take(skips)
+        return RootScan(_place(place, facts), facts, tuple(context.roots_found), (walked, *runs))
+    if context.recognition is not None:
+        context.recognition.finish()
+    accesses = Accesses()
+    root.record(accesses if index is not None else None)
+    runs = [run_probe(name, probe, context) for name, probe in others]
+    root.record(None)
+    facts = _facts(context)
+    if walked.state is ProbeState.OK:
+        keep(context, facts, runs, accesses)
+    if context.recognition is not None:
+        walked.skips.take(context.recognition.skips)
+    return RootScan(_place(place, facts), facts, tuple(context.roots_found), (walked, *runs))
+
+
+def _facts(context: ScanContext) -> RootFacts:
+    """Make facts of what the probes left in the context; of one thing found twice, the later stays."""
+    name = context.root.name
     builds: dict[str, Build] = {}
     found = [
-        *(_base_install(root.name, one, builds) for one in context.interpreters),
-        *(_environment_install(root.name, one, builds) for one in context.environments),
+        *(_base_install(name, one, builds) for one in context.interpreters),
+        *(_environment_install(name, one, builds) for one in context.environments),
     ]
-    host = context.host
-    return RootScan(
-        place=ScannedRoot(
-            name=shown(root.name),
-            kind=place.kind,
-            path=None if place.path is None else shown(place.path),
-            os_release=host.os_release,
-            arch=host.arch,
-            libc=host.libc,
-            platform=encode_fact(context.platform)[1],
-            container=place.container,
-            created=place.created,
-            tags=place.tags,
-            evidence=place.evidence,
-        ),
-        host=host,
+    installs = {install.path: install for install in found}
+    copies = {copy.path: copy for copy in context.copies}
+    tools = {tool.path: tool for tool in context.tools}
+    settings = {(one.path, one.tool, one.name): one for one in context.tool_settings}
+    return RootFacts(
+        host=context.host,
         platform=context.platform,
-        installs=tuple(found),
+        installs=InstallSet(tuple(installs[path] for path in sorted(installs))),
         builds=builds,
-        copies=tuple(context.copies),
-        tools=tuple(context.tools),
-        tool_settings=tuple(context.tool_settings),
+        copies=CryptoCopySet(tuple(copies[path] for path in sorted(copies))),
+        tools=ToolSet(tuple(tools[path] for path in sorted(tools)), tuple(settings[key] for key in sorted(settings))),
         changelogs=tuple(context.changelogs),
-        inner=tuple(context.roots_found),
-        runs=runs,
+    )
+
+
+def _place(place: Place, facts: RootFacts) -> ScannedRoot:
+    host = facts.host
+    return ScannedRoot(
+        name=shown(place.root.name),
+        kind=place.kind,
+        path=None if place.path is None else shown(place.path),
+        os_release=host.os_release,
+        arch=host.arch,
+        libc=host.libc,
+        platform=encode_fact(facts.platform)[1],
+        container=place.container,
+        created=place.created,
+        tags=place.tags,
+        evidence=place.evidence,
     )
 
 
 class _InnerRoots:
     """Scans the folders that are roots of their own, and those inside them, each within itself."""
 
-    def __init__(self, settings: ScanSettings, progress: Progress | None, skips: Skips) -> None:
+    def __init__(self, settings: ScanSettings, progress: Progress | None, index: Index | None, skips: Skips) -> None:
         self._settings = settings
         self._progress = progress
+        self._index = index
         self._skips = skips
         self._count = 0
 
@@ -213,21 +242,21 @@ class _InnerRoots:
                 self._skips.add_error(error, shown(name))
                 continue
             with inner:
-                found = scan_root(Place(inner, RootKind.FOLDER, name), self._settings, self._progress)
+                found = scan_root(Place(inner, RootKind.FOLDER, name), self._settings, self._progress, self._index)
                 yield found
                 yield from self.scan(inner, found.inner)
 
 
 def merge(found: Sequence[RootScan]) -> dict[str, Any]:
     """Return what several roots hold together, as the facts of a host, each in its order."""
-    installs = {(one.root, one.path): one for scanned in found for one in scanned.installs}
-    copies = {(one.root, one.path): one for scanned in found for one in scanned.copies}
-    tools = {(one.root, one.path): one for scanned in found for one in scanned.tools}
-    told = {(one.root, one.path, one.tool, one.name): one for scanned in found for one in scanned.tool_settings}
+    installs = {(one.root, one.path): one for scanned in found for one in scanned.facts.installs.installs}
+    copies = {(one.root, one.path): one for scanned in found for one in scanned.facts.copies.copies}
+    tools = {(one.root, one.path): one for scanned in found for one in scanned.facts.tools.tools}
+    told = {(one.root, one.path, one.tool, one.name): one for scanned in found for one in scanned.facts.tools.settings}
     places = {scanned.place.name: scanned.place for scanned in found}
-    builds = {digest: build for scanned in found for digest, build in scanned.builds.items()}
-    changelogs = {encode_fact(one)[1]: one for scanned in found for one in scanned.changelogs}
-    others = {encode_fact(scanned.platform)[1]: scanned.platform for scanned in found[1:]}
+    builds = {digest: build for scanned in found for digest, build in scanned.facts.builds.items()}
+    changelogs = {encode_fact(one)[1]: one for scanned in found for one in scanned.facts.changelogs}
+    others = {encode_fact(scanned.facts.platform)[1]: scanned.facts.platform for scanned in found[1:]}
     return {
         "installs": InstallSet(tuple(installs[key] for key in sorted(installs))),
         "builds": dict(sorted(builds.items())),
@@ -259,21 +288,6 @@ def merge_runs(found: Sequence[RootScan]) -> Iterator[ProbeResult]:
         )
         seconds = sum(run.seconds for run in several)
         yield ProbeRun(name, decisive.state, seconds, decisive.reason, skips).result()
-
-
-@dataclass(frozen=True, slots=True)
-class ProbeRun:
-    """How one probe ended. Its skips may still grow: a database that it opened is asked by the probes after it."""
-
-    name: str
-    state: ProbeState
-    seconds: float
-    reason: str | None
-    skips: Skips
-
-    def result(self) -> ProbeResult:
-        """Return the run as a fact."""
-        return ProbeResult(self.name, self.state, self.seconds, self.reason, self.skips.results())
 
 
 def run_probe(name: str, probe: Callable[[ScanContext, Skips], None], context: ScanContext) -> ProbeRun:

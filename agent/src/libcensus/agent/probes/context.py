@@ -13,9 +13,11 @@ from libcensus.facts.platform import Platform
 
 if TYPE_CHECKING:
     from libcensus.agent.host import Root
+    from libcensus.agent.index import Index
     from libcensus.agent.interpreters.candidate import Candidate, Environment, Interpreter
     from libcensus.agent.probes.libraries import Libraries
     from libcensus.agent.probes.packages import PackageDatabase
+    from libcensus.agent.probes.walk import Recognition
     from libcensus.agent.settings import ScanSettings
     from libcensus.agent.walk import Progress
     from libcensus.facts.changelog import PackageChangelog
@@ -35,12 +37,16 @@ class ScanContext:
     files. ``libraries_found`` are shared objects that may hold a crypto library and belong to no interpreter's own
     files (what lies in site-packages and the like, and libraries that are named libcrypto or libssl), ``tool_files``
     programs named like a tool, ``setting_files`` the settings of one; ``roots_found`` are roots of their own.
+    ``fingerprint`` stands for all that the walk met beside executables, which ``recognition`` looked at.
     All paths are real and absolute in the root.
     """
 
     root: Root
     settings: ScanSettings
     progress: Progress | None = None
+    index: Index | None = None
+    fingerprint: str = ""
+    recognition: Recognition | None = None
     os_release: OsRelease | None = None
     candidates: list[Candidate] = field(default_factory=list)
     links: list[str] = field(default_factory=list)

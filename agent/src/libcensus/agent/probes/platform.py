@@ -218,7 +218,7 @@ def probe_platform(context: ScanContext, skips: Skips) -> None:
         evidence.append(Evidence("os_release", EvidenceKind.TEXT_LINE, release_file, detail))
     else:
         skips.add("no-os-release", "/etc/os-release: the root does not say which distribution it is")
-    level = _own_level(skips) if root.is_own else None
+    level = own_x86_64_level(skips) if root.is_own else None
     context.libraries = libraries = Libraries(root, skips, x86_64_level=level)
     loaders = find_loaders(root, libraries)
     arch, loader = _native(root, libraries, loaders)
@@ -257,7 +257,8 @@ def probe_platform(context: ScanContext, skips: Skips) -> None:
     )
 
 
-def _own_level(skips: Skips) -> int | None:
+def own_x86_64_level(skips: Skips) -> int | None:
+    """Return the x86-64 level of this machine's processor; None where it has none or the kernel does not tell."""
     try:
         with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:  # noqa: PTH123
             return parse_cpu_level(file.read(1 << 20))

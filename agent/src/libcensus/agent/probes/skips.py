@@ -5,7 +5,7 @@ A skip is no failure: the scan says what it did not read and why, and goes on.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Self
 
 from libcensus.facts.report import SkipCount
 
@@ -54,6 +54,19 @@ class Skips:
     def examples(self, reason: str) -> list[str]:
         """Return the examples kept for one reason."""
         return list(self._examples.get(reason, ()))
+
+    def to_json(self) -> list[list[object]]:
+        """Return the counts as JSON keeps them."""
+        return [[reason, count, self.examples(reason)] for reason, count in self._counts.items()]
+
+    @classmethod
+    def from_json(cls, value: Any) -> Self:
+        """Return the counts that :meth:`to_json` gave. Raises ValueError or TypeError for anything else."""
+        made = cls()
+        for reason, count, examples in value:
+            made._counts[str(reason)] = int(count)
+            made._examples[str(reason)] = [str(example) for example in examples]
+        return made
 
     def __bool__(self) -> bool:
         return bool(self._counts)

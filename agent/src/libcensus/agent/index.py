@@ -1,0 +1,271 @@
+"""What the agent remembers of a scan, so that the next one reads only what changed.
+
+Three memories, each keyed by a file's state (device, inode, size, mode, both times in nanoseconds):
+
+* executables that are no interpreter: never opened again while they stay the same;
+* what one pass over a file's bytes told (digest, marks of crypto libraries);
+* all facts of a root, with every look-up that led to them (:mod:`libcensus.agent.accesses`): while the walk finds the
+  same and every look-up has the same answer, the facts hold, and no content is read at all.
+
+It refuses to remember what changed within the last seconds before a scan, and forgets everything when the agent itself
+changes: a better parser must not be answered by what an older one read. It is a memory and no record: what is lost or
+damaged costs one full scan. It lies in the state folder, which the agent's user alone may write.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import logging
+import os
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from libcensus.agent.accesses import SETTLED_NS, Accesses
+from libcensus.agent.state import write_durably
+from libcensus.agent.version import agent_version
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from libcensus.agent.host import FileState
+
+FOLDER = "index"
+VERSION = 1
+KEY_BYTES = 16
+
+MAX_UNREMARKABLE = 200_000
+MAX_CONTENTS = 50_000
+MAX_INDEX_BYTES = 64 << 20
+MAX_INDEXES = 16
+"""Roots given with ``--root`` whose scans are remembered beside the host's own; the oldest goes."""
+
+_LOG = logging.getLogger(__name__)
+
+
+def state_key(state: FileState, name: str) -> bytes:
+    """Return the key of a file under its name: equal keys mean the same content.
+
+    128 bits of BLAKE2b: two of a million different files share a key with a probability of 1e-27.
+    """
+    text = f"{state.device}:{state.inode}:{state.size}:{state.mode}:{state.mtime_ns}:{state.ctime_ns}:{name}"
+    return hashlib.blake2b(text.encode("utf-8", "surrogateescape"), digest_size=KEY_BYTES).digest()
+
+
+def program_key() -> str:
+    """Return what stands for the agent's own code: its version, and the state of each of its files."""
+    digest = hashlib.blake2b(agent_version().encode(), digest_size=KEY_BYTES)
+    here = Path(__file__).parent
+    for folder in (here, here / "elf", here / "interpreters", here / "packages", here / "probes"):
+        try:
+            with os.scandir(folder) as entries:
+                for entry in sorted(entries, key=lambda one: one.name):
+                    if entry.name.endswith(".py"):
+                        status = entry.stat()
+                        digest.update(f"{folder.name}/{entry.name}:{status.st_size}:{status.st_mtime_ns}".encode())
+        except OSError:
+            continue
+    return digest.hexdigest()
+
+
+@dataclass(slots=True)
+class Record:
+    """All that one scan of a root found, and what it depends on.
+
+    ``fingerprint`` stands for what the walk found and for the settings, ``remarkable`` are the keys of executables that
+    were recognised or told something, ``facts`` the addressed facts as kind and bytes, ``runs`` the probes' results as
+    JSON values, ``inner`` the roots inside.
+    """
+
+    fingerprint: str
+    remarkable: frozenset[bytes]
+    accesses: Accesses
+    facts: tuple[tuple[str, bytes], ...]
+    runs: tuple[Any, ...]
+    recognition: Any = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the record as JSON keeps it."""
+        return {
+            "fingerprint": self.fingerprint,
+            "remarkable": _join(self.remarkable),
+            "accesses": self.accesses.to_json(),
+            "facts": [[kind, base64.b64encode(payload).decode()] for kind, payload in self.facts],
+            "runs": list(self.runs),
+            "recognition": self.recognition,
+        }
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> Record:
+        """Return the record that :meth:`to_json` gave; raises ValueError, KeyError or TypeError for anything else."""
+        return cls(
+            fingerprint=str(value["fingerprint"]),
+            remarkable=frozenset(_split(value["remarkable"])),
+            accesses=Accesses.from_json(value["accesses"]),
+            facts=tuple((str(kind), base64.b64decode(payload)) for kind, payload in value["facts"]),
+            runs=tuple(value["runs"]),
+            recognition=value["recognition"],
+        )
+
+
+def _join(keys: Iterable[bytes]) -> str:
+    return base64.b64encode(b"".join(sorted(keys))).decode()
+
+
+def _split(text: str) -> Iterable[bytes]:
+    raw = base64.b64decode(text)
+    return (raw[at : at + KEY_BYTES] for at in range(0, len(raw), KEY_BYTES))
+
+
+@dataclass(slots=True)
+class Index:
+    """The memory of one scan: what the last one left, and what this one leaves for the next.
+
+    ``started_ns`` is when this scan began, by the clock that stamps files. ``overflowed`` counts what there was no room
+    for: it is read again by the next scan.
+    """
+
+    started_ns: int = field(default_factory=time.time_ns)
+    overflowed: int = 0
+    _program: str = field(default_factory=program_key)
+    _old_unremarkable: frozenset[bytes] = frozenset()
+    _old_contents: dict[str, Any] = field(default_factory=dict)
+    _old_records: dict[str, Any] = field(default_factory=dict)
+    _unremarkable: set[bytes] = field(default_factory=set)
+    _contents: dict[str, Any] = field(default_factory=dict)
+    _records: dict[str, Any] = field(default_factory=dict)
+
+    # --- executables ------------------------------------------------------------------------------------------------
+
+    def is_settled(self, state: FileState) -> bool:
+        """Tell whether a file is old enough that a later change would show in its times."""
+        return max(state.mtime_ns, state.ctime_ns) < self.started_ns - SETTLED_NS
+
+    def is_unremarkable(self, key: bytes) -> bool:
+        """Tell whether the last scan found nothing in the executable with this key; what is known stays known."""
+        if key not in self._old_unremarkable:
+            return False
+        self._note(key)
+        return True
+
+    def note_unremarkable(self, key: bytes, state: FileState) -> None:
+        """Remember that there is nothing in an executable."""
+        if self.is_settled(state):
+            self._note(key)
+
+    def _note(self, key: bytes) -> None:
+        if len(self._unremarkable) < MAX_UNREMARKABLE:
+            self._unremarkable.add(key)
+        else:
+            self.overflowed += 1
+
+    # --- contents ---------------------------------------------------------------------------------------------------
+
+    def content(self, state: FileState, kind: str) -> Any:
+        """Return what was remembered of a file's bytes under ``kind``; None where nothing was."""
+        key = _content_key(state, kind)
+        value = self._contents.get(key)
+        if value is None and (value := self._old_contents.get(key)) is not None:
+            self._keep_content(key, value)
+        return value
+
+    def keep_content(self, state: FileState, kind: str, value: Any) -> None:
+        """Remember what a file's bytes told, as a JSON value."""
+        if self.is_settled(state):
+            self._keep_content(_content_key(state, kind), value)
+
+    def _keep_content(self, key: str, value: Any) -> None:
+        if len(self._contents) < MAX_CONTENTS:
+            self._contents[key] = value
+        else:
+            self.overflowed += 1
+
+    # --- roots ------------------------------------------------------------------------------------------------------
+
+    def record(self, name: str) -> Record | None:
+        """Return what the last scan of a root left; None where it left nothing that can be used."""
+        value = self._old_records.get(name)
+        if value is None:
+            return None
+        try:
+            return Record.from_json(value)
+        except (ValueError, KeyError, TypeError) as error:
+            _LOG.debug("the index of %s cannot be used: %s", name, error)
+            return None
+
+    def keep_record(self, name: str, record: Record) -> None:
+        """Remember a root's scan, where it can be compared with a later one."""
+        if record.accesses.is_settled(self.started_ns):
+            self._records[name] = record.to_json()
+
+    def keep_same(self, name: str) -> None:
+        """Remember what was remembered already: nothing changed, so everything known of it stays."""
+        self._records[name] = self._old_records[name]
+
+    def keep_all_contents(self) -> None:
+        """Keep what was known of contents that this scan did not ask for, because a whole root was unchanged."""
+        for key, value in self._old_contents.items():
+            if key not in self._contents:
+                self._keep_content(key, value)
+
+    # --- on disk ----------------------------------------------------------------------------------------------------
+
+    @classmethod
+    def load(cls, path: Path) -> Index:
+        """Return the memory that lies at ``path``; an empty one where there is none that fits this agent."""
+        made = cls()
+        try:
+            if path.stat().st_size > MAX_INDEX_BYTES:
+                return made
+            value = json.loads(path.read_bytes())
+            if value["version"] == VERSION and value["program"] == made._program:
+                made._old_unremarkable = frozenset(_split(value["unremarkable"]))
+                made._old_contents = dict(value["contents"])
+                made._old_records = dict(value["roots"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            _LOG.debug("no index at %s: %s", path, error)
+        return made
+
+    @property
+    def has_news(self) -> bool:
+        """Whether the next scan gains anything from what this one would write."""
+        return (
+            self._unremarkable != self._old_unremarkable
+            or self._contents.keys() != self._old_contents.keys()
+            or any(self._records.get(name) is not value for name, value in self._old_records.items())
+            or self._records.keys() != self._old_records.keys()
+        )
+
+    def save(self, path: Path) -> None:
+        """Write the memory; raises OSError where it cannot be written."""
+        if not self.has_news:
+            return
+        value = {
+            "version": VERSION,
+            "program": self._program,
+            "unremarkable": _join(self._unremarkable),
+            "contents": self._contents,
+            "roots": self._records,
+        }
+        path.parent.mkdir(mode=0o700, exist_ok=True)
+        write_durably(path, json.dumps(value, separators=(",", ":")).encode())
+        _forget_oldest(path.parent)
+
+
+def _content_key(state: FileState, kind: str) -> str:
+    return f"{kind}:{state_key(state, '').hex()}"
+
+
+def index_path(folder: Path, root: str) -> Path:
+    """Return where the memory of a root's scans lies inside the state folder."""
+    name = hashlib.blake2b(root.encode("utf-8", "surrogateescape"), digest_size=KEY_BYTES).hexdigest()
+    return folder / FOLDER / f"{name}.json"
+
+
+def _forget_oldest(folder: Path) -> None:
+    files = sorted(folder.glob("*.json"), key=lambda file: file.stat().st_mtime_ns, reverse=True)
+    for file in files[MAX_INDEXES:]:
+        file.unlink(missing_ok=True)
