@@ -20,16 +20,18 @@ import json
 import logging
 import os
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from libcensus.agent.accesses import SETTLED_NS, Accesses
-from libcensus.agent.state import write_durably
+from libcensus.agent.errors import ConfigurationError
+from libcensus.agent.state import StateFolder, write_durably
 from libcensus.agent.version import agent_version
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from libcensus.agent.host import FileState
 
@@ -137,6 +139,7 @@ class Index:
     _unremarkable: set[bytes] = field(default_factory=set)
     _contents: dict[str, Any] = field(default_factory=dict)
     _records: dict[str, Any] = field(default_factory=dict)
+    _has_recalled: bool = False
 
     # --- executables ------------------------------------------------------------------------------------------------
 
@@ -204,12 +207,7 @@ class Index:
     def keep_same(self, name: str) -> None:
         """Remember what was remembered already: nothing changed, so everything known of it stays."""
         self._records[name] = self._old_records[name]
-
-    def keep_all_contents(self) -> None:
-        """Keep what was known of contents that this scan did not ask for, because a whole root was unchanged."""
-        for key, value in self._old_contents.items():
-            if key not in self._contents:
-                self._keep_content(key, value)
+        self._has_recalled = True
 
     # --- on disk ----------------------------------------------------------------------------------------------------
 
@@ -218,7 +216,8 @@ class Index:
         """Return the memory that lies at ``path``; an empty one where there is none that fits this agent."""
         made = cls()
         try:
-            if path.stat().st_size > MAX_INDEX_BYTES:
+            status = path.stat()
+            if status.st_size > MAX_INDEX_BYTES or status.st_uid not in (os.geteuid(), 0) or status.st_mode & 0o022:
                 return made
             value = json.loads(path.read_bytes())
             if value["version"] == VERSION and value["program"] == made._program:
@@ -241,6 +240,11 @@ class Index:
 
     def save(self, path: Path) -> None:
         """Write the memory; raises OSError where it cannot be written."""
+        if self._has_recalled:
+            # Nobody asked for the contents of a root that was unchanged: they are as good as before.
+            for key, content in self._old_contents.items():
+                if key not in self._contents:
+                    self._keep_content(key, content)
         if not self.has_news:
             return
         value = {
@@ -263,6 +267,27 @@ def index_path(folder: Path, root: str) -> Path:
     """Return where the memory of a root's scans lies inside the state folder."""
     name = hashlib.blake2b(root.encode("utf-8", "surrogateescape"), digest_size=KEY_BYTES).hexdigest()
     return folder / FOLDER / f"{name}.json"
+
+
+@contextmanager
+def remembered(folder: Path, root: str) -> Iterator[Index]:
+    """Give the memory of a root's scans, and keep what the scan adds to it; a folder that cannot be used costs nothing.
+
+    A scan that raises leaves the memory as it was.
+    """
+    try:
+        StateFolder(folder).create()
+    except ConfigurationError as error:
+        _LOG.info("no index is used: %s", error)
+        yield Index()
+        return
+    path = index_path(folder, root)
+    index = Index.load(path)
+    yield index
+    try:
+        index.save(path)
+    except OSError as error:
+        _LOG.info("the index %s cannot be written, so the next scan reads everything: %s", path, error.strerror)
 
 
 def _forget_oldest(folder: Path) -> None:

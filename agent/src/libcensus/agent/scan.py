@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from libcensus.agent.accesses import Accesses
 from libcensus.agent.errors import UnreadableError
 from libcensus.agent.host import shown
+from libcensus.agent.index import remembered
 from libcensus.agent.probes.context import ProbeSkippedError, ScanContext
 from libcensus.agent.probes.crypto import probe_crypto
 from libcensus.agent.probes.interpreters import probe_interpreters
@@ -35,6 +36,7 @@ from libcensus.facts.vocabulary import Implementation, InstallKind, ProbeState, 
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from libcensus.agent.host import Root
     from libcensus.agent.index import Index
@@ -121,6 +123,14 @@ def scan(root: Root, settings: ScanSettings, progress: Progress | None = None, i
         seconds=time.monotonic() - started,
         **facts,
     )
+
+
+def scan_remembered(root: Root, settings: ScanSettings, state_folder: Path, progress: Progress | None = None) -> Scan:
+    """Scan a root, reading only what changed since the last scan that was remembered in the state folder."""
+    if not settings.index:
+        return scan(root, settings, progress)
+    with remembered(state_folder, root.name) as index:
+        return scan(root, settings, progress, index)
 
 
 @dataclass(frozen=True, slots=True)
@@ -345,5 +355,6 @@ def _environment_install(root: str, one: Environment, builds: dict[str, Build]) 
         base=None if one.base is None else shown(one.base),
         recorded_version=one.recorded_version,
         package=one.package,
+        state=one.state,
         evidence=_sorted(one.evidence),
     )

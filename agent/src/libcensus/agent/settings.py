@@ -15,6 +15,7 @@ class ScanSettings:
     are read beside the local ones (``nfs4``). ``max_file_bytes`` bounds one file that is read as a whole,
     ``max_text_bytes`` one text. ``max_files``, ``max_depth`` and ``max_seconds`` bound the walk (None: no bound).
     ``max_installs`` bounds what one scan reports of one root, ``max_roots`` the roots that it reads beside its own.
+    With ``index`` a scan reads only what changed since the last one.
     With ``containers`` the roots of running containers are read too, with ``images`` those of images in storage.
     """
 
@@ -27,6 +28,7 @@ class ScanSettings:
     max_seconds: float | None = None
     max_installs: int = 10_000
     max_roots: int = 256
+    index: bool = True
     containers: bool = True
     processes: bool = True
     images: bool = False

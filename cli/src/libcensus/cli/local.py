@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from libcensus.agent.config import load_config
 from libcensus.agent.host import Root
-from libcensus.agent.scan import scan
+from libcensus.agent.scan import scan_remembered
 from libcensus.cli.assessed import Assessed
 from libcensus.cli.terminal import Progress
 from libcensus.collector.advisories.snapshot import load_snapshot
@@ -40,7 +40,7 @@ def scan_root(folder: str, config: AgentConfig) -> Scan:
     """Scan a root, with progress on standard error. Raises the agent's errors."""
     progress = Progress()
     with closing(progress), Root.open(folder) as root:
-        return scan(root, config.scan, progress)
+        return scan_remembered(root, config.scan, config.state.folder, progress)
 
 
 def assess_scan(found: Scan) -> Assessed:

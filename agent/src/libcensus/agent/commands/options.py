@@ -95,6 +95,19 @@ def state_option(command: _F) -> _F:
     return option(command)
 
 
+def index_option(command: _F) -> _F:
+    """Add the flag that has everything read anew."""
+    option = setting_option(
+        "--no-index",
+        "scan.index",
+        is_flag=True,
+        flag_value=False,
+        default=None,
+        help="Read everything, whatever the index of the last scan knows.",
+    )
+    return option(command)
+
+
 def output_option(command: _F) -> _F:
     """Add the flag that chooses between a table for people and JSON for programs."""
     return click.option(

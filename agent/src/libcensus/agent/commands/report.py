@@ -6,7 +6,7 @@ from contextlib import closing
 
 import click
 
-from libcensus.agent.commands.options import common_options, load, setting_option, state_option, teach
+from libcensus.agent.commands.options import common_options, index_option, load, setting_option, state_option, teach
 from libcensus.agent.commands.terminal import ProgressLine, print_line
 
 EXIT_PARTIAL = 6
@@ -29,6 +29,7 @@ _EPILOG = teach(
 @setting_option(
     "--exclude", "scan.exclude", multiple=True, metavar="PATH", help="Do not enter this folder (repeatable)."
 )
+@index_option
 @state_option
 @common_options
 @click.pass_context
@@ -43,12 +44,12 @@ def report_command(context: click.Context) -> int:
 
     from libcensus.agent.delivery import Courier  # noqa: PLC0415 - `--help` must not pay for the scanner
     from libcensus.agent.host import Root  # noqa: PLC0415
-    from libcensus.agent.scan import Scan, scan  # noqa: PLC0415
+    from libcensus.agent.scan import Scan, scan_remembered  # noqa: PLC0415
 
     def scan_own_root() -> Scan:
         progress = ProgressLine()
         with closing(progress), Root.open("/") as root:
-            return scan(root, config.scan, progress)
+            return scan_remembered(root, config.scan, config.state.folder, progress)
 
     delivery = Courier(config).deliver(scan_own_root)
     acknowledgement = delivery.acknowledgement

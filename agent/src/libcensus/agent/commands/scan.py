@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from libcensus.agent.commands.options import common_options, load, output_option, setting_option, teach
+from libcensus.agent.commands.options import (
+    common_options,
+    index_option,
+    load,
+    output_option,
+    setting_option,
+    state_option,
+    teach,
+)
 from libcensus.agent.commands.terminal import ProgressLine, print_json, print_line, print_table
 
 if TYPE_CHECKING:
@@ -38,6 +46,8 @@ _EPILOG = teach(
 @setting_option(
     "--exclude", "scan.exclude", multiple=True, metavar="PATH", help="Do not enter this folder (repeatable)."
 )
+@index_option
+@state_option
 @common_options
 @click.pass_context
 def scan_command(context: click.Context, folder: str, output: str, *, explain: bool) -> int:
@@ -49,11 +59,11 @@ def scan_command(context: click.Context, folder: str, output: str, *, explain: b
     config = load(context)
 
     from libcensus.agent.host import Root  # noqa: PLC0415 - `--help` must not pay for the scanner
-    from libcensus.agent.scan import scan  # noqa: PLC0415
+    from libcensus.agent.scan import scan_remembered  # noqa: PLC0415
 
     progress = ProgressLine()
     with closing(progress), Root.open(folder) as root:
-        found = scan(root, config.scan, progress)
+        found = scan_remembered(root, config.scan, config.state.folder, progress)
     if output == "json":
         from libcensus.agent.document import scan_document  # noqa: PLC0415
 
