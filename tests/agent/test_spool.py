@@ -11,12 +11,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 from libcensus.agent.spool import HeldFacts, Spool
-from libcensus.facts.codec import encode_fact
+from libcensus.facts.codec import encode_fact, process_set_digest
 from libcensus.facts.digest import FactKind
 from libcensus.facts.host import Host, Inventory
 from libcensus.facts.interpreter import InstallSet
 from libcensus.facts.platform import Platform
+from libcensus.facts.process import ProcessGroup, ProcessSet
 from libcensus.facts.report import Report
+from libcensus.facts.root import RootSet, ScannedRoot
+from libcensus.facts.vocabulary import MappingState, RootKind
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -96,6 +99,33 @@ def test_removing_a_report_keeps_the_facts_that_another_needs(spool: Spool) -> N
     spool.remove(second)
     assert kept_facts(spool) == set()
     assert spool.total_bytes == 0
+
+
+def test_the_platforms_of_other_roots_stay_as_long_as_a_report_needs_them(spool: Spool) -> None:
+    platform, installs = encode_fact(Platform(kernel="6.1")), encode_fact(InstallSet())
+    inner = encode_fact(Platform(arch="aarch64"))
+    roots = encode_fact(
+        RootSet(
+            (
+                ScannedRoot("/", RootKind.HOST, platform=platform[1]),
+                ScannedRoot("/srv/x", RootKind.FOLDER, platform=inner[1]),
+            )
+        )
+    )
+    inventory = Inventory(Host(hostname="a"), platform[1], installs[1], roots=roots[1])
+    facts = [encode_fact(inventory), platform, installs, roots, inner]
+    first = spool.add(report_of(facts, 0), facts)
+    spool.add(report_of(facts, 1), facts)
+    spool.remove(first)
+    assert kept_facts(spool) == {digest for _, digest, _ in facts}
+
+
+def test_a_kept_report_keeps_what_ran(spool: Spool) -> None:
+    facts = facts_of("a")
+    running = ProcessSet((ProcessGroup("/", "/usr/bin/python3.11", MappingState.DELETED, 2),))
+    report = replace(report_of(facts), processes_digest=process_set_digest(running), processes=running)
+    spool.add(report, facts)
+    assert [one.report for one in spool.waiting()] == [report]
 
 
 def test_beyond_its_number_the_oldest_are_given_up_and_counted(

@@ -9,7 +9,7 @@ import secrets
 import socket
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -22,11 +22,13 @@ from libcensus.agent.errors import AgentError, ConfigurationError, IdentityError
 from libcensus.agent.spool import HeldFacts
 from libcensus.agent.target import parse_target
 from libcensus.agent.transport import CollectorClient
-from libcensus.facts.codec import encode_fact
+from libcensus.facts.codec import encode_fact, process_set_digest
 from libcensus.facts.host import Host, Inventory
 from libcensus.facts.interpreter import InstallSet
 from libcensus.facts.platform import Platform
+from libcensus.facts.process import ProcessGroup, ProcessSet
 from libcensus.facts.report import Report
+from libcensus.facts.vocabulary import MappingState
 from libcensus.v1 import census_pb2, census_pb2_grpc
 
 if TYPE_CHECKING:
@@ -126,6 +128,51 @@ def settings_for(address: str, **changes: Any) -> CollectorSettings:
 def client_for(address: str, pauses: list[float] | None = None, **changes: Any) -> CollectorClient:
     kept = [] if pauses is None else pauses
     return CollectorClient(settings_for(address, **changes), HOST_ID, sleep=kept.append, spread=lambda _low, high: high)
+
+
+RUNNING = ProcessSet((ProcessGroup("/", "/usr/bin/python3.11", MappingState.CURRENT, 2),))
+BUSY = replace(REPORT, processes_digest=process_set_digest(RUNNING), processes=RUNNING)
+
+
+@pytest.mark.parametrize(
+    ("known", "told"), [(BUSY.processes_digest, False), ("0" * 64, True), (None, True)], ids=["known", "other", "first"]
+)
+def test_what_runs_is_told_only_when_it_changed(known: str | None, *, told: bool) -> None:
+    script = Script()
+    with serving(script) as address, client_for(address) as client:
+        client.send(BUSY, FACTS, known_processes=known)
+    (request,) = script.requests
+    assert request.HasField("processes") is told
+    assert request.processes_digest.hex() == BUSY.processes_digest
+
+
+def test_a_collector_that_lost_what_runs_is_told_again() -> None:
+    assert BUSY.processes_digest is not None
+    script = Script(reports=[[BUSY.processes_digest], []])
+    with serving(script) as address, client_for(address) as client:
+        acknowledgement = client.send(BUSY, FACTS, known_processes=BUSY.processes_digest)
+    assert [request.HasField("processes") for request in script.requests] == [False, True]
+    assert script.uploaded == []
+    assert acknowledgement.uploaded_facts == 0
+
+
+def test_what_runs_goes_again_with_the_facts_that_are_missing_too() -> None:
+    assert BUSY.processes_digest is not None
+    script = Script(reports=[[BUSY.processes_digest, PLATFORM[1]], []])
+    with serving(script) as address, client_for(address) as client:
+        client.send(BUSY, FACTS, known_processes=BUSY.processes_digest)
+    assert [request.HasField("processes") for request in script.requests] == [False, True]
+    assert script.uploaded == [[PLATFORM[1]]]
+
+
+def test_a_collector_that_asks_for_what_runs_although_it_was_told_is_given_up() -> None:
+    assert BUSY.processes_digest is not None
+    with (
+        serving(Script(reports=[[BUSY.processes_digest]])) as address,
+        client_for(address) as client,
+        pytest.raises(RefusedError, match="asks for facts that this report does not have"),
+    ):
+        client.send(BUSY, FACTS)
 
 
 def test_a_known_host_costs_one_small_message_with_its_id_beside_it() -> None:

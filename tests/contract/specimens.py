@@ -6,21 +6,26 @@
 from __future__ import annotations
 
 import uuid
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from libcensus.collector.store.contract import FactRecord, ReceivedReport
-from libcensus.facts.codec import encode_fact
-from libcensus.facts.crypto import CryptoLibrary, CryptoUse
+from libcensus.facts.changelog import ChangelogFix, PackageChangelog
+from libcensus.facts.codec import encode_fact, process_set_digest
+from libcensus.facts.crypto import CopyOwner, CryptoCopy, CryptoCopySet, CryptoLibrary, CryptoUse
 from libcensus.facts.evidence import Evidence
 from libcensus.facts.host import Host, Inventory, Libc, OsRelease
 from libcensus.facts.interpreter import Build, BuildFile, Install, InstallSet
 from libcensus.facts.package import Package
 from libcensus.facts.platform import Platform, PlatformLibrary
+from libcensus.facts.process import MappedLibrary, ProcessExample, ProcessGroup, ProcessSet
 from libcensus.facts.report import ProbeResult, Report, SkipCount
 from libcensus.facts.requirement import LibraryNeed, Requirement
+from libcensus.facts.root import RootSet, ScannedRoot
+from libcensus.facts.tool import Tool, ToolSet, ToolSetting
 from libcensus.facts.vocabulary import (
+    ChangelogState,
     CryptoFamily,
     EvidenceKind,
     FileRole,
@@ -29,9 +34,11 @@ from libcensus.facts.vocabulary import (
     InstallKind,
     LibcFamily,
     Linkage,
+    MappingState,
     PackageOrigin,
     ProbeState,
     Provider,
+    RootKind,
 )
 
 if TYPE_CHECKING:
@@ -123,6 +130,63 @@ def install(
 
 
 @dataclass(frozen=True)
+class Extras:
+    """What newer agents tell beside installs: crypto copies, tools, other roots, changelogs."""
+
+    copies: CryptoCopySet
+    tools: ToolSet
+    roots: RootSet
+    inner: Platform
+    changelog: PackageChangelog
+
+    @classmethod
+    def of(cls, mark: str) -> Extras:
+        """Return one of each, told apart by their mark."""
+        inner = replace(platform(f"inner-{mark}"), kernel=None, libc_version="2.31")
+        owner = CopyOwner("pypi", "cryptography", "42.0.0")
+        library = CryptoLibrary(CryptoFamily.OPENSSL, "3.2.0")
+        path = f"/opt/venv-{mark}/lib/python3.12/site-packages/cryptography/hazmat/bindings/_rust.abi3.so"
+        assert SYSTEM_OPENSSL.library is not None
+        package = SYSTEM_OPENSSL.library.package
+        assert package is not None
+        return cls(
+            copies=CryptoCopySet((CryptoCopy("/", path, Linkage.STATIC, library, f"/opt/venv-{mark}", owner),)),
+            tools=ToolSet(
+                (Tool("/", "/usr/local/bin/uv", "uv", "0.9.5", "20260127"),),
+                (ToolSetting("/", "/etc/uv/uv.toml", "uv", "python-downloads", mark),),
+            ),
+            roots=RootSet(
+                (
+                    ScannedRoot("/", RootKind.HOST, platform=address(platform(mark))),
+                    ScannedRoot(f"/srv/{mark}", RootKind.FOLDER, f"/srv/{mark}", platform=address(inner)),
+                )
+            ),
+            inner=inner,
+            changelog=PackageChangelog(
+                replace(package, version=mark),
+                ChangelogState.COMPLETE,
+                f"/usr/share/doc/{mark}/changelog.Debian.gz",
+                entries=2,
+                fixes=(ChangelogFix("CVE-2024-0727", "3.0.13-1~deb12u1", "CVE-2024-0727 (PKCS12)"),),
+            ),
+        )
+
+    @property
+    def facts(self) -> list[Fact]:
+        """Every fact that stands behind one address."""
+        return [self.copies, self.tools, self.roots, self.inner, self.changelog]
+
+
+def running(unit: str, *, state: MappingState = MappingState.DELETED) -> ProcessSet:
+    """Return what runs on a host: one service that maps a library in this state."""
+    library = MappedLibrary("/usr/lib/x86_64-linux-gnu/libcrypto.so.3", state, 2)
+    example = ProcessExample(4711, unit)
+    return ProcessSet(
+        (ProcessGroup("/", "/usr/bin/python3.11", MappingState.CURRENT, 2, libraries=(library,), examples=(example,)),)
+    )
+
+
+@dataclass(frozen=True)
 class Census:
     """Everything that one scan says: the facts, and the inventory over them."""
 
@@ -131,6 +195,7 @@ class Census:
     builds: tuple[Build, ...]
     installs: InstallSet
     listed: tuple[Build, ...] | None = field(default=None, kw_only=True)
+    extras: Extras | None = field(default=None, kw_only=True)
 
     @classmethod
     def of(cls, hostname: str, mark: str, *installs: tuple[str, Build | None]) -> Census:
@@ -154,6 +219,7 @@ class Census:
     def inventory(self) -> Inventory:
         """The inventory over the facts."""
         listed = self.builds if self.listed is None else self.listed
+        extras = self.extras
         return Inventory(
             host=Host(
                 hostname=self.hostname,
@@ -166,6 +232,10 @@ class Census:
             platform=address(self.platform),
             installs=address(self.installs),
             builds=tuple(sorted({address(one) for one in listed})),
+            crypto_copies=None if extras is None else address(extras.copies),
+            tools=None if extras is None else address(extras.tools),
+            roots=None if extras is None else address(extras.roots),
+            changelogs=() if extras is None else (address(extras.changelog),),
         )
 
     @property
@@ -176,7 +246,10 @@ class Census:
     @property
     def records(self) -> list[FactRecord]:
         """Every fact, the inventory first as an agent sends them."""
-        return [record(self.inventory), record(self.platform), record(self.installs), *map(record, self.builds)]
+        facts: list[Fact] = [self.inventory, self.platform, self.installs, *self.builds]
+        if self.extras is not None:
+            facts += self.extras.facts
+        return [record(fact) for fact in facts]
 
 
 PROBES = (
@@ -185,8 +258,20 @@ PROBES = (
 )
 
 
-def received(host_id: str, inventory: str, at: datetime, *, scanned: datetime | None = None) -> ReceivedReport:
-    """Return a report that came at a moment, scanned then unless told otherwise; each has an id of its own."""
+def received(
+    host_id: str,
+    inventory: str,
+    at: datetime,
+    *,
+    scanned: datetime | None = None,
+    processes: ProcessSet | None = None,
+    named: ProcessSet | None = None,
+) -> ReceivedReport:
+    """Return a report that came at a moment, scanned then unless told otherwise; each has an id of its own.
+
+    It holds ``processes``, or only names the process set ``named``.
+    """
+    told = processes if named is None else named
     return ReceivedReport(
         host_id=host_id,
         report=Report(
@@ -196,6 +281,8 @@ def received(host_id: str, inventory: str, at: datetime, *, scanned: datetime | 
             scan_seconds=1.625,
             inventory=inventory,
             probes=PROBES,
+            processes_digest=None if told is None else process_set_digest(told),
+            processes=processes,
         ),
         received_at=at,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -12,8 +12,23 @@ from libcensus.collector.errors import InconsistentFactsError, StoreError
 from libcensus.collector.store.contract import FactRecord, HostStamp
 from libcensus.collector.store.sql import SqlStore
 from libcensus.facts.digest import FactKind, fact_digest
+from libcensus.facts.process import ProcessSet
+from libcensus.facts.root import RootSet, ScannedRoot
 from libcensus.facts.validation import InvalidFactError
-from tests.contract.specimens import NOON, PROBES, Census, address, build, install, platform, received, record
+from libcensus.facts.vocabulary import RootKind
+from tests.contract.specimens import (
+    NOON,
+    PROBES,
+    Census,
+    Extras,
+    address,
+    build,
+    install,
+    platform,
+    received,
+    record,
+    running,
+)
 
 if TYPE_CHECKING:
     from libcensus.collector.store.contract import ReportOutcome, Store
@@ -381,3 +396,146 @@ class TestLife:
             store.put_facts([record(BUILD)])
             store.put_facts([record(BUILD)])
             assert store.facts([address(BUILD)]) == {address(BUILD): BUILD}
+
+
+FULL = replace(Census.of("full", "f", ("/opt/python/bin/python3", BUILD)), extras=Extras.of("f"))
+
+
+class TestOtherFacts:
+    def test_every_fact_that_an_inventory_names_is_missing_until_it_is_there(self, store: Store) -> None:
+        assert FULL.extras is not None
+        store.put_facts([record(FULL.inventory)])
+        [outcome] = store.apply_reports([received(A, FULL.address, NOON)])
+        assert isinstance(outcome, tuple)
+        assert set(outcome) == set(FULL.inventory.references)
+
+    def test_the_platforms_of_other_roots_are_missing_too(self, store: Store) -> None:
+        assert FULL.extras is not None
+        inner = address(FULL.extras.inner)
+        store.put_facts([one for one in FULL.records if one.digest != inner])
+        assert store.apply_reports([received(A, FULL.address, NOON)]) == [(inner,)]
+        store.put_facts([record(FULL.extras.inner)])
+        assert store.apply_reports([received(A, FULL.address, NOON)]) == [()]
+
+    def test_a_host_names_and_the_store_returns_them(self, store: Store) -> None:
+        assert FULL.extras is not None
+        store.put_facts(FULL.records)
+        assert store.apply_reports([received(A, FULL.address, NOON)]) == [()]
+        [state] = store.hosts()
+        assert state.crypto_copies == address(FULL.extras.copies)
+        assert state.tools == address(FULL.extras.tools)
+        assert state.roots == address(FULL.extras.roots)
+        assert state.changelogs == (address(FULL.extras.changelog),)
+        facts = store.facts(address(fact) for fact in FULL.extras.facts)
+        assert list(facts.values()) != []
+        assert {digest: facts[digest] for digest in facts} == {address(fact): fact for fact in FULL.extras.facts}
+
+    def test_an_agent_of_before_has_none_of_them(self, store: Store) -> None:
+        store.put_facts(WEB.records)
+        store.apply_reports([received(A, WEB.address, NOON)])
+        [state] = store.hosts()
+        assert (state.crypto_copies, state.tools, state.roots, state.changelogs) == (None, None, None, ())
+        assert (state.report.processes_digest, state.report.processes) == (None, None)
+
+    @pytest.mark.parametrize(
+        ("field", "changed"),
+        [("crypto_copies", "tools"), ("tools", "roots"), ("roots", "crypto_copies"), ("changelogs", "tools")],
+    )
+    def test_an_address_of_the_wrong_kind_is_a_contradiction(self, store: Store, field: str, changed: str) -> None:
+        wrong = getattr(FULL.inventory, changed)
+        fields: dict[str, Any] = {field: (wrong,) if field == "changelogs" else wrong}
+        inventory = replace(FULL.inventory, **fields)
+        store.put_facts([*FULL.records, record(inventory)])
+        [outcome] = store.apply_reports([received(A, address(inventory), NOON)])
+        assert inconsistency(outcome).field == f"inventory.{field}"
+
+    def test_a_root_whose_platform_is_none_is_a_contradiction(self, store: Store) -> None:
+        assert FULL.extras is not None
+        roots = RootSet((ScannedRoot("/", RootKind.HOST, platform=address(BUILD)),))
+        inventory = replace(FULL.inventory, roots=address(roots))
+        store.put_facts([*FULL.records, record(roots), record(inventory)])
+        [outcome] = store.apply_reports([received(A, address(inventory), NOON)])
+        assert inconsistency(outcome).field == "inventory.roots.platform"
+
+
+IDLE, BUSY = running("idle.service"), running("busy.service")
+
+
+class TestProcesses:
+    def test_what_runs_is_kept_and_stays_while_reports_name_it(self, store: Store) -> None:
+        store.put_facts(WEB.records)
+        first = received(A, WEB.address, NOON, processes=IDLE)
+        second = received(A, WEB.address, NOON + timedelta(hours=1), named=IDLE)
+        assert store.apply_reports([first]) == [()]
+        assert store.apply_reports([second]) == [()]
+        state = store.find_host("web")
+        assert state is not None
+        assert state.report == replace(second.report, processes=IDLE)
+        [listed] = store.hosts()
+        assert listed.report == second.report
+
+    def test_a_set_that_is_only_named_is_asked_for(self, store: Store) -> None:
+        store.put_facts(WEB.records)
+        digest = received(A, WEB.address, NOON, named=IDLE).report.processes_digest
+        assert store.apply_reports([received(A, WEB.address, NOON, named=IDLE)]) == [(digest,)]
+        assert store.hosts() == []
+        assert store.apply_reports([received(A, WEB.address, NOON, processes=IDLE)]) == [()]
+        later = NOON + timedelta(hours=1)
+        changed = received(A, WEB.address, later, named=BUSY)
+        assert store.apply_reports([changed]) == [(changed.report.processes_digest,)]
+        [state] = store.hosts()
+        assert state.last_report == NOON
+
+    def test_it_is_asked_for_together_with_missing_facts(self, store: Store) -> None:
+        report = received(A, WEB.address, NOON, named=IDLE)
+        assert store.apply_reports([report]) == [(WEB.address, report.report.processes_digest)]
+
+    def test_one_host_does_not_have_what_another_told(self, store: Store) -> None:
+        store.put_facts(WEB.records)
+        store.apply_reports([received(A, WEB.address, NOON, processes=IDLE)])
+        [outcome] = store.apply_reports([received(B, WEB.address, NOON, named=IDLE)])
+        assert outcome != ()
+
+    def test_a_report_that_did_not_look_tells_nothing_of_what_runs(self, store: Store) -> None:
+        store.put_facts(WEB.records)
+        store.apply_reports([received(A, WEB.address, NOON, processes=IDLE)])
+        store.apply_reports([received(A, WEB.address, NOON + timedelta(hours=1))])
+        state = store.find_host(A)
+        assert state is not None
+        assert (state.report.processes_digest, state.report.processes) == (None, None)
+        [outcome] = store.apply_reports([received(A, WEB.address, NOON + timedelta(hours=2), named=IDLE)])
+        assert outcome != ()
+
+    @pytest.mark.parametrize("together", [True, False], ids=["one-batch", "one-by-one"])
+    def test_it_follows_the_last_report_through_changes_of_facts(self, store: Store, *, together: bool) -> None:
+        upgraded = Census.of("web", "w", ("/opt/python/bin/python3", build("20260301", "3.12.5")))
+        store.put_facts(WEB.records + upgraded.records)
+        reports = [
+            received(A, WEB.address, NOON, processes=IDLE),
+            received(A, WEB.address, NOON + timedelta(hours=1), processes=BUSY),
+            received(A, upgraded.address, NOON + timedelta(hours=2), named=BUSY),
+            received(B, WEB.address, NOON, processes=IDLE),
+            received(B, upgraded.address, NOON + timedelta(hours=2), processes=BUSY),
+            received(B, upgraded.address, NOON + timedelta(hours=3), processes=IDLE),
+        ]
+        outcomes = store.apply_reports(reports) if together else [store.apply_reports([one])[0] for one in reports]
+        assert outcomes == [()] * 6
+        for host_id, expected in ((A, BUSY), (B, IDLE)):
+            state = store.find_host(host_id)
+            assert state is not None
+            assert state.report.processes == expected
+
+    def test_a_straggler_does_not_bring_back_what_ran_before(self, store: Store) -> None:
+        store.put_facts(WEB.records)
+        store.apply_reports([received(A, WEB.address, NOON, processes=BUSY)])
+        assert store.apply_reports([received(A, WEB.address, NOON - timedelta(minutes=1), processes=IDLE)]) == [()]
+        state = store.find_host(A)
+        assert state is not None
+        assert state.report.processes == BUSY
+
+    def test_an_empty_set_is_something_else_than_none(self, store: Store) -> None:
+        store.put_facts(WEB.records)
+        store.apply_reports([received(A, WEB.address, NOON, processes=ProcessSet())])
+        state = store.find_host(A)
+        assert state is not None
+        assert state.report.processes == ProcessSet()

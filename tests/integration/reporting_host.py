@@ -12,6 +12,7 @@ from libcensus.facts.crypto import CryptoUse
 from libcensus.facts.host import Host
 from libcensus.facts.interpreter import Build, BuildFile, Install, InstallSet
 from libcensus.facts.platform import Platform
+from libcensus.facts.process import ProcessExample, ProcessGroup, ProcessSet
 from libcensus.facts.report import ProbeResult
 from libcensus.facts.vocabulary import (
     FileRole,
@@ -19,6 +20,7 @@ from libcensus.facts.vocabulary import (
     Installer,
     InstallKind,
     Linkage,
+    MappingState,
     ProbeState,
     Provider,
 )
@@ -60,6 +62,12 @@ def scan_of(*numbers: int, hour: int = 0) -> Scan:
         scanned_at=START + timedelta(hours=hour),
         seconds=1.0,
     )
+
+
+def running(number: int) -> ProcessSet:
+    """What runs on a host: two processes of one interpreter."""
+    executable = f"/opt/python-{number:05d}/bin/python3"
+    return ProcessSet((ProcessGroup("/", executable, MappingState.CURRENT, 2, examples=(ProcessExample(4711),)),))
 
 
 def config_for(address: str, state: Path, **more: Any) -> AgentConfig:

@@ -25,11 +25,12 @@ from libcensus.collector.config import CollectorSettings
 from libcensus.collector.store.sql import SqlStore
 from libcensus.facts.codec import encode_fact, encode_report
 from libcensus.facts.host import Host
+from libcensus.facts.platform import Platform
+from libcensus.facts.process import ProcessSet
 from libcensus.facts.report import ProbeResult, SkipCount
-from libcensus.facts.vocabulary import (
-    ProbeState,
-)
-from tests.integration.reporting_host import START, config_for, scan_of
+from libcensus.facts.root import RootSet, ScannedRoot
+from libcensus.facts.vocabulary import ProbeState, RootKind
+from tests.integration.reporting_host import START, config_for, running, scan_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -83,7 +84,7 @@ def test_the_first_report_brings_every_fact_and_the_second_none(
 ) -> None:
     courier = courier_for(collector, tmp_path)
     first = courier.deliver(lambda: scan_of(1, 2))
-    assert first.acknowledgement.uploaded_facts == 5
+    assert first.acknowledgement.uploaded_facts == 8
     second = courier.deliver(lambda: scan_of(1, 2, hour=1))
     assert second.acknowledgement.uploaded_facts == 0
     assert second.acknowledgement.request_bytes + second.acknowledgement.response_bytes < 1024
@@ -116,7 +117,7 @@ def test_a_host_with_many_builds_arrives_whole_in_several_uploads(
     monkeypatch.setattr(transport, "BATCH_FACTS", 50)
     courier = courier_for(collector, tmp_path)
     delivered = courier.deliver(lambda: scan_of(*range(1, 201)))
-    assert delivered.acknowledgement.uploaded_facts == 203
+    assert delivered.acknowledgement.uploaded_facts == 206
     collector.stop()
     assert len(stored(database)["builds"]) == 200
 
@@ -323,6 +324,78 @@ def test_every_reason_has_an_example_before_any_has_two() -> None:
     numbers = [len(skip.examples) for skip in report.probes[0].skips]
     assert min(numbers) >= 1
     assert max(numbers) - min(numbers) <= 1
+
+
+# --- what runs, and the roots in a root -------------------------------------------------------------------------------
+
+
+def test_what_runs_is_told_when_it_changed_and_survives_in_the_spool(
+    tmp_path: Path, database: str, nowhere: str
+) -> None:
+    state = tmp_path / "state"
+    kept = replace(scan_of(1), processes=running(1))
+    with pytest.raises(UnreachableError):
+        Courier(config_for(nowhere, state)).deliver(lambda: kept)
+    collector = start(database)
+    courier = courier_for(collector, tmp_path)
+    assert courier.spool.waiting()[0].report.processes == running(1)
+    first = courier.deliver(lambda: replace(scan_of(1, hour=1), processes=running(2)))
+    assert first.older_sent == 1
+    same = courier.deliver(lambda: replace(scan_of(1, hour=2), processes=running(2)))
+    assert same.acknowledgement.request_bytes < first.acknowledgement.request_bytes
+    assert same.acknowledgement.uploaded_facts == 0
+    collector.stop()
+    with SqlStore.open(database) as store:
+        found = store.find_host("reporter")
+        assert found is not None
+        assert found.report.report_id == same.report.report_id
+        assert found.report.processes == running(2)
+
+
+def test_a_collector_that_lost_its_database_is_told_again_what_runs(
+    collector: Collector, tmp_path: Path, database: str
+) -> None:
+    courier = courier_for(collector, tmp_path)
+    scan = replace(scan_of(1), processes=running(3))
+    courier.deliver(lambda: scan)
+    address = collector.grpc_address
+    collector.stop()
+    other = f"sqlite:///{tmp_path}/other.db"
+    anew = Collector(CollectorSettings(listen=address, http_listen="127.0.0.1:0", database=other))
+    anew.start()
+    courier.deliver(lambda: replace(scan, scanned_at=START + timedelta(hours=1)))
+    anew.stop()
+    with SqlStore.open(other) as store:
+        found = store.find_host("reporter")
+        assert found is not None
+        assert found.report.processes == running(3)
+
+
+def test_an_unchanged_host_on_which_much_runs_costs_no_more_than_the_digest(
+    collector: Collector, tmp_path: Path
+) -> None:
+    courier = courier_for(collector, tmp_path)
+    busy = ProcessSet(tuple(group for number in range(200) for group in running(number).groups))
+    courier.deliver(lambda: replace(scan_of(1), processes=busy))
+    again = courier.deliver(lambda: replace(scan_of(1, hour=1), processes=busy))
+    assert again.acknowledgement.request_bytes + again.acknowledgement.response_bytes < 1024
+    assert len(again.report.probes) == 1
+
+
+def test_the_platforms_of_roots_in_the_root_arrive_with_them(
+    collector: Collector, tmp_path: Path, database: str
+) -> None:
+    inner = Platform(arch="aarch64", libc_version="2.31")
+    digest = encode_fact(inner)[1]
+    roots = RootSet((ScannedRoot("/", RootKind.HOST), ScannedRoot("/srv/image", RootKind.FOLDER, platform=digest)))
+    scan = replace(scan_of(1), roots=roots, platforms={digest: inner})
+    delivered = courier_for(collector, tmp_path).deliver(lambda: scan)
+    assert delivered.acknowledgement.uploaded_facts == 8
+    collector.stop()
+    with SqlStore.open(database) as store:
+        [host] = store.hosts()
+        assert host.roots is not None
+        assert store.facts([host.roots, digest]) == {host.roots: roots, digest: inner}
 
 
 # --- the command itself -----------------------------------------------------------------------------------------------

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import sqlite3
+from dataclasses import replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,7 +18,7 @@ from libcensus.collector.store import schema
 from libcensus.collector.store.address import DatabaseAddress
 from libcensus.collector.store.sql import SqlStore
 from libcensus.collector.store.tables import METADATA, REVISION, VERSION_TABLE
-from tests.contract.specimens import NOON, Census, build, received
+from tests.contract.specimens import NOON, Census, Extras, build, received, running
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -205,6 +207,17 @@ def test_a_database_written_by_revision_0001_keeps_its_content(addresses: tuple[
         assert interval.crypto.library is not None
         assert interval.crypto.library.version == "3.0.14"
         assert len(store.facts(one.digest for one in census.records)) == 4
+        assert (state.crypto_copies, state.report.processes_digest) == (None, None)
+        # The same host, by an agent of today: what it names beyond is asked for and kept.
+        full = replace(census, extras=Extras.of("w"))
+        store.put_facts(full.records)
+        later = received("a" * 32, full.address, NOON + timedelta(hours=1), processes=running("web.service"))
+        assert store.apply_reports([later]) == [()]
+        found = store.find_host("web")
+        assert found is not None
+        assert found.report == later.report
+        assert found.crypto_copies is not None
+        assert len(store.intervals("a" * 32)) == 1
 
 
 def test_a_database_of_a_newer_version_is_refused(addresses: tuple[str, str]) -> None:

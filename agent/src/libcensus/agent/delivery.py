@@ -19,7 +19,7 @@ from libcensus.agent.spool import HeldFacts, Spool, WaitingReport
 from libcensus.agent.state import StateFolder
 from libcensus.agent.target import parse_target
 from libcensus.agent.version import agent_version
-from libcensus.facts.codec import encode_fact, encode_report
+from libcensus.facts.codec import encode_fact, encode_report, process_set_digest
 from libcensus.facts.report import Report
 from libcensus.facts.vocabulary import ProbeState
 
@@ -53,13 +53,19 @@ class Delivery:
 
 
 def make_report(scan: Scan) -> tuple[Report, list[AddressedFact]]:
-    """Return the report of a scan and every fact that it names, the inventory first."""
+    """Return the report of a scan, with what runs, and every fact that it names, the inventory first."""
     facts = [
         encode_fact(scan.inventory()),
         encode_fact(scan.platform),
         encode_fact(scan.installs),
+        encode_fact(scan.crypto_copies),
+        encode_fact(scan.tools),
+        encode_fact(scan.roots),
         *(encode_fact(build) for build in scan.builds.values()),
+        *(encode_fact(platform) for platform in scan.platforms.values()),
+        *(encode_fact(changelog) for changelog in scan.changelogs.values()),
     ]
+    processes = scan.processes
     report = Report(
         report_id=secrets.token_bytes(16),
         agent_version=agent_version(),
@@ -67,8 +73,10 @@ def make_report(scan: Scan) -> tuple[Report, list[AddressedFact]]:
         scan_seconds=scan.seconds,
         inventory=facts[0][1],
         probes=scan.probes,
+        processes_digest=None if processes is None else process_set_digest(processes),
     )
-    return trim_examples(report), facts
+    # What runs is told only when it changed: it takes no room from what an unchanged report says.
+    return replace(trim_examples(report), processes=processes), facts
 
 
 def trim_examples(report: Report, limit: int = REPORT_BYTES) -> Report:
@@ -131,6 +139,24 @@ class Courier:
             report, source, waiting = self._keep(scan)
             return self._send(host_id, report, source, waiting)
 
+    def send_waiting(self) -> tuple[int, int]:
+        """Send what waits, without a new scan; returns how many were sent and how many the collector refused."""
+        self.prepare()
+        with self.state.lock():
+            host_id = find_identity(self.state.path).host_id
+            self.spool.discard_damaged()
+            waiting = self.spool.waiting()
+            if not waiting:
+                return 0, 0
+            try:
+                with self._connect(host_id) as client:
+                    result = self._send_older(client, waiting)
+            except AgentError as error:
+                self._fail(error)
+                raise
+            self._remember(LAST_FAILURE, None)
+            return result
+
     def _keep(self, scan: Callable[[], Scan]) -> tuple[Report, FactSource, WaitingReport | None]:
         """Scan and write the report to the spool; the scan itself is given up before anything is sent."""
         found = scan()
@@ -147,7 +173,7 @@ class Courier:
             with self._connect(host_id) as client:
                 older = [one for one in self.spool.waiting() if one.report.report_id != report.report_id]
                 sent, refused = self._send_older(client, older)
-                acknowledgement = client.send(report, source)
+                acknowledgement = client.send(report, source, known_processes=self._known_processes())
         except RefusedError as error:
             if waiting is not None:
                 self.spool.remove(waiting)
@@ -167,7 +193,7 @@ class Courier:
         sent = refused = 0
         for one in older:
             try:
-                acknowledgement = client.send(one.report, self.spool)
+                acknowledgement = client.send(one.report, self.spool, known_processes=self._known_processes())
             except RefusedError as error:
                 _LOG.warning("the waiting report of %s was dropped: %s", one.report.scanned_at.isoformat(), error)
                 refused += 1
@@ -176,6 +202,14 @@ class Courier:
                 self._remember(LAST_ACKNOWLEDGED, self._describe_acknowledgement(one.report, acknowledgement))
             self.spool.remove(one)
         return sent, refused
+
+    def _known_processes(self) -> str | None:
+        """Return the digest of the process set that this collector acknowledged last; asked anew for each report."""
+        last = self.state.read().get(LAST_ACKNOWLEDGED)
+        if not isinstance(last, dict) or last.get("collector") != self._config.collector.address:
+            return None
+        digest = last.get("processes")
+        return digest if isinstance(digest, str) else None
 
     def _connect_by_grpc(self, host_id: str) -> CollectorClient:
         from libcensus.agent.transport import CollectorClient  # noqa: PLC0415 - a scan must not pay for gRPC
@@ -203,6 +237,7 @@ class Courier:
             "scanned_at": _text(report.scanned_at),
             "report_id": report.report_id.hex(),
             "inventory": report.inventory,
+            "processes": report.processes_digest,
             "collector": self._config.collector.address,
             "collector_version": acknowledgement.collector_version,
             "next_interval_seconds": acknowledgement.next_interval_seconds,

@@ -17,6 +17,7 @@ from libcensus.agent.state import remove_unfinished, sync_folder, write_durably
 from libcensus.facts.codec import decode_fact, decode_report, encode_report
 from libcensus.facts.digest import FactKind, fact_digest
 from libcensus.facts.host import Inventory
+from libcensus.facts.root import RootSet
 from libcensus.facts.validation import InvalidFactError
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
+    from libcensus.facts.codec import Fact
     from libcensus.facts.report import Report
 
 _LOG = logging.getLogger(__name__)
@@ -216,16 +218,20 @@ class Spool:
         with suppress(FileNotFoundError):
             sync_folder(self._reports)
 
+    def _decoded(self, digest: str) -> Fact | None:
+        try:
+            return decode_fact(*self.read(digest))
+        except (KeyError, InvalidFactError):
+            return None
+
     def _sweep(self) -> None:
         """Remove the facts that no waiting report needs; a report whose inventory is lost keeps nothing."""
         needed = {one.report.inventory for one in self.waiting()}
-        for inventory in tuple(needed):
-            try:
-                fact = decode_fact(*self.read(inventory))
-            except (KeyError, InvalidFactError):
-                continue
-            if isinstance(fact, Inventory):
-                needed.update(fact.references)
+        inventories = [fact for digest in tuple(needed) if isinstance(fact := self._decoded(digest), Inventory)]
+        needed.update(reference for inventory in inventories for reference in inventory.references)
+        for digest in {one.roots for one in inventories if one.roots is not None}:
+            if isinstance(roots := self._decoded(digest), RootSet):
+                needed.update(roots.references)
         with suppress(FileNotFoundError):
             for file in list(self._facts.iterdir()):
                 if file.name.split(".", 1)[0] not in needed:

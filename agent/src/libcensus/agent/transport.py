@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import random
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar
 
 import grpc
@@ -79,6 +79,7 @@ class CollectorClient:
         *,
         sleep: Callable[[float], None] = time.sleep,
         spread: Callable[[float, float], float] = _RANDOM.uniform,
+        before_call: Callable[[], None] | None = None,
     ) -> None:
         target = parse_target(settings.address)
         target.check_plaintext()
@@ -86,6 +87,7 @@ class CollectorClient:
         self._metadata = ((HOST_ID_METADATA, host_id),)
         self._sleep = sleep
         self._spread = spread
+        self._before_call = before_call
         self._sent = 0
         self._received = 0
         self._channel = grpc.insecure_channel(
@@ -119,18 +121,28 @@ class CollectorClient:
         """Close the connection."""
         self._channel.close()
 
-    def send(self, report: Report, facts: FactSource) -> Acknowledgement:
+    def send(self, report: Report, facts: FactSource, *, known_processes: str | None = None) -> Acknowledgement:
         """Bring a report and the facts that the collector asks for; returns when it is durable there.
+
+        ``known_processes`` is the digest of the process set that the collector was told last: a report with the same
+        one goes without it, and again with it should the collector ask.
 
         Raises UnreachableError (worth another try later), IdentityError, RefusedError (this report will never be
         taken), ConfigurationError (nobody there speaks this service) or AgentError (the collector failed).
         """
-        request = report_to_proto(report)
+        is_known = report.processes_digest is not None and report.processes_digest == known_processes
+        request = report_to_proto(replace(report, processes=None) if is_known else report)
         self._sent = self._received = 0
         uploaded: set[str] = set()
         for _ in range(MAX_ROUNDS):
             response = self._report(request)
             missing = self._digests(response.missing)
+            processes = report.processes_digest
+            if processes in missing and report.processes is not None and not request.HasField("processes"):
+                request = report_to_proto(report)
+                missing = [digest for digest in missing if digest != processes]
+                if not missing:
+                    continue
             if not missing:
                 return Acknowledgement(
                     collector_version=response.collector_version,
@@ -218,6 +230,8 @@ class CollectorClient:
     def _attempt(self, method: str, call: Callable[[], _T]) -> _T:
         """Make a call, again while the collector is unavailable or asks to wait: exponential backoff, full jitter."""
         for attempt in range(1, self._settings.attempts + 1):
+            if self._before_call is not None:
+                self._before_call()
             try:
                 return call()
             except grpc.RpcError as error:

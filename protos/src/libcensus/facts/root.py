@@ -85,3 +85,8 @@ class RootSet:
         check_sorted("roots", self.roots, key=lambda root: root.name)
         if sum(root.kind is RootKind.HOST for root in self.roots) > 1:
             raise InvalidFactError("roots", "holds two that are the host itself")
+
+    @property
+    def references(self) -> tuple[str, ...]:
+        """The digest of every platform that the roots name, once each."""
+        return tuple(sorted({root.platform for root in self.roots if root.platform is not None}))

@@ -36,6 +36,7 @@ from libcensus.facts.codec import (
 from libcensus.facts.digest import FactKind, fact_digest
 from libcensus.facts.host import Inventory
 from libcensus.facts.interpreter import InstallSet
+from libcensus.facts.root import RootSet
 from libcensus.facts.validation import InvalidFactError
 from libcensus.v1 import census_pb2
 
@@ -257,7 +258,7 @@ def check_fact(raw: bytes) -> tuple[FactRecord, Fact]:
 
 def _references(fact: Fact) -> Iterator[str]:
     """Yield the addresses that a fact names."""
-    if isinstance(fact, Inventory):
+    if isinstance(fact, (Inventory, RootSet)):
         yield from fact.references
     elif isinstance(fact, InstallSet):
         yield from (install.build for install in fact.installs if install.build is not None)

@@ -57,7 +57,9 @@ class HostState:
 
     ``name`` is the display name: the hostname, followed by ``~`` and the first characters of the host id where an
     older host has that name already. It stays as long as the hostname does. ``last_report`` is when the collector
-    received the report that tells the state, by its own clock.
+    received the report that tells the state, by its own clock. ``report`` holds what runs, even where the report only
+    named it, in what :meth:`Store.find_host` returns; lists of hosts only name it. ``crypto_copies``, ``tools`` and
+    ``roots`` are absent for agents that do not look for them.
     """
 
     host_id: str
@@ -70,6 +72,10 @@ class HostState:
     report: Report
     first_report: datetime
     last_report: datetime
+    crypto_copies: str | None = None
+    tools: str | None = None
+    roots: str | None = None
+    changelogs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +142,8 @@ class Store(ABC):
         - an empty tuple: acknowledged. The host's state, its intervals and its time of last report are stored. A
           report whose id the host's state already has changes nothing; nor does a straggler, which was both scanned
           and received (by up to ten minutes) before the report that the state tells.
-        - the addresses that are missing: the report changed nothing; send the facts, then the report again.
+        - the addresses that are missing: the report changed nothing; send the facts, then the report again. The digest
+          of the process set is among them where the report names another than the stored one and does not hold it.
         - an InconsistentFactsError, returned and not raised, so that the others of the batch are not lost: the facts
           are there and contradict each other (an address of the wrong kind, an install whose build the inventory does
           not list). The report changed nothing, and sending it again is of no use.
@@ -152,7 +159,7 @@ class Store(ABC):
 
     @abstractmethod
     def find_host(self, name_or_id: str) -> HostState | None:
-        """Return the host with this display name or id."""
+        """Return the host with this display name or id, and what runs there."""
 
     @abstractmethod
     def intervals(self, host_id: str) -> list[InstallInterval]:

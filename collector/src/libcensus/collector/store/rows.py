@@ -10,7 +10,7 @@ import json
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from libcensus.collector.store.contract import HostState, InstallInterval
-from libcensus.facts.codec import crypto_library_to_proto
+from libcensus.facts.codec import crypto_library_to_proto, decode_process_set, encode_process_set
 from libcensus.facts.crypto import CryptoLibrary, CryptoUse
 from libcensus.facts.package import Package
 from libcensus.facts.report import ProbeResult, Report, SkipCount
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Row, RowMapping
 
     from libcensus.collector.store.contract import ReceivedReport
-    from libcensus.facts.host import Host, Inventory
+    from libcensus.facts.host import Inventory
     from libcensus.facts.interpreter import Build, Install
     from libcensus.facts.platform import Platform
 
@@ -218,6 +218,12 @@ def report_values(received: ReceivedReport) -> dict[str, object]:
     }
 
 
+def process_values(report: Report) -> dict[str, object]:
+    """Return the columns of a host that tell what runs, for a report that holds it or says that nobody looked."""
+    payload = None if report.processes is None else encode_process_set(report.processes)
+    return {"processes_digest": report.processes_digest, "processes": payload}
+
+
 def host_values(digest: str, inventory: Inventory) -> dict[str, object]:
     """Return the columns of a host that its inventory decides, the display name aside."""
     host = inventory.host
@@ -235,16 +241,23 @@ def host_values(digest: str, inventory: Inventory) -> dict[str, object]:
     }
 
 
-def host_state_of(row: Row[Any], host: Host, builds: tuple[str, ...]) -> HostState:
-    """Return the state that a row of hosts tells, with what its inventory tells."""
+def host_state_of(row: Row[Any], inventory: Inventory, processes: bytes | None = None) -> HostState:
+    """Return the state that a row of hosts tells, with what its inventory tells; ``processes`` are stored bytes.
+
+    Raises InvalidFactError where they are no process set.
+    """
     return HostState(
         host_id=row.host_id,
         name=row.name,
-        host=host,
+        host=inventory.host,
         inventory=row.inventory,
         platform=row.platform,
         installs=row.installs,
-        builds=builds,
+        builds=inventory.builds,
+        crypto_copies=inventory.crypto_copies,
+        tools=inventory.tools,
+        roots=inventory.roots,
+        changelogs=inventory.changelogs,
         report=Report(
             report_id=row.report_id,
             agent_version=row.agent_version,
@@ -252,6 +265,8 @@ def host_state_of(row: Row[Any], host: Host, builds: tuple[str, ...]) -> HostSta
             scan_seconds=row.scan_seconds,
             inventory=row.inventory,
             probes=probes_of(row.probes),
+            processes_digest=row.processes_digest,
+            processes=None if processes is None else decode_process_set(processes),
         ),
         first_report=row.first_report,
         last_report=row.last_report,

@@ -46,6 +46,8 @@ from libcensus.facts.digest import FactKind
 from libcensus.facts.host import Inventory
 from libcensus.facts.interpreter import Build, InstallSet
 from libcensus.facts.platform import Platform
+from libcensus.facts.root import RootSet
+from libcensus.facts.validation import InvalidFactError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -61,6 +63,7 @@ if TYPE_CHECKING:
     )
     from libcensus.facts.codec import Fact
     from libcensus.facts.crypto import CryptoLibrary
+    from libcensus.facts.report import Report
 
 T = TypeVar("T")
 
@@ -78,6 +81,7 @@ _STRAGGLER = timedelta(minutes=10)
 # Statements that run once per changed host are made once: making one costs more than SQLite needs to run it.
 _UPDATE_HOST = update(HOSTS).where(HOSTS.c.host_id == bindparam("key"))
 _INSERT_HOST = insert(HOSTS)
+_LISTED = tuple(column for column in HOSTS.c if column.name != "processes")
 _FIND_NAME = select(HOSTS.c.host_id).where(HOSTS.c.name == bindparam("name"), HOSTS.c.host_id != bindparam("host_id"))
 _FIND_OPEN_INTERVALS = select(
     INSTALL_INTERVALS.c.id,
@@ -102,6 +106,7 @@ class _Known:
     first_report: datetime
     last_report: datetime
     seen_until: datetime
+    processes_digest: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +116,7 @@ class _Material:
     kinds: Mapping[str, FactKind]
     inventories: Mapping[str, Inventory]
     installs: Mapping[str, InstallSet]
+    roots: Mapping[str, RootSet]
 
 
 class SqlStore(Store):
@@ -245,25 +251,35 @@ class SqlStore(Store):
         outcomes: list[ReportOutcome] = []
         # Hosts whose facts did not change are written together at the end: they are nearly all.
         touched: dict[str, dict[str, object]] = {}
+        running: dict[str, dict[str, object]] = {}
         for received in reports:
             before = known.get(received.host_id)
             if before is not None and _is_settled(received, before):
                 outcomes.append(())
                 continue
+            unknown = _unknown_processes(received.report, before)
             if before is not None and before.inventory == received.report.inventory:
+                if unknown:
+                    outcomes.append(unknown)
+                    continue
                 after = _advance(before, received)
                 touched[received.host_id] = {"key": received.host_id} | _report_columns(received, after)
             else:
                 refusal = _check(received.report.inventory, material)
+                if isinstance(refusal, tuple):
+                    refusal += unknown
                 if refusal:
                     outcomes.append(refusal)
                     continue
                 touched.pop(received.host_id, None)
                 after = self._change_host(connection, received, before, material)
+            if after.processes_digest != (None if before is None else before.processes_digest):
+                running[received.host_id] = {"key": received.host_id} | rows.process_values(received.report)
             known[received.host_id] = after
             outcomes.append(())
-        if touched:
-            connection.execute(_UPDATE_HOST, [touched[host_id] for host_id in sorted(touched)])
+        for changes in (touched, running):
+            if changes:
+                connection.execute(_UPDATE_HOST, [changes[host_id] for host_id in sorted(changes)])
         return outcomes
 
     def _lock_hosts(self, connection: Connection, host_ids: Iterable[str]) -> dict[str, _Known]:
@@ -286,12 +302,17 @@ class SqlStore(Store):
                 inventories[digest] = fact
         kinds |= _kinds(connection, {reference for one in inventories.values() for reference in one.references})
         installs: dict[str, InstallSet] = {}
+        roots: dict[str, RootSet] = {}
         wanted = {one.installs for one in inventories.values() if kinds.get(one.installs) is FactKind.INSTALL_SET}
+        wanted |= {one.roots for one in inventories.values() if one.roots and kinds.get(one.roots) is FactKind.ROOT_SET}
         for digest, (kind, payload) in _payloads(connection, wanted).items():
             fact = self._decode(digest, kind, payload)
             if isinstance(fact, InstallSet):
                 installs[digest] = fact
-        return _Material(kinds, inventories, installs)
+            elif isinstance(fact, RootSet):
+                roots[digest] = fact
+        kinds |= _kinds(connection, {reference for one in roots.values() for reference in one.references})
+        return _Material(kinds, inventories, installs, roots)
 
     def _change_host(
         self, connection: Connection, received: ReceivedReport, before: _Known | None, material: _Material
@@ -311,6 +332,7 @@ class SqlStore(Store):
                 first_report=moment,
                 last_report=moment,
                 seen_until=moment,
+                processes_digest=received.report.processes_digest,
             )
         else:
             name = before.name
@@ -372,7 +394,8 @@ class SqlStore(Store):
 
     def hosts(self, host_ids: Iterable[str] | None = None) -> list[HostState]:
         """Return the hosts with these ids (all, without), sorted by name."""
-        query = select(HOSTS, FACTS.c.payload).join(FACTS, FACTS.c.digest == HOSTS.c.inventory)
+        # What runs is read for one host at a time: it is large, and nothing that is told of many hosts needs it.
+        query = select(*_LISTED, FACTS.c.payload).join(FACTS, FACTS.c.digest == HOSTS.c.inventory)
         states: list[HostState] = []
         with self._reading() as connection:
             if host_ids is None:
@@ -389,7 +412,7 @@ class SqlStore(Store):
             for column in (HOSTS.c.host_id, HOSTS.c.name):
                 row = connection.execute(query.where(column == name_or_id)).one_or_none()
                 if row is not None:
-                    return self._state(row)
+                    return self._state(row, row.processes)
         return None
 
     def intervals(self, host_id: str) -> list[InstallInterval]:
@@ -466,11 +489,14 @@ class SqlStore(Store):
         except ValueError as error:
             raise corrupt(self._address.shown, f"fact {digest}: {error}") from error
 
-    def _state(self, row: Any) -> HostState:
+    def _state(self, row: Any, processes: bytes | None = None) -> HostState:
         inventory = self._decode(row.inventory, FactKind.INVENTORY.value, row.payload)
         if not isinstance(inventory, Inventory):  # decode_fact returns what the kind says
             raise TypeError(type(inventory).__name__)
-        return rows.host_state_of(row, inventory.host, inventory.builds)
+        try:
+            return rows.host_state_of(row, inventory, processes)
+        except InvalidFactError as error:
+            raise corrupt(self._address.shown, f"host {row.host_id}: {error}") from error
 
 
 # --- one report -------------------------------------------------------------------------------------------------
@@ -498,7 +524,16 @@ def _advance(known: _Known, received: ReceivedReport) -> _Known:
         first_report=min(known.first_report, received.received_at),
         last_report=received.received_at,
         seen_until=max(known.seen_until, received.received_at),
+        processes_digest=received.report.processes_digest,
     )
+
+
+def _unknown_processes(report: Report, known: _Known | None) -> tuple[str, ...]:
+    """Return the digest of the process set where the report only names it and the host's row has another one."""
+    digest = report.processes_digest
+    if digest is None or report.processes is not None or (known is not None and known.processes_digest == digest):
+        return ()
+    return (digest,)
 
 
 def _changed_inventories(known: Mapping[str, _Known], reports: Iterable[ReceivedReport]) -> set[str]:
@@ -533,6 +568,10 @@ def _check(digest: str, material: _Material) -> ReportOutcome:
         ("installs", inventory.installs, FactKind.INSTALL_SET),
     ]
     wanted += [("builds", build, FactKind.BUILD) for build in inventory.builds]
+    wanted += [(name, digest, kind) for name, digest, kind in _sets(inventory) if digest is not None]
+    wanted += [("changelogs", changelog, FactKind.CHANGELOG) for changelog in inventory.changelogs]
+    roots = material.roots.get(inventory.roots or "", RootSet())
+    wanted += [("roots.platform", platform, FactKind.PLATFORM) for platform in roots.references]
     for name, reference, right in wanted:
         found = material.kinds.get(reference, right)
         if found is not right:
@@ -547,6 +586,15 @@ def _check(digest: str, material: _Material) -> ReportOutcome:
                 "inventory.builds", f"does not list the build {install.build} of the install {install.path}"
             )
     return ()
+
+
+def _sets(inventory: Inventory) -> tuple[tuple[str, str | None, FactKind], ...]:
+    """Return the sets that an inventory may name: newer agents have them."""
+    return (
+        ("crypto_copies", inventory.crypto_copies, FactKind.CRYPTO_COPY_SET),
+        ("tools", inventory.tools, FactKind.TOOL_SET),
+        ("roots", inventory.roots, FactKind.ROOT_SET),
+    )
 
 
 def _free_name(connection: Connection, hostname: str, host_id: str) -> str:

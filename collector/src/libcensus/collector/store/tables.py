@@ -27,7 +27,7 @@ from sqlalchemy import (
 if TYPE_CHECKING:
     from sqlalchemy import Dialect
 
-REVISION = "0001"
+REVISION = "0002"
 """The newest migration: what this version writes."""
 
 VERSION_TABLE = "libcensus_version"
@@ -153,9 +153,12 @@ HOSTS = Table(
     Column("first_report", Moment, nullable=False),
     Column("last_report", Moment, nullable=False),
     Column("seen_until", Moment, nullable=False),
+    Column("processes_digest", Digest),
+    Column("processes", LargeBinary),
 )
 """One row per host. ``probes`` is JSON; ``seen_until`` is the latest ``last_report`` that there ever was, so that
-intervals keep their order when the collector's clock goes back."""
+intervals keep their order when the collector's clock goes back. ``processes`` are the bytes of the process set that
+the last report named by ``processes_digest``; both are absent where the agent did not look."""
 
 INSTALL_INTERVALS = Table(
     "install_intervals",
