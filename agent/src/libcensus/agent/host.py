@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from libcensus.agent.accesses import Accesses
+    from libcensus.agent.index import Index
 
 T = TypeVar("T")
 
@@ -113,10 +114,11 @@ class RootedFile:
     fewer bytes at the end of the file.
     """
 
-    __slots__ = ("_descriptor", "_state", "path", "size")
+    __slots__ = ("_descriptor", "_state", "index", "path", "size")
 
     def __init__(self, path: str, descriptor: int, state: FileState) -> None:
         self.path = path
+        self.index: Index | None = None
         self.size = state.size
         self._descriptor = descriptor
         self._state = state
@@ -193,14 +195,26 @@ class Root:
     """A tree of files that is read as if it were ``/``.
 
     All paths given and returned are as seen inside the root, absolute, with undecodable bytes as surrogates.
+
+    ``mount_text`` is the mount table that names what is mounted in it, None for that of the agent itself, and
+    ``mount_prefix`` where the root lies in that table. ``seen_elsewhere`` are folders, by device and inode, that are
+    scanned as part of another root where they are mounted in this one.
     """
 
     def __init__(self, name: str, descriptor: int, *, is_own: bool) -> None:
         self.name = name
         self.is_own = is_own
+        self.mount_text: str | None = None
+        self.mount_prefix = name
+        self.seen_elsewhere: frozenset[tuple[int, int]] = frozenset()
         self._descriptor = descriptor
         self._barred: frozenset[str] = frozenset()
         self._accesses: Accesses | None = None
+        self._index: Index | None = None
+
+    def remember(self, index: Index | None) -> None:
+        """Give files that are opened from now on the memory of what was read in them before."""
+        self._index = index
 
     def record(self, accesses: Accesses | None) -> None:
         """Keep every look-up from now on in ``accesses``; None ends it."""
@@ -226,7 +240,11 @@ class Root:
                 opened = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=descriptor)
             except OSError as error:
                 raise unreadable(path, error) from None
-            return Root(f"{self.name.rstrip('/')}{real}", opened, is_own=False)
+            inner = Root(f"{self.name.rstrip('/')}{real}", opened, is_own=False)
+            inner.mount_text = self.mount_text
+            inner.mount_prefix = f"{self.mount_prefix.rstrip('/')}{real}"
+            inner.seen_elsewhere = self.seen_elsewhere
+            return inner
 
     def close(self) -> None:
         """Close the root's descriptor; a second call does nothing."""
@@ -330,7 +348,9 @@ class Root:
     def open_file(self, path: str) -> RootedFile:
         """Open a regular file for reading. Raises UnreadableError for everything else, without opening it."""
         with self._resolve(path) as (descriptor, real):
-            return open_regular(descriptor, real)
+            file = open_regular(descriptor, real)
+            file.index = self._index
+            return file
 
     def examine(self, path: str, reader: Callable[[RootedFile], T]) -> T:
         """Return what ``reader`` makes of a file that stayed the same meanwhile.

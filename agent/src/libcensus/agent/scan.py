@@ -166,6 +166,7 @@ def scan_root(
     """
     root = place.root
     context = ScanContext(root, settings, progress, index)
+    root.remember(index)
     (first, walk), *others = PROBES
     walked = run_probe(first, walk, context)
     recalled = recall(context) if walked.state is ProbeState.OK else None
