@@ -12,9 +12,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from libcensus.agent.errors import UnreadableError
+from libcensus.agent.host import reason_of, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+
+    from libcensus.agent.probes.skips import Skips
 
 KERNEL_THREAD = 0x00200000
 """PF_KTHREAD of the kernel's include/linux/sched.h, as the ``flags`` of proc_pid_stat(5) show it."""
@@ -158,9 +161,9 @@ class Proc:
             os.close(descriptor)
         return b"".join(parts)
 
-    def text(self, pid: int, name: str) -> str:
+    def text(self, pid: int, name: str, limit: int = _MAX_TEXT) -> str:
         """Return the start of a file of /proc as text, undecodable bytes as surrogates."""
-        return os.fsdecode(self.read(pid, name))
+        return os.fsdecode(self.read(pid, name, limit))
 
     def stat(self, pid: int) -> Stat | None:
         """Return the process in one line; None when the line has another form."""
@@ -190,9 +193,101 @@ def _bounded(lines: Iterable[bytes], place: str) -> Iterator[bytes]:
             yield line
 
 
-def may_trace(proc: Proc) -> bool:
-    """Tell whether this program itself has CAP_SYS_PTRACE."""
-    try:
-        return has_ptrace(proc.text(os.getpid(), "status"))
-    except OSError:
-        return False
+@dataclass(frozen=True, slots=True)
+class View:
+    """The tree that a process sees: its mount namespace, its root folder, and where that lies in the namespace."""
+
+    namespace: str
+    device: int
+    inode: int
+    top: str
+
+    def inside(self, path: str) -> str | None:
+        """Return a path that the kernel shows as this root sees it; None for one outside of it."""
+        if self.top == "/":
+            return path
+        return path.removeprefix(self.top) if path.startswith(self.top + "/") else None
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A process in which a program runs: what it executes, as the kernel shows it, and the tree that it sees."""
+
+    pid: int
+    exe: str
+    view: View
+
+
+class Survey:
+    """One look at every process; ``processes`` are those that may be read, in the order of their ids.
+
+    Threads of the kernel, what is left of a process that ended, and this program itself are none of them.
+    """
+
+    def __init__(self, proc: Proc, skips: Skips) -> None:
+        self._proc = proc
+        self._skips = skips
+        self._refused = 0
+        self._may_trace = self._has_ptrace()
+        pids = self._pids()
+        own = os.getpid()
+        # Every namespace of processes has a first one; only hidepid of proc(5) keeps it out of the list.
+        self._is_hidden = bool(pids) and 1 not in pids
+        self.processes = [one for pid in pids if pid != own and (one := self._look(pid)) is not None]
+
+    def skipped(self) -> str | None:
+        """Return why no process of another user could be read, where that is so."""
+        if self._may_trace or not all(self._is_own_user(process.pid) for process in self.processes):
+            return None
+        if self._refused:
+            return f"{self._refused} processes of other users could not be read: {NEEDS_PTRACE}"
+        if self._is_hidden:
+            return f"/proc hides the processes of other users (hidepid): {NEEDS_PTRACE}"
+        return None
+
+    def remedy(self) -> str:
+        """Return what helps, or does not, when the kernel refuses to show a process."""
+        return "refused in spite of CAP_SYS_PTRACE" if self._may_trace else NEEDS_PTRACE
+
+    def _has_ptrace(self) -> bool:
+        try:
+            return has_ptrace(self._proc.text(os.getpid(), "status"))
+        except OSError:
+            return False
+
+    def _pids(self) -> list[int]:
+        try:
+            return self._proc.pids()
+        except OSError as error:
+            self._skips.add("no-proc", f"/proc: {error.strerror}")
+            return []
+
+    def _is_own_user(self, pid: int) -> bool:
+        try:
+            return self._proc.status(pid, "stat").st_uid == os.geteuid()
+        except OSError:
+            return True
+
+    def _look(self, pid: int) -> Seen | None:
+        try:
+            exe = self._proc.link(pid, "exe")
+            top = self._proc.status(pid, "root")
+            view = View(self._proc.link(pid, "ns/mnt"), top.st_dev, top.st_ino, self._proc.link(pid, "root"))
+        except PermissionError:
+            self._refuse(pid)
+            return None
+        except (FileNotFoundError, ProcessLookupError):
+            return None
+        except OSError as error:
+            self._skips.add(reason_of(error), f"/proc/{pid}: {error.strerror}")
+            return None
+        return Seen(pid, exe, view)
+
+    def _refuse(self, pid: int) -> None:
+        try:
+            stat = self._proc.stat(pid)
+        except OSError:
+            return
+        if stat is not None and stat.is_program:
+            self._refused += 1
+            self._skips.add("no-ptrace", f"/proc/{pid} ({shown(stat.name)}): {self.remedy()}")

@@ -129,9 +129,12 @@ PSEUDO_FS_TYPES = frozenset(
 )
 
 _IMAGE_LAYER = re.compile(
-    r"/(?:overlay2?|vfs)/[^/]+/diff|/aufs/diff/[^/]+|/io\.containerd\.snapshotter\.v1\.[^/]+/snapshots/[^/]+/fs"
+    r"/(?:overlay2?|fuse-overlayfs|vfs)/[^/]+/diff|/aufs/diff/[^/]+|/(?:vfs/dir|btrfs/subvolumes)/[0-9a-f]{64}(?:-init)?"
+    r"|/io\.containerd\.snapshotter\.v1\.[^/]+/snapshots/\d+"
 )
 """Where Docker, Podman and containerd keep layers: a layer hides and repeats files of others, a merged view counts."""
+
+_LAYER_STORES = ("/aufs/diff/", "/vfs/dir/", "/btrfs/subvolumes/", "/io.containerd.snapshotter.v1.")
 
 _LOADER_FOLDERS = ("lib", "lib64", "lib32", "usr/lib", "usr/lib64")
 _LOADER_NAMES = ("ld-linux*.so*", "ld64.so*", "ld.so.1", "ld-musl-*.so*", "ld-2*.so")
@@ -194,11 +197,12 @@ def parse_mountinfo(text: str) -> list[Mount]:
         fields, rest = left.split(" "), right.split(" ")
         if not separator or len(fields) < 6 or len(rest) < 2:
             continue
-        mounts.append(Mount(_unescape_mount(fields[4]), rest[0], _unescape_mount(rest[1])))
+        mounts.append(Mount(unescape_mount(fields[4]), rest[0], unescape_mount(rest[1])))
     return mounts
 
 
-def _unescape_mount(text: str) -> str:
+def unescape_mount(text: str) -> str:
+    r"""Return a field of mountinfo as it is: blanks, tabs, newlines and backslashes stand in it as ``\NNN``."""
     raw = re.sub(rb"\\([0-7]{3})", lambda match: bytes([int(match[1], 8) & 0xFF]), os.fsencode(text))
     return os.fsdecode(raw)
 
@@ -269,15 +273,18 @@ class Walk:
 
     def _plan_mounts(self) -> frozenset[str]:
         """Decide on each mount below the root once, and note the inodes by which a bind mount is known again."""
+        text = self._root.mount_text
         try:
-            with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:  # noqa: PTH123
-                text = file.read()
+            if text is None:
+                with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:  # noqa: PTH123
+                    text = file.read()
         except OSError as error:
             self._skips.add("no-mount-table", f"/proc/self/mountinfo: {error.strerror}; other devices are not entered")
             return frozenset()
         self._has_mount_table = True
+        self._seen |= self._root.seen_elsewhere
         barred = set()
-        for mount in mounts_below(text, self._root.name):
+        for mount in mounts_below(text, self._root.mount_prefix):
             reason = judge_mount(mount, self._settings.extra_fs_types)
             if reason is None:
                 self._walked_mounts.add(mount.point)
@@ -301,9 +308,8 @@ class Walk:
         settings, skips, counts, progress = self._settings, self._skips, self.counts, self._progress
         max_files = settings.max_files
         deadline = None if settings.max_seconds is None else time.monotonic() + settings.max_seconds
-        oopen, close = os.open, os.close
-        top = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=self._root.descriptor)
-        flags = _FOLDER | os.O_NOATIME
+        enter, leave = self._enter, self._leave
+        top = self._enter_top()
         stack: list[tuple[int, str, list[tuple[str, int]]]] = []
         try:
             folders: list[tuple[str, int]] = []
@@ -312,7 +318,7 @@ class Walk:
             while stack:
                 parent, prefix, pending = stack[-1]
                 if not pending:
-                    close(parent)
+                    leave(parent)
                     stack.pop()
                     continue
                 name, inode = pending.pop()
@@ -334,11 +340,7 @@ class Walk:
                     skips.add("time-limit", f"{shown(path)}: stopped after {settings.max_seconds} s; raise max_seconds")
                     return
                 try:
-                    try:
-                        descriptor = oopen(name, flags, dir_fd=parent)
-                    except PermissionError:
-                        # O_NOATIME is for owners and CAP_FOWNER only (open(2)).
-                        descriptor = oopen(name, _FOLDER, dir_fd=parent)
+                    descriptor = enter(name, parent)
                 except OSError as error:
                     skips.add_error(vanished_or(path, error))
                     continue
@@ -352,9 +354,25 @@ class Walk:
                     progress("walk", counts.files)
         finally:
             for descriptor, *_ in stack:
-                close(descriptor)
+                leave(descriptor)
         if progress is not None:
             progress("walk", counts.files)
+
+    def _enter_top(self) -> int:
+        """Open the root's own folder for reading."""
+        return os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=self._root.descriptor)
+
+    def _enter(self, name: str, parent: int) -> int:
+        """Open a folder for reading, by its name in an open one; raises OSError."""
+        try:
+            return os.open(name, _FOLDER | os.O_NOATIME, dir_fd=parent)
+        except PermissionError:
+            # O_NOATIME is for owners and CAP_FOWNER only (open(2)).
+            return os.open(name, _FOLDER, dir_fd=parent)
+
+    def _leave(self, descriptor: int) -> None:
+        """Close a folder that was opened for reading."""
+        os.close(descriptor)
 
     def _why_not(self, path: str, descriptor: int, inode: int) -> tuple[str, str] | None:
         """Return why an opened folder is not walked: reason and example, or None when it is."""
@@ -370,7 +388,7 @@ class Walk:
                 return "seen-twice", f"{shown(path)}: the same folder is mounted at another place and read there"
             else:
                 self._seen.add(key)
-        if path.endswith(("/diff", "/fs")) or "/aufs/diff/" in path:
+        if path.endswith(("/diff", "/fs")) or any(text in path for text in _LAYER_STORES):
             match = _IMAGE_LAYER.search(path)
             if match is not None and match.end() == len(path):
                 return (

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Self
 
 from libcensus.agent.errors import UnreadableError
 from libcensus.agent.host import Root, reason_of, shown
-from libcensus.agent.proc import NEEDS_PTRACE, Proc, may_trace, split_deleted, unit_of
+from libcensus.agent.proc import Proc, Survey, split_deleted, unit_of
 from libcensus.facts.process import MAX_EXAMPLES, MappedLibrary, ProcessExample, ProcessGroup, ProcessSet
 from libcensus.facts.vocabulary import InstallKind, MappingState
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from libcensus.agent.probes.skips import Skips
-    from libcensus.agent.proc import Mapping
+    from libcensus.agent.proc import Mapping, Seen, View
     from libcensus.facts.crypto import CryptoCopy
     from libcensus.facts.interpreter import Install
 
@@ -103,29 +103,6 @@ class _Known:
         return one
 
 
-@dataclass(frozen=True, slots=True)
-class _View:
-    """The tree that a process sees: its mount namespace, its root folder, and where that lies in the namespace."""
-
-    namespace: str
-    device: int
-    inode: int
-    top: str
-
-    def inside(self, path: str) -> str | None:
-        """Return a path that the kernel shows as this root sees it; None for one outside of it."""
-        if self.top == "/":
-            return path
-        return path.removeprefix(self.top) if path.startswith(self.top + "/") else None
-
-
-@dataclass(frozen=True, slots=True)
-class _Process:
-    pid: int
-    view: _View
-    exe: str
-
-
 @dataclass(slots=True)
 class _Group:
     processes: int = 0
@@ -150,14 +127,16 @@ class _Reader:
         self._skips = skips
         self._known = {(root.device, root.inode): _Known.of(root) for root in reversed(roots)}
         self._names = {install.realpath.rpartition("/")[2] for root in roots for install in root.installs}
-        self._namespaces: dict[str, _View] = {}
-        self._first: dict[_View, int] = {}
-        self._open: OrderedDict[_View, Root | None] = OrderedDict()
-        self._inodes: dict[_View, dict[tuple[int, int], str]] = {}
+        self._namespaces: dict[str, View] = {}
+        self._first: dict[View, int] = {}
+        self._open: OrderedDict[View, Root | None] = OrderedDict()
+        self._inodes: dict[View, dict[tuple[int, int], str]] = {}
         self._groups: dict[_Key, _Group] = {}
-        self._refused = 0
-        self._is_hidden = False
-        self._may_trace = may_trace(proc)
+        self._survey = Survey(proc, skips)
+        for process in self._survey.processes:
+            self._first.setdefault(process.view, process.pid)
+            if process.view.top == "/":
+                self._namespaces.setdefault(process.view.namespace, process.view)
 
     def close(self) -> None:
         """Close the roots of processes that were opened."""
@@ -168,9 +147,7 @@ class _Reader:
 
     def read(self) -> ProcessReading:
         """Read all processes, and put the groups together."""
-        own = os.getpid()
-        processes = [one for pid in self._pids() if pid != own and (one := self._look(pid)) is not None]
-        for process in processes:
+        for process in self._survey.processes:
             try:
                 self._take(process)
             except (FileNotFoundError, ProcessLookupError):
@@ -179,64 +156,11 @@ class _Reader:
                 self._skips.add(reason_of(error), f"/proc/{process.pid}: {error.strerror}")
         groups = [self._group(key, group) for key, group in self._groups.items()]
         groups.sort(key=lambda group: group.sort_key)
-        skipped = None
-        if not self._may_trace and all(self._is_own_user(process.pid) for process in processes):
-            if self._refused:
-                skipped = f"{self._refused} processes of other users could not be read: {NEEDS_PTRACE}"
-            elif self._is_hidden:
-                skipped = f"/proc hides the processes of other users (hidepid): {NEEDS_PTRACE}"
-        return ProcessReading(ProcessSet(tuple(groups)), skipped)
-
-    def _pids(self) -> list[int]:
-        try:
-            pids = self._proc.pids()
-        except OSError as error:
-            self._skips.add("no-proc", f"/proc: {error.strerror}")
-            return []
-        # Every namespace of processes has a first one; only hidepid of proc(5) keeps it out of the list.
-        self._is_hidden = 1 not in pids
-        return pids
-
-    def _is_own_user(self, pid: int) -> bool:
-        try:
-            return self._proc.status(pid, "stat").st_uid == os.geteuid()
-        except OSError:
-            return True
-
-    def _look(self, pid: int) -> _Process | None:
-        """Return what one process runs and where; None for threads of the kernel and what is gone or refused."""
-        try:
-            exe = self._proc.link(pid, "exe")
-            top = self._proc.status(pid, "root")
-            view = _View(self._proc.link(pid, "ns/mnt"), top.st_dev, top.st_ino, self._proc.link(pid, "root"))
-        except PermissionError:
-            self._refuse(pid)
-            return None
-        except (FileNotFoundError, ProcessLookupError):
-            return None
-        except OSError as error:
-            self._skips.add(reason_of(error), f"/proc/{pid}: {error.strerror}")
-            return None
-        self._first.setdefault(view, pid)
-        if view.top == "/":
-            self._namespaces.setdefault(view.namespace, view)
-        return _Process(pid, view, exe)
-
-    def _refuse(self, pid: int) -> None:
-        try:
-            stat = self._proc.stat(pid)
-        except OSError:
-            return
-        if stat is not None and stat.is_program:
-            self._refused += 1
-            self._skips.add("no-ptrace", f"/proc/{pid} ({shown(stat.name)}): {self._remedy()}")
-
-    def _remedy(self) -> str:
-        return "refused in spite of CAP_SYS_PTRACE" if self._may_trace else NEEDS_PTRACE
+        return ProcessReading(ProcessSet(tuple(groups)), self._survey.skipped())
 
     # --- one process ------------------------------------------------------------------------------------------------
 
-    def _take(self, process: _Process) -> None:
+    def _take(self, process: Seen) -> None:
         """Put one process into its group, when an interpreter runs in it."""
         path, is_deleted = split_deleted(process.exe)
         name = path.rpartition("/")[2]
@@ -276,7 +200,7 @@ class _Reader:
         is_stale = state in _STALE or any(mapped in _STALE for _, mapped in libraries)
         group.add_example(process.pid, is_stale=is_stale)
 
-    def _locate(self, view: _View, path: str) -> tuple[_View, str | None]:
+    def _locate(self, view: View, path: str) -> tuple[View, str | None]:
         """Return in which tree a path lies that the kernel shows for a process, and its name there.
 
         A process that changed its root after it had started runs a program from outside of it; where no other process
@@ -288,7 +212,7 @@ class _Reader:
         return view, inside
 
     def _read_maps(
-        self, process: _Process, known: _Known, installs: Sequence[Install]
+        self, process: Seen, known: _Known, installs: Sequence[Install]
     ) -> tuple[set[tuple[str, MappingState]], str | None, tuple[str, str] | None]:
         """Return the crypto libraries that are mapped, the environment whose modules are, and why nothing was read."""
         libraries: set[tuple[str, MappingState]] = set()
@@ -306,12 +230,12 @@ class _Reader:
                 if folders and ".so" in path:
                     environments.update(folders[folder] for folder in _folders_above(path) if folder in folders)
         except PermissionError:
-            return set(), None, ("no-ptrace", f"/proc/{process.pid}/maps: {self._remedy()}")
+            return set(), None, ("no-ptrace", f"/proc/{process.pid}/maps: {self._survey.remedy()}")
         except UnreadableError as error:
             return set(), None, (error.reason, error.detail)
         return libraries, environments.pop() if len(environments) == 1 else None, None
 
-    def _choose(self, process: _Process, installs: Sequence[Install], environment: str | None) -> Install | None:
+    def _choose(self, process: Seen, installs: Sequence[Install], environment: str | None) -> Install | None:
         """Return which of the installs that share an executable a process runs.
 
         An environment is told by its modules among what is mapped, else by the path that the process was called with;
@@ -326,7 +250,7 @@ class _Reader:
         own = [one for one in installs if one.kind is not InstallKind.VENV or _is_below(one.realpath, _folder(one))]
         return own[0] if own else None
 
-    def _called(self, process: _Process) -> str | None:
+    def _called(self, process: Seen) -> str | None:
         """Return the path that a process was called with, as it says itself, made absolute by its present folder."""
         try:
             called = os.fsdecode(self._proc.read(process.pid, "cmdline", _MAX_COMMAND).partition(b"\0")[0])
@@ -343,7 +267,7 @@ class _Reader:
 
     # --- states -----------------------------------------------------------------------------------------------------
 
-    def _root(self, view: _View) -> Root | None:
+    def _root(self, view: View) -> Root | None:
         """Return the tree that a process sees, for asking what a path leads to; None when that process is gone."""
         if view in self._open:
             self._open.move_to_end(view)
@@ -366,7 +290,7 @@ class _Reader:
                 oldest.close()
         return root
 
-    def _identity(self, view: _View, path: str) -> tuple[int, int] | str | None:
+    def _identity(self, view: View, path: str) -> tuple[int, int] | str | None:
         """Return device and inode of what a path leads to, None where it leads to nothing, or why that is unknown."""
         root = self._root(view)
         if root is None:
@@ -377,7 +301,7 @@ class _Reader:
             return None if error.reason == "not-found" else error.reason
         return status.st_dev, status.st_ino
 
-    def _executable_state(self, view: _View, path: str, identity: tuple[int, int], *, is_deleted: bool) -> MappingState:
+    def _executable_state(self, view: View, path: str, identity: tuple[int, int], *, is_deleted: bool) -> MappingState:
         there = self._identity(view, path)
         if there == identity:
             return MappingState.CURRENT
@@ -387,7 +311,7 @@ class _Reader:
             return MappingState.REPLACED
         return MappingState.DELETED if is_deleted else MappingState.UNKNOWN
 
-    def _library(self, pid: int, view: _View, path: str, mapping: Mapping) -> tuple[str, MappingState]:
+    def _library(self, pid: int, view: View, path: str, mapping: Mapping) -> tuple[str, MappingState]:
         """Return a mapped library and its state.
 
         The kernel says whether the name under which the file was opened has been unlinked, and that decides. Inode
@@ -420,7 +344,7 @@ class _Reader:
             return None
         return status.st_dev, status.st_ino
 
-    def _by_identity(self, view: _View, known: _Known) -> dict[tuple[int, int], str]:
+    def _by_identity(self, view: View, known: _Known) -> dict[tuple[int, int], str]:
         """Return the executables of a root's installs by device and inode."""
         if view not in self._inodes:
             found = {}
