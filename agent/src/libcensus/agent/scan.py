@@ -7,12 +7,14 @@ A probe that fails costs only itself: it is reported as failed with its reason, 
 from __future__ import annotations
 
 import logging
+import os
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from libcensus.agent.accesses import Accesses
+from libcensus.agent.containers import find_containers
 from libcensus.agent.errors import UnreadableError
 from libcensus.agent.host import shown
 from libcensus.agent.index import remembered
@@ -21,6 +23,7 @@ from libcensus.agent.probes.crypto import probe_crypto
 from libcensus.agent.probes.interpreters import probe_interpreters
 from libcensus.agent.probes.packages import probe_packages
 from libcensus.agent.probes.platform import probe_platform
+from libcensus.agent.probes.processes import RunningRoot, read_processes
 from libcensus.agent.probes.run import ProbeRun
 from libcensus.agent.probes.skips import Skips
 from libcensus.agent.probes.venvs import probe_venvs
@@ -38,7 +41,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from libcensus.agent.containers import ContainerRoot
     from libcensus.agent.host import Root
+    from libcensus.agent.images import ImageRoot
     from libcensus.agent.index import Index
     from libcensus.agent.interpreters.candidate import Environment, Interpreter
     from libcensus.agent.settings import ScanSettings
@@ -51,7 +56,12 @@ if TYPE_CHECKING:
     from libcensus.facts.report import ProbeResult
     from libcensus.facts.root import Container
 
+T = TypeVar("T")
+
 _LOG = logging.getLogger(__name__)
+
+_SWITCHED_OFF = "switched off by the settings"
+_NOTHING_RUNS = "the scanned tree is not the running host's: nothing runs in it"
 
 PROBES: tuple[tuple[str, Callable[[ScanContext, Skips], None]], ...] = (
     ("walk", probe_walk),
@@ -105,22 +115,25 @@ class Scan:
 
 
 def scan(root: Root, settings: ScanSettings, progress: Progress | None = None, index: Index | None = None) -> Scan:
-    """Scan a root and the roots in it. Never raises for what it finds there: the probes tell what could not be read."""
+    """Scan a root and the roots in it. Never raises for what it finds there: the probes tell what could not be read.
+
+    On the running host that includes the roots of its containers and what runs now, with ``settings.images`` also the
+    images in storage.
+    """
     scanned_at = datetime.now(tz=UTC)
     started = time.monotonic()
-    kind = RootKind.HOST if root.is_own else RootKind.FOLDER
-    own = scan_root(Place(root, kind, root.name), settings, progress, index)
-    skips = Skips()
-    found = [own, *_InnerRoots(settings, progress, index, skips).scan(root, own.inner)]
-    own.runs[0].skips.take(skips)
-    facts = merge(found)
+    trees = _Trees(root, settings, progress, index)
+    trees.scan_all()
+    facts = merge(trees.found)
+    own = trees.found[0]
     return Scan(
         root=root.name,
         host=own.facts.host,
         platform=own.facts.platform,
-        probes=tuple(merge_runs(found)),
+        probes=(*merge_runs(trees.found), *(run.result() for run in trees.runs)),
         scanned_at=scanned_at,
         seconds=time.monotonic() - started,
+        processes=trees.processes,
         **facts,
     )
 
@@ -228,34 +241,129 @@ def _place(place: Place, facts: RootFacts) -> ScannedRoot:
     )
 
 
-class _InnerRoots:
-    """Scans the folders that are roots of their own, and those inside them, each within itself."""
+class _Trees:
+    """Scans the root that was asked for and all that belong to it, each within itself, and tells what runs in them."""
 
-    def __init__(self, settings: ScanSettings, progress: Progress | None, index: Index | None, skips: Skips) -> None:
+    def __init__(self, root: Root, settings: ScanSettings, progress: Progress | None, index: Index | None) -> None:
+        self.found: list[RootScan] = []
+        self.runs: list[ProbeRun] = []
+        self.processes: ProcessSet | None = None
+        self._root = root
         self._settings = settings
         self._progress = progress
         self._index = index
-        self._skips = skips
-        self._count = 0
+        self._skips = Skips()
+        self._running: list[RunningRoot] = []
+        self._claimed: frozenset[tuple[int, int]] = frozenset()
 
-    def scan(self, outer: Root, paths: Iterable[str]) -> Iterator[RootScan]:
-        """Yield what was found in the roots at ``paths`` inside ``outer``, and in those inside them."""
+    def scan_all(self) -> None:
+        """Scan the root itself, then containers, folders and images, and read the processes last."""
+        root = self._root
+        kind = RootKind.HOST if root.is_own else RootKind.FOLDER
+        containers = self._find_containers()
+        # A folder that is a container's root is scanned as that, with what its runtime says of it.
+        self._claimed = frozenset((one.device, one.inode) for one in containers)
+        own = self._scan(Place(root, kind, root.name))
+        self._scan_folders(root, own.inner)
+        for container in containers:
+            place = f"{container.name}: "
+            self._scan_opened(container.open, place, lambda inner, one=container: _container_place(inner, one))  # type: ignore[misc]
+        for image in self._find_images():
+            place = f"{image.name}: "
+            self._scan_opened(
+                lambda one=image: one.open(root),  # type: ignore[misc]
+                place,
+                lambda inner, one=image: _image_place(inner, one),  # type: ignore[misc]
+            )
+        own.runs[0].skips.take(self._skips)
+        self._read_processes()
+
+    def _scan(self, place: Place) -> RootScan:
+        found = scan_root(place, self._settings, self._progress, self._index)
+        self.found.append(found)
+        if place.kind is not RootKind.IMAGE:
+            self._running.append(RunningRoot.of(place.root, found.facts.installs.installs, found.facts.copies.copies))
+        return found
+
+    def _scan_folders(self, outer: Root, paths: Iterable[str]) -> None:
+        """Scan the folders inside a root that are roots of their own, and those inside them."""
         for path in paths:
             name = f"{outer.name.rstrip('/')}{path}"
-            if self._count >= self._settings.max_roots:
-                limit = self._settings.max_roots
-                self._skips.add("root-limit", f"{shown(name)}: more than {limit} roots; raise max_roots")
-                continue
-            self._count += 1
-            try:
-                inner = outer.open_below(path)
-            except UnreadableError as error:
-                self._skips.add_error(error, shown(name))
-                continue
-            with inner:
-                found = scan_root(Place(inner, RootKind.FOLDER, name), self._settings, self._progress, self._index)
-                yield found
-                yield from self.scan(inner, found.inner)
+            self._scan_opened(
+                lambda at=path: outer.open_below(at),  # type: ignore[misc]
+                f"{shown(name)}: ",
+                lambda inner, at=name: Place(inner, RootKind.FOLDER, at),  # type: ignore[misc]
+            )
+
+    def _scan_opened(self, open_root: Callable[[], Root], what: str, describe: Callable[[Root], Place]) -> None:
+        if len(self.found) > self._settings.max_roots:
+            limit = self._settings.max_roots
+            self._skips.add("root-limit", f"{what}more than {limit} roots beside the first; raise max_roots")
+            return
+        try:
+            inner = open_root()
+        except UnreadableError as error:
+            self._skips.add_error(error, what.removesuffix(": "))
+            return
+        with inner:
+            place = describe(inner)
+            if place.kind is RootKind.FOLDER:
+                status = os.fstat(inner.descriptor)
+                if (status.st_dev, status.st_ino) in self._claimed:
+                    return
+            found = self._scan(place)
+            self._scan_folders(inner, found.inner)
+
+    def _find_containers(self) -> tuple[ContainerRoot, ...]:
+        if not self._settings.containers:
+            self.runs.append(_not_run("containers", _SWITCHED_OFF))
+        elif not self._root.is_own:
+            self.runs.append(_not_run("containers", _NOTHING_RUNS))
+        else:
+            run, reading = attempt("containers", lambda skips: find_containers(self._root, skips))
+            reason = None if reading is None else reading.skipped
+            self.runs.append(run if reason is None else replace(run, state=ProbeState.SKIPPED, reason=reason))
+            return () if reading is None else reading.containers
+        return ()
+
+    def _find_images(self) -> Sequence[ImageRoot]:
+        if not self._settings.images:
+            return ()
+        from libcensus.agent.images import find_images  # noqa: PLC0415 - few scans look at storage
+
+        run, images = attempt("images", lambda skips: find_images(self._root, skips))
+        self.runs.append(run)
+        return images or ()
+
+    def _read_processes(self) -> None:
+        if not self._settings.processes:
+            self.runs.append(_not_run("processes", _SWITCHED_OFF))
+        elif not self._root.is_own:
+            self.runs.append(_not_run("processes", _NOTHING_RUNS))
+        else:
+            run, reading = attempt("processes", lambda skips: read_processes(self._running, skips))
+            reason = None if reading is None else reading.skipped
+            self.runs.append(run if reason is None else replace(run, state=ProbeState.SKIPPED, reason=reason))
+            self.processes = None if reading is None else reading.processes
+
+
+def _container_place(root: Root, one: ContainerRoot) -> Place:
+    return Place(root, RootKind.CONTAINER, one.path, container=one.container, evidence=one.evidence)
+
+
+def _image_place(root: Root, one: ImageRoot) -> Place:
+    return Place(
+        root,
+        RootKind.IMAGE,
+        container=one.container,
+        created=one.created,
+        tags=one.tags,
+        evidence=one.evidence,
+    )
+
+
+def _not_run(name: str, reason: str) -> ProbeRun:
+    return ProbeRun(name, ProbeState.SKIPPED, 0.0, reason, Skips())
 
 
 def merge(found: Sequence[RootScan]) -> dict[str, Any]:
@@ -302,18 +410,23 @@ def merge_runs(found: Sequence[RootScan]) -> Iterator[ProbeResult]:
 
 
 def run_probe(name: str, probe: Callable[[ScanContext, Skips], None], context: ScanContext) -> ProbeRun:
-    """Run one probe and tell how it ended; whatever it raises is its own failure and goes no further."""
+    """Run one probe of a root and tell how it ended."""
+    return attempt(name, lambda skips: probe(context, skips))[0]
+
+
+def attempt(name: str, work: Callable[[Skips], T]) -> tuple[ProbeRun, T | None]:
+    """Do one probe's work; whatever it raises is its own failure and goes no further. The value is None then."""
     skips = Skips()
     started = time.monotonic()
-    state, reason = ProbeState.OK, None
+    state, reason, value = ProbeState.OK, None, None
     try:
-        probe(context, skips)
+        value = work(skips)
     except ProbeSkippedError as error:
         state, reason = ProbeState.SKIPPED, str(error)
     except Exception as error:  # noqa: BLE001 - one failure costs one probe, whatever it is
         _LOG.exception("probe %s failed", name)
         state, reason = ProbeState.FAILED, shown(f"{type(error).__name__}: {error}")[:1000]
-    return ProbeRun(name, state, time.monotonic() - started, reason, skips)
+    return ProbeRun(name, state, time.monotonic() - started, reason, skips), value
 
 
 def _add_build(build: Build, builds: dict[str, Build]) -> str:
