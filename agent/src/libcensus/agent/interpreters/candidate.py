@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from libcensus.facts.crypto import CryptoUse
-from libcensus.facts.vocabulary import Installer, Linkage, Provider
+from libcensus.facts.vocabulary import EnvironmentState, Implementation, Installer, Linkage, Provider
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -14,15 +14,35 @@ if TYPE_CHECKING:
     from libcensus.agent.elf.reader import Elf
     from libcensus.agent.elf.strings import CryptoInFile
     from libcensus.agent.host import FileState, Root
-    from libcensus.agent.interpreters.mainprogram import MainProgram
     from libcensus.facts.evidence import Evidence
     from libcensus.facts.interpreter import Build, BuildFile
     from libcensus.facts.package import Package
+    from libcensus.facts.vocabulary import EvidenceKind
+
+
+@dataclass(frozen=True, slots=True)
+class MainProgram:
+    """Why a file is the main program of an interpreter: the kind of proof, and what was read.
+
+    ``library`` is the DT_NEEDED entry of the library that holds the interpreter's code, absent where that is linked in;
+    ``version`` is the language's ``X.Y`` and ``abiflags`` (``t``, ``d``, ``m``, of CPython) as far as the library's
+    name or the file's own tells them. With ``is_certain`` false, a standard library that no other interpreter claims
+    must stand beside it: programs that embed an interpreter export the same symbols.
+    """
+
+    arch: str
+    kind: EvidenceKind
+    detail: str
+    library: str | None
+    version: str | None
+    abiflags: str
+    is_certain: bool = True
+    implementation: Implementation = Implementation.CPYTHON
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A file that is the main program of a CPython: real path, state, and the proof."""
+    """A file that is the main program of an interpreter: real path, state, and the proof."""
 
     path: str
     state: FileState
@@ -31,20 +51,31 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Where the parts of a CPython lie, absolute in the root; absent parts are None.
+    """Where the parts of an interpreter lie, absolute in the root; absent parts are None.
 
-    ``prefix`` is what relative paths of the build start from, ``stdlib`` the folder of ``os.py``; ``version`` is
-    ``X.Y`` as the layout tells it. ``sysconfig`` holds the build's own variables, read as text from ``sysconfig_file``.
+    ``prefix`` is what relative paths of the build start from, ``stdlib`` the folder of the standard library (of
+    ``os.py``), ``library`` the shared library with the interpreter's code; ``version`` is the language's ``X.Y`` as the
+    layout tells it. ``sysconfig`` holds the build's own variables, read as text from ``sysconfig_file``.
+
+    ``modules`` are the standard extension modules, ``tls_modules`` those for TLS: the first is the one in use, and one
+    that is not among ``modules`` was added by others. ``tls_places`` is where a TLS module would lie, all of which was
+    looked at; empty where that is not known. ``tls_name`` is how the module is called.
     """
 
     prefix: str
     executable: str
-    libpython: str | None
+    library: str | None
     stdlib: str | None
     version: str | None
     abiflags: str
     sysconfig: Mapping[str, str]
     sysconfig_file: str | None
+    implementation: Implementation = Implementation.CPYTHON
+    modules: tuple[str, ...] = ()
+    tls_modules: tuple[str, ...] = ()
+    tls_places: tuple[str, ...] = ()
+    tls_name: str = "_ssl"
+    evidence: tuple[Evidence, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,17 +109,23 @@ class ReadFile:
     """One of an interpreter's files as it was read: its part of the build, its ELF facts, and its crypto marks.
 
     ``crypto`` is None where the marks were looked for and nothing was found, or where they were not looked for.
+    ``is_tls`` marks the modules for TLS.
     """
 
     path: str
     fact: BuildFile
     elf: Elf
     crypto: CryptoInFile | None
+    is_tls: bool = False
 
 
 @dataclass(slots=True)
 class Interpreter:
-    """One base interpreter, filled by the interpreter probe and then the crypto probe."""
+    """One base interpreter, filled by the interpreter probe and then the crypto probe.
+
+    ``files`` starts with the executable; what others added (a TLS module of another package) is in it and not in the
+    build.
+    """
 
     layout: Layout
     path: str
@@ -115,6 +152,7 @@ class Environment:
     crypto: CryptoUse
     build: Build | None
     package: Package | None
+    state: EnvironmentState = EnvironmentState.UNKNOWN
     evidence: list[Evidence] = field(default_factory=list)
 
 

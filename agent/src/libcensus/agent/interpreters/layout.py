@@ -14,7 +14,7 @@ from libcensus.agent.interpreters.candidate import Layout
 from libcensus.agent.interpreters.sysconfig import parse_sysconfig
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from libcensus.agent.host import Root
     from libcensus.agent.interpreters.candidate import Candidate
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 _LIBRARY_FOLDERS = ("lib", "lib64", "lib32")
 _MOST_LEVELS = 4
 _STDLIB = re.compile(r"python(\d\.\d+)([a-z]*)")
+_TRIPLET = re.compile(r"[a-z0-9_]+-linux-[a-z0-9_]+")
+_TLS_MODULES = (re.compile(r".*/_ssl\b[^/]*\.so", re.DOTALL), re.compile(r".*/_hashlib\b[^/]*\.so", re.DOTALL))
+"""Of these the first is asked first."""
 
 
 def parents(path: str) -> Iterator[str]:
@@ -30,6 +33,20 @@ def parents(path: str) -> Iterator[str]:
     while path:
         path = path.rpartition("/")[0]
         yield path
+
+
+def prefix_of(executable: str) -> str:
+    """Return the folder that an executable's relative paths start from: the one above its ``bin``."""
+    folder = executable.rpartition("/")[0]
+    return (folder.rpartition("/")[0] if folder.endswith(("/bin", "/sbin")) else folder) or "/"
+
+
+def multiarch_folders(root: Root, base: str) -> list[str]:
+    """Return the folders below ``base`` that are named as Debian names those of one architecture."""
+    try:
+        return [f"{base}/{name}" for name in root.listdir(base) if _TRIPLET.fullmatch(name)]
+    except UnreadableError:
+        return []
 
 
 def find_layout(root: Root, candidate: Candidate, libpython: str | None, skips: Skips) -> Layout:
@@ -47,13 +64,55 @@ def find_layout(root: Root, candidate: Candidate, libpython: str | None, skips: 
         if found is not None:
             break
     if found is None:
-        folder = candidate.path.rpartition("/")[0]
-        prefix = folder.rpartition("/")[0] if folder.endswith("/bin") else folder
-        return Layout(prefix or "/", candidate.path, libpython, None, program.version, program.abiflags, {}, None)
+        prefix = prefix_of(candidate.path)
+        return Layout(prefix, candidate.path, libpython, None, program.version, program.abiflags, {}, None)
     prefix, stdlib, version, abiflags = found
     abiflags = abiflags or program.abiflags
     file, values = _read_sysconfig(root, stdlib, abiflags, skips)
-    return Layout(prefix or "/", candidate.path, libpython, stdlib, program.version or version, abiflags, values, file)
+    there = _modules(root, stdlib)
+    modules = _loadable(there, values)
+    tls = _tls_modules(modules) or _tls_modules(there)
+    return Layout(
+        prefix or "/",
+        candidate.path,
+        libpython,
+        stdlib,
+        program.version or version,
+        abiflags,
+        values,
+        file,
+        modules=modules,
+        tls_modules=tls,
+        tls_places=(f"{stdlib}/lib-dynload",),
+    )
+
+
+def _modules(root: Root, stdlib: str) -> tuple[str, ...]:
+    """Return the extension modules of the standard library, sorted."""
+    folder = f"{stdlib}/lib-dynload"
+    try:
+        real = root.realpath(folder)
+        return tuple(f"{real}/{name}" for name in root.listdir(folder) if name.endswith(".so"))
+    except UnreadableError:
+        return ()
+
+
+def _loadable(modules: tuple[str, ...], sysconfig: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the modules that a build of these variables can load, by their suffix."""
+    suffix = sysconfig.get("EXT_SUFFIX")
+    if suffix is None or suffix == ".so":
+        return modules
+    return tuple(
+        path
+        for path in modules
+        if path.endswith((suffix, ".abi3.so")) or "." not in path.rpartition("/")[2].removesuffix(".so")
+    )
+
+
+def _tls_modules(modules: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the first ``_ssl`` and the first ``_hashlib``."""
+    found = (next((path for path in modules if pattern.fullmatch(path)), None) for pattern in _TLS_MODULES)
+    return tuple(path for path in found if path is not None)
 
 
 def _landmark(root: Root, folder: str, version: str | None, abiflags: str) -> tuple[str, str, str, str] | None:

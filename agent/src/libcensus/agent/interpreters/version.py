@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING
 
 from libcensus.agent.errors import UnreadableError
 from libcensus.agent.host import shown
+from libcensus.agent.interpreters.texts import matches
 from libcensus.facts.evidence import Evidence
 from libcensus.facts.vocabulary import EvidenceKind, PackageOrigin
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from libcensus.agent.elf.reader import Source
     from libcensus.agent.host import Root
@@ -30,8 +31,6 @@ _PACKAGE_VERSION = re.compile(r"(?:\d+:)?(\d+\.\d+\.\d+)(?:~?(a|alpha|b|beta|rc)
 _PATH_VERSION = re.compile(r"(?:^|[-/@_v])(\d+\.\d+\.\d+(?:(?:a|b|rc)\d+)?)(?=$|[-/+])")
 _RELEASE_LEVELS = {"alpha": "a", "beta": "b", "candidate": "rc", "final": "", "a": "a", "b": "b", "rc": "rc"}
 _MAX_HEADER = 64 << 10
-_WINDOW = 1 << 20
-_OVERLAP = 64
 
 
 def read_version(root: Root, layout: Layout, package: Package | None, holder: str) -> tuple[str | None, list[Evidence]]:
@@ -40,15 +39,12 @@ def read_version(root: Root, layout: Layout, package: Package | None, holder: st
     ``holder`` is the file that holds the interpreter's code, libpython or the executable; its bytes are read only
     where no better source speaks.
     """
-    version: str | None = None
-    proofs: list[Evidence] = []
-    for found, proof in _sources(root, layout, package):
-        if layout.version is not None and not re.match(re.escape(layout.version) + r"\.\d", found):
-            continue
-        if version is None:
-            version = found
-        if found == version:
-            proofs.append(proof)
+    fitting = (
+        (found, proof)
+        for found, proof in _sources(root, layout, package)
+        if layout.version is None or re.match(re.escape(layout.version) + r"\.\d", found)
+    )
+    version, proofs = first_version(fitting)
     if version is None and layout.version is not None:
         try:
             texts = root.examine(holder, lambda file: version_texts(file, layout.version or ""))
@@ -59,6 +55,36 @@ def read_version(root: Root, layout: Layout, package: Package | None, holder: st
             detail = f"the only text of the form {layout.version}.N: {version}"
             proofs.append(Evidence("version", EvidenceKind.STRING, shown(holder), detail, offset))
     return version, proofs
+
+
+def first_version(sources: Iterable[tuple[str, Evidence]]) -> tuple[str | None, list[Evidence]]:
+    """Return the first version of several sources, best first, and the proofs of all that say the same."""
+    version: str | None = None
+    proofs: list[Evidence] = []
+    for found, proof in sources:
+        version = version or found
+        if found == version:
+            proofs.append(proof)
+    return version, proofs
+
+
+def text_version(root: Root, holder: str, pattern: re.Pattern[bytes]) -> Iterator[tuple[str, Evidence]]:
+    """Yield the version that the pattern finds in a file, when it is the only one."""
+    try:
+        texts = root.examine(holder, lambda file: matches(file, pattern))
+    except UnreadableError:
+        return
+    if len(texts) == 1:
+        ((version, offset),) = texts.items()
+        yield version, Evidence("version", EvidenceKind.STRING, shown(holder), version, offset)
+
+
+def package_version(layout: Layout, package: Package | None) -> Iterator[tuple[str, Evidence]]:
+    """Yield the upstream's version in the record of the package that owns the executable."""
+    found = None if package is None else upstream_version(package.version)
+    if package is not None and found is not None:
+        detail = f"{package.manager}: {package.name} {package.version}"
+        yield found, Evidence("version", EvidenceKind.PACKAGE_RECORD, shown(layout.executable), detail)
 
 
 def _sources(root: Root, layout: Layout, package: Package | None) -> Iterator[tuple[str, Evidence]]:
@@ -79,10 +105,7 @@ def _sources(root: Root, layout: Layout, package: Package | None) -> Iterator[tu
         if found is not None:
             yield found, Evidence("version", EvidenceKind.TEXT_LINE, shown(path), f"implementation.version: {found}")
     if package is not None and package.origin is PackageOrigin.DISTRIBUTION:
-        found = upstream_version(package.version)
-        if found is not None:
-            detail = f"{package.manager}: {package.name} {package.version}"
-            yield found, Evidence("version", EvidenceKind.PACKAGE_RECORD, shown(layout.executable), detail)
+        yield from package_version(layout, package)
     if match := _PATH_VERSION.search(layout.prefix):
         yield match[1], Evidence("version", EvidenceKind.PATH, shown(layout.prefix), f"the folder's name: {match[1]}")
 
@@ -118,8 +141,11 @@ def parse_build_details(text: str) -> str | None:
 
 
 def upstream_version(package_version: str) -> str | None:
-    """Return CPython's version in a package's: ``3.11.2-6+deb12u6`` is 3.11.2, ``3.14.0~rc1-1`` is 3.14.0rc1."""
-    match = _PACKAGE_VERSION.match(package_version)
+    """Return an interpreter's version in a package's: ``3.11.2-6+deb12u6`` is 3.11.2, ``3.14.0~rc1-1`` is 3.14.0rc1.
+
+    A package that went back says so: ``3.1.7+really3.1.2-0+deb12u1`` is 3.1.2.
+    """
+    match = _PACKAGE_VERSION.match(package_version.rpartition("+really")[2])
     if match is None:
         return None
     level = {"alpha": "a", "beta": "b"}.get(match[2] or "", match[2] or "")
@@ -131,13 +157,5 @@ def version_texts(source: Source, minor: str) -> dict[str, int]:
 
     What stands before may be anything but a digit or a dot: linkers share the tails of strings.
     """
-    pattern = re.compile(rb"(?<![0-9.])" + re.escape(minor.encode()) + rb"\.\d{1,3}(?:(?:a|b|rc)\d{1,2})?\+?(?=\0)")
-    found: dict[str, int] = {}
-    offset, tail = 0, b""
-    while data := source.read_at(offset, _WINDOW):
-        window = tail + data
-        for match in pattern.finditer(window):
-            found.setdefault(match[0].decode(), offset - len(tail) + match.start())
-        offset += len(data)
-        tail = window[-_OVERLAP:]
-    return found
+    pattern = re.compile(rb"(?<![0-9.])(" + re.escape(minor.encode()) + rb"\.\d{1,3}(?:(?:a|b|rc)\d{1,2})?\+?)(?=\0)")
+    return matches(source, pattern)

@@ -1,14 +1,14 @@
 """Finds what each interpreter's TLS module really uses, as the dynamic loader would decide.
 
-Order: a copy inside the executable, inside libpython, inside ``_ssl`` and ``_hashlib``; each counts when its own code
-proves it and never by a version text alone. Else the libraries that the TLS module needs are resolved in the
+Order: a copy inside the executable, inside the interpreter's library, inside its TLS modules (CPython's ``_ssl`` and
+``_hashlib``, Ruby's ``openssl.so``, Perl's ``Net::SSLeay``…); each counts when its own code proves it and never by a
+version text alone. Else the libraries that the TLS module needs are resolved in the
 executable's context, and the version is that of the libcrypto which would be loaded: the version that a module was
 compiled against is evidence, and never the answer.
 """
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -22,19 +22,15 @@ from libcensus.facts.evidence import Evidence
 from libcensus.facts.vocabulary import CryptoFamily, EvidenceKind, FileRole, Linkage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from libcensus.agent.elf.loader import LibrarySearch, Resolution
     from libcensus.agent.elf.strings import CryptoInFile
     from libcensus.agent.host import RootedFile
-    from libcensus.agent.interpreters.candidate import ReadFile
+    from libcensus.agent.interpreters.candidate import Layout, ReadFile
     from libcensus.agent.probes.context import ScanContext
     from libcensus.agent.probes.libraries import Libraries
     from libcensus.agent.probes.skips import Skips
     from libcensus.facts.package import Package
 
-_TLS = re.compile(r"_ssl\b[^/]*\.so")
-_HASH = re.compile(r"_hashlib\b[^/]*\.so")
 _SHARED_PREFIXES = frozenset({"/", "/usr", "/usr/local"})
 """Prefixes that hold everybody's files: what lies below them is no part of one interpreter."""
 
@@ -45,11 +41,10 @@ _RULE_KINDS = {Rule.CACHE: EvidenceKind.LOADER_CACHE}
 
 @dataclass(frozen=True, slots=True)
 class TlsSubject:
-    """What decides on the crypto library of one install: its own files, prefix and owner."""
+    """What decides on the crypto library of one install: where its parts lie, its files and its owner."""
 
     path: str
-    prefix: str
-    stdlib: str | None
+    layout: Layout
     files: tuple[ReadFile, ...]
     package: Package | None
 
@@ -70,8 +65,8 @@ class CryptoReader:
         evidence: list[Evidence] = []
         executable = subject.files[0]
         holders = [file for file in subject.files if file.fact.role in (FileRole.EXECUTABLE, FileRole.LIBRARY)]
-        tls = _named(subject.files, _TLS)
-        modules = [file for file in (tls, _named(subject.files, _HASH)) if file is not None]
+        found = {file.path: file for file in subject.files if file.is_tls}
+        modules = [found[path] for path in subject.layout.tls_modules if path in found]
         for file in (*holders, *modules):
             if file.crypto is None:
                 continue
@@ -84,29 +79,25 @@ class CryptoReader:
             if needed:
                 use, proofs = self._dynamic(subject, executable, file, needed)
                 return use, evidence + proofs
-        if subject.stdlib is None:
-            return CryptoUse(Linkage.UNKNOWN), evidence
-        if tls is not None:
+        layout = subject.layout
+        if modules:
             detail = "needs no crypto library and shows no copy of one"
-            evidence.append(Evidence("crypto", EvidenceKind.ABSENCE, shown(tls.path), detail))
+            evidence.append(Evidence("crypto", EvidenceKind.ABSENCE, shown(modules[0].path), detail))
             return CryptoUse(Linkage.UNKNOWN), evidence
-        folder = f"{subject.stdlib}/lib-dynload"
-        if self._lists_tls_module(folder):
-            detail = "an _ssl module is there, and could not be read or is no part of the build"
-            evidence.append(Evidence("crypto", EvidenceKind.ABSENCE, shown(folder), detail))
+        if layout.tls_modules:
+            detail = f"a module {layout.tls_name} is there, and could not be read or is no part of the build"
+            evidence.append(Evidence("crypto", EvidenceKind.ABSENCE, shown(layout.tls_modules[0]), detail))
             return CryptoUse(Linkage.UNKNOWN), evidence
-        detail = "no _ssl module, and neither the executable nor libpython holds or needs a crypto library"
-        evidence.append(Evidence("crypto", EvidenceKind.ABSENCE, shown(folder), detail))
+        if not layout.tls_places:
+            return CryptoUse(Linkage.UNKNOWN), evidence
+        detail = (
+            f"no module {layout.tls_name}, and neither the executable nor a library of the interpreter holds or needs "
+            "a crypto library"
+        )
+        evidence += [Evidence("crypto", EvidenceKind.ABSENCE, shown(place), detail) for place in layout.tls_places]
         return CryptoUse(Linkage.NONE), evidence
 
-    def _lists_tls_module(self, folder: str) -> bool:
-        try:
-            return any(_TLS.fullmatch(name) for name in self._context.root.listdir(folder))
-        except UnreadableError:
-            return False
-
-    @staticmethod
-    def _static(subject: TlsSubject, file: ReadFile) -> CryptoUse:
+    def _static(self, subject: TlsSubject, file: ReadFile) -> CryptoUse:
         crypto = file.crypto
         if crypto is None:
             return CryptoUse(Linkage.UNKNOWN)
@@ -115,7 +106,10 @@ class CryptoReader:
             # The linker may drop the version from one module and keep it in its sibling of the same build.
             siblings = (one.crypto for one in subject.files if one.crypto is not None and one.crypto.is_held)
             version = next((one.version for one in siblings if one.family is crypto.family and one.version), None)
-        return CryptoUse(Linkage.STATIC, shown(file.path), CryptoLibrary(crypto.family, version, subject.package))
+        package = subject.package
+        if file.is_tls and file.path not in subject.layout.modules:
+            package = None if self._context.packages is None else self._context.packages.owner(file.path)
+        return CryptoUse(Linkage.STATIC, shown(file.path), CryptoLibrary(crypto.family, version, package))
 
     def _dynamic(
         self, subject: TlsSubject, executable: ReadFile, asker: ReadFile, needed: list[str]
@@ -159,7 +153,8 @@ class CryptoReader:
 
     def _linkage(self, subject: TlsSubject, path: str, package: Package | None) -> Linkage:
         """Decide whose library it is: the install's own, a package's, or nobody's."""
-        is_private = subject.prefix not in _SHARED_PREFIXES and path.startswith(f"{subject.prefix}/")
+        prefix = subject.layout.prefix
+        is_private = prefix not in _SHARED_PREFIXES and path.startswith(f"{prefix}/")
         if package is not None:
             is_own = subject.package is not None and package.source == subject.package.source
             return Linkage.BUNDLED if is_own or is_private else Linkage.SYSTEM
@@ -203,14 +198,10 @@ class CryptoReader:
         return self._read[path]
 
 
-def _named(files: Iterable[ReadFile], pattern: re.Pattern[str]) -> ReadFile | None:
-    return next((file for file in files if pattern.fullmatch(file.path.rpartition("/")[2])), None)
-
-
 def _above(files: tuple[ReadFile, ...], asker: ReadFile) -> list[ReadFile]:
-    """Return the objects that loaded ``asker``: libpython, whose code opens modules, and the executable."""
-    libpython = [file for file in files if file.fact.role is FileRole.LIBRARY]
-    return [file for file in (*libpython, files[0]) if file is not asker]
+    """Return the objects that loaded ``asker``: the library whose code opens modules, and the executable."""
+    libraries = [file for file in files if file.fact.role is FileRole.LIBRARY]
+    return [file for file in (*libraries, files[0]) if file is not asker]
 
 
 def _proofs(path: str, crypto: CryptoInFile) -> list[Evidence]:
@@ -243,7 +234,7 @@ def probe_crypto(context: ScanContext, skips: Skips) -> None:
     reader = CryptoReader(context, context.libraries, skips)
     for number, one in enumerate(context.interpreters):
         context.tell("crypto", number, len(context.interpreters))
-        subject = TlsSubject(one.path, one.layout.prefix, one.layout.stdlib, one.files, one.package)
+        subject = TlsSubject(one.path, one.layout, one.files, one.package)
         try:
             one.crypto, proofs = reader.read(subject)
         except UnreadableError as error:

@@ -1,14 +1,15 @@
 """Makes interpreters of the walk's candidates: parts, build with every file's digest and needs, and owner.
 
 One install is one main program: hard links, copies of the same bytes beside each other and symbolic links become
-aliases. Executables inside virtual environments are left to the environments' probe.
+aliases. What differs from one implementation to the next is in its
+:class:`~libcensus.agent.interpreters.traits.Traits`.
+Executables inside virtual environments are left to the environments' probe.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
-import re
 from typing import TYPE_CHECKING
 
 from libcensus.agent.elf.loader import LoadedObject
@@ -17,12 +18,11 @@ from libcensus.agent.elf.requirement import requirement_of
 from libcensus.agent.elf.strings import ContentMarks, CryptoScanner, crypto_in_file
 from libcensus.agent.errors import UnreadableError
 from libcensus.agent.host import shown
-from libcensus.agent.interpreters import PROVIDERS
+from libcensus.agent.interpreters import PROVIDERS, PYTHON_PROVIDERS
 from libcensus.agent.interpreters.candidate import UNKNOWN_PROVIDER, Interpreter, ReadFile, Subject
-from libcensus.agent.interpreters.flags import flags_of, x86_64_level
+from libcensus.agent.interpreters.flags import x86_64_level
 from libcensus.agent.interpreters.installer import find_installer
-from libcensus.agent.interpreters.layout import find_layout
-from libcensus.agent.interpreters.version import read_version
+from libcensus.agent.interpreters.mainprogram import IMPLEMENTATIONS
 from libcensus.agent.probes.libraries import Libraries
 from libcensus.facts.evidence import Evidence
 from libcensus.facts.interpreter import Build, BuildFile
@@ -36,8 +36,7 @@ if TYPE_CHECKING:
     from libcensus.agent.probes.skips import Skips
     from libcensus.facts.package import Package
 
-_TLS_MODULE = re.compile(r"(?:_ssl|_hashlib)\b[^/]*\.so")
-_VERSIONED = re.compile(r"python\d\.\d+[a-z]*")
+_PYTHONS = frozenset({Implementation.CPYTHON, Implementation.PYPY})
 
 
 def probe_interpreters(context: ScanContext, skips: Skips) -> None:
@@ -47,7 +46,7 @@ def probe_interpreters(context: ScanContext, skips: Skips) -> None:
     folders = set(context.environment_folders)
     bases = [one for one in context.candidates if environment_of(one.path, folders) is None]
     # The nicest name of several for the same bytes comes first, so that it becomes the install's.
-    bases.sort(key=lambda one: (one.path.rpartition("/")[0], _niceness(one.path)))
+    bases.sort(key=lambda one: (one.path.rpartition("/")[0], _niceness(one)))
     drafts = [(one, *_layout_of(context, one, libraries, skips)) for one in bases]
     drafts = _without_embedders(drafts, skips)
     _ask_owners(context, [layout for _, layout, _ in drafts])
@@ -79,25 +78,26 @@ def environment_of(path: str, folders: set[str]) -> str | None:
 def _layout_of(
     context: ScanContext, candidate: Candidate, libraries: Libraries, skips: Skips
 ) -> tuple[Layout, tuple[str, ...]]:
-    libpython: str | None = None
+    library: str | None = None
     elf = libraries.elf(candidate.path)
-    if candidate.program.libpython is not None and elf is not None:
+    if candidate.program.library is not None and elf is not None:
         search = libraries.search(elf.arch, elf.interpreter)
-        found = search.resolve(candidate.program.libpython, [LoadedObject(candidate.path, elf)])
+        found = search.resolve(candidate.program.library, [LoadedObject(candidate.path, elf)])
         if found.path is not None:
             try:
-                libpython = context.root.realpath(found.path)
+                library = context.root.realpath(found.path)
             except UnreadableError as error:
                 skips.add_error(error)
         else:
-            skips.add("libpython-not-found", f"{shown(candidate.path)}: {found.evidence}")
-    return find_layout(context.root, candidate, libpython, skips), () if elf is None else elf.needed
+            skips.add("library-not-found", f"{shown(candidate.path)}: {found.evidence}")
+    traits = IMPLEMENTATIONS[candidate.program.implementation]
+    return traits.find_layout(context.root, candidate, library, skips), () if elf is None else elf.needed
 
 
 def _without_embedders(
     drafts: list[tuple[Candidate, Layout, tuple[str, ...]]], skips: Skips
 ) -> list[tuple[Candidate, Layout, tuple[str, ...]]]:
-    """Leave out programs of Python code: they hold libpython, and another interpreter owns the standard library."""
+    """Leave out programs that embed an interpreter: they hold its code, and another owns the standard library."""
     claimed = {layout.stdlib for candidate, layout, _ in drafts if candidate.program.is_certain}
     kept = []
     for draft in drafts:
@@ -105,9 +105,9 @@ def _without_embedders(
         if candidate.program.is_certain or (layout.stdlib is not None and layout.stdlib not in claimed):
             kept.append(draft)
         else:
-            skips.add(
-                "embeds-python", f"{shown(candidate.path)}: holds CPython, and has no standard library of its own"
-            )
+            what = candidate.program.implementation
+            reason = "embeds-python" if what in _PYTHONS else f"embeds-{what}"
+            skips.add(reason, f"{shown(candidate.path)}: holds {what}, and has no standard library of its own")
     return kept
 
 
@@ -115,9 +115,10 @@ def _ask_owners(context: ScanContext, layouts: list[Layout]) -> None:
     """Look up the owners of all main programs and modules in one pass over the package database."""
     if context.packages is None:
         return
-    paths = {path for layout in layouts for path in (layout.executable, layout.libpython) if path is not None}
+    paths = {path for layout in layouts for path in (layout.executable, layout.library) if path is not None}
     for layout in layouts:
-        paths.update(_modules(context.root, layout))
+        paths.update(layout.modules)
+        paths.update(layout.tls_modules)
     context.packages.owners(paths)
 
 
@@ -133,22 +134,6 @@ def _links_by_target(context: ScanContext) -> dict[str, list[str]]:
         except UnreadableError:
             continue
     return targets
-
-
-def _modules(root: Root, layout: Layout) -> list[str]:
-    """Return the standard extension modules that this build can load, sorted."""
-    if layout.stdlib is None:
-        return []
-    folder = f"{layout.stdlib}/lib-dynload"
-    try:
-        names = [name for name in root.listdir(folder) if name.endswith(".so")]
-        real = root.realpath(folder)
-    except UnreadableError:
-        return []
-    suffix = layout.sysconfig.get("EXT_SUFFIX")
-    if suffix is not None and suffix != ".so":
-        names = [name for name in names if name.endswith((suffix, ".abi3.so")) or "." not in name.removesuffix(".so")]
-    return [f"{real}/{name}" for name in names]
 
 
 def _add(
@@ -168,18 +153,21 @@ def _add(
             other.aliases = tuple(sorted(names - {other.path}))
             return
     package = context.packages.owner(layout.executable) if context.packages is not None else None
-    files = [executable, *_read_parts(context, layout, executable, package, skips)]
+    own = [executable, *_read_parts(context, layout, executable, package, skips)]
+    added = _read_added(context, layout, executable, skips)
     claim = _claim(Subject(context.root, layout, needed, package))
-    version, version_proofs = read_version(context.root, layout, package, layout.libpython or layout.executable)
+    traits = IMPLEMENTATIONS[layout.implementation]
+    version, version_proofs = traits.read_version(context.root, layout, package, layout.library or layout.executable)
     installer, installer_proofs = find_installer(context.root, layout.prefix, layout.executable, package)
-    build = _build(candidate, layout, claim, version, files)
+    build = _build(context.root, candidate, layout, claim, version, own)
     proofs = {
         *version_proofs,
+        *layout.evidence,
         *installer_proofs,
         *claim.evidence,
         Evidence("implementation", candidate.program.kind, shown(candidate.path), candidate.program.detail),
     }
-    if layout.stdlib is None:
+    if not layout.tls_places:
         detail = "no standard library of this version beside it: modules and TLS are not known"
         proofs.add(Evidence("layout", EvidenceKind.ABSENCE, shown(candidate.path), detail))
     context.interpreters.append(
@@ -190,16 +178,17 @@ def _add(
             package=package,
             build=build,
             installer=installer,
-            files=tuple(files),
+            files=(*own, *added),
             evidence=list(proofs),
         )
     )
 
 
-def _niceness(path: str) -> tuple[bool, int, str]:
+def _niceness(candidate: Candidate) -> tuple[bool, int, str]:
     """Order names of one interpreter: ``python3.12`` before ``python3.12m``, and these before ``python``."""
-    name = path.rpartition("/")[2]
-    return _VERSIONED.fullmatch(name) is None, len(path), path
+    path = candidate.path
+    nicest = IMPLEMENTATIONS[candidate.program.implementation].nicest
+    return nicest.fullmatch(path.rpartition("/")[2]) is None, len(path), path
 
 
 def _is_same(other: Interpreter, executable: ReadFile) -> bool:
@@ -214,17 +203,29 @@ def _is_same(other: Interpreter, executable: ReadFile) -> bool:
 def _read_parts(
     context: ScanContext, layout: Layout, executable: ReadFile, package: Package | None, skips: Skips
 ) -> list[ReadFile]:
-    """Read libpython and the standard modules; one that cannot be read is a skip, not the end."""
-    wanted = [] if layout.libpython is None else [(layout.libpython, FileRole.LIBRARY)]
-    modules = _modules(context.root, layout)
-    owners = {} if context.packages is None else context.packages.owners(modules)
-    for path in modules:
+    """Read the library and the standard modules, those for TLS first; what cannot be read is a skip, not the end."""
+    wanted = [] if layout.library is None else [(layout.library, FileRole.LIBRARY)]
+    tls = [path for path in layout.tls_modules if path in layout.modules]
+    owners = {} if context.packages is None else context.packages.owners(layout.modules)
+    for path in dict.fromkeys((*tls, *layout.modules)):
         owner = owners.get(path)
         if package is not None and (owner is None or owner.source != package.source):
             whose = "no package" if owner is None else owner.name
             skips.add("module-of-another", f"{shown(path)}: belongs to {whose}; not a part of {package.name}'s build")
             continue
         wanted.append((path, FileRole.MODULE))
+    return _read_files(context, layout, executable, wanted, skips)
+
+
+def _read_added(context: ScanContext, layout: Layout, executable: ReadFile, skips: Skips) -> list[ReadFile]:
+    """Read the TLS modules that others added: they decide on the install's crypto, and are no part of the build."""
+    added = [(path, FileRole.MODULE) for path in layout.tls_modules if path not in layout.modules]
+    return _read_files(context, layout, executable, added, skips)
+
+
+def _read_files(
+    context: ScanContext, layout: Layout, executable: ReadFile, wanted: list[tuple[str, FileRole]], skips: Skips
+) -> list[ReadFile]:
     files = []
     for path, role in wanted:
         try:
@@ -250,7 +251,8 @@ def read_build_file(root: Root, layout: Layout, path: str, role: FileRole, limit
     Raises UnreadableError, ``too-large`` beyond ``limit`` bytes.
     """
     relative = shown(path.removeprefix(layout.prefix.rstrip("/") + "/").lstrip("/"))
-    searches_crypto = role is not FileRole.MODULE or _TLS_MODULE.fullmatch(path.rpartition("/")[2]) is not None
+    is_tls = path in layout.tls_modules
+    searches_crypto = role is not FileRole.MODULE or is_tls
 
     def read(file: RootedFile) -> ReadFile:
         if file.size > limit:
@@ -268,7 +270,7 @@ def read_build_file(root: Root, layout: Layout, path: str, role: FileRole, limit
             requirement=requirement_of(elf, file=relative),
         )
         crypto = crypto_in_file(marks, elf) if searches_crypto else None
-        return ReadFile(path, fact, dataclasses.replace(elf, symbols=None), crypto)
+        return ReadFile(path, fact, dataclasses.replace(elf, symbols=None), crypto, is_tls)
 
     return root.examine(path, read)
 
@@ -290,26 +292,31 @@ def _read_digest(file: RootedFile) -> ContentMarks:
 
 
 def _claim(subject: Subject) -> Claim:
+    is_python = subject.layout.implementation in _PYTHONS
     for provider in PROVIDERS:
+        if provider in PYTHON_PROVIDERS and not is_python:
+            continue
         if (claim := provider(subject)) is not None:
             return claim
     return UNKNOWN_PROVIDER
 
 
-def _build(candidate: Candidate, layout: Layout, claim: Claim, version: str | None, files: list[ReadFile]) -> Build:
+def _build(
+    root: Root, candidate: Candidate, layout: Layout, claim: Claim, version: str | None, files: list[ReadFile]
+) -> Build:
     proofs = set(claim.build_evidence)
     flags = set(claim.flags)
     where = ""
     if layout.sysconfig_file is not None:
         where = shown(layout.sysconfig_file.removeprefix(layout.prefix.rstrip("/") + "/"))
-    for flag, words in flags_of(layout.sysconfig).items():
+    for flag, proof in IMPLEMENTATIONS[layout.implementation].flags(root, layout, layout.library or layout.executable):
         flags.add(flag)
-        proofs.add(Evidence("flags", EvidenceKind.TEXT_LINE, where, words))
+        proofs.add(proof)
     executable = files[0]
-    if candidate.program.libpython is not None:
+    if candidate.program.library is not None:
         flags.add("shared")
         proofs.add(
-            Evidence("flags", EvidenceKind.ELF_NEEDED, executable.fact.path, f"shared: {candidate.program.libpython}")
+            Evidence("flags", EvidenceKind.ELF_NEEDED, executable.fact.path, f"shared: {candidate.program.library}")
         )
     if executable.elf.is_static:
         flags.add("static")
@@ -325,7 +332,7 @@ def _build(candidate: Candidate, layout: Layout, claim: Claim, version: str | No
         facts = [_with_level(fact, max(levels)) for fact in facts]
     unique = {fact.path: fact for fact in facts}
     return Build(
-        implementation=Implementation.CPYTHON,
+        implementation=layout.implementation,
         version=version,
         arch=candidate.program.arch,
         provider=claim.provider,

@@ -16,7 +16,7 @@ from libcensus.agent.walk import Kind, Walk, open_found
 
 if TYPE_CHECKING:
     from libcensus.agent.host import RootedFile
-    from libcensus.agent.interpreters.mainprogram import MainProgram
+    from libcensus.agent.interpreters.candidate import MainProgram
     from libcensus.agent.probes.context import ScanContext
     from libcensus.agent.walk import Found
 
@@ -161,5 +161,5 @@ def _recognise(file: RootedFile, path: str, skips: Skips) -> MainProgram | None:
             skips.add(f"damaged-elf:{error.reason}", f"{shown(path)}: {error.detail or error.reason}")
         return None
     if program is None and is_interpreter_name(name) and file.read_at(0, 4) == _ELF_MAGIC:
-        skips.add("not-an-interpreter", f"{shown(path)}: has an interpreter's name, and is no CPython")
+        skips.add("not-an-interpreter", f"{shown(path)}: has an interpreter's name, and is none that is known")
     return program
