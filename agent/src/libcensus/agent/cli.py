@@ -16,6 +16,7 @@ from libcensus.agent.commands.config import config_group
 from libcensus.agent.commands.options import PROGRAM, common_options, teach
 from libcensus.agent.commands.report import report_command
 from libcensus.agent.commands.requires import requires_command
+from libcensus.agent.commands.run import run_command
 from libcensus.agent.commands.scan import scan_command
 from libcensus.agent.commands.status import status_command
 from libcensus.agent.commands.terminal import leave_broken_pipe
@@ -67,6 +68,7 @@ for _command in (
     scan_command,
     requires_command,
     report_command,
+    run_command,
     status_command,
     config_group,
     version_command,

@@ -19,16 +19,20 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 from libcensus.agent.errors import ConfigurationError
 from libcensus.agent.log import FORMATS, LEVELS
+from libcensus.agent.priority import PRIORITIES
 from libcensus.agent.settings import ScanSettings
 from libcensus.agent.state import default_state_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from libcensus.agent.priority import Priority
+
 DEFAULT_FILE = Path("/etc/libcensus/agent.toml")
 PREFIX = "LIBCENSUS_AGENT_"
 FILE_VARIABLE = f"{PREFIX}CONFIG"
 DEFAULT_PORT = 9444
+PRIORITY = "scan.priority"
 
 Origin = Literal["flag", "environment", "file", "default"]
 
@@ -94,6 +98,23 @@ class LogSettings:
     format: str
 
 
+@dataclass(frozen=True, slots=True)
+class RunSettings:
+    """When the resident agent scans; times in seconds, ``jitter`` a part of the interval.
+
+    After a change it waits until nothing has changed for ``quiet_seconds``, ``patience_seconds`` at most.
+    ``stall_seconds`` is how long one step of a scan may take before the agent stops telling the watchdog that it lives.
+    """
+
+    interval_seconds: float
+    jitter: float
+    watch: bool
+    quiet_seconds: float
+    patience_seconds: float
+    poll_seconds: float
+    stall_seconds: float
+
+
 class _UnfitValueError(ValueError):
     """A value is not of its kind; the message goes on where it stands."""
 
@@ -130,6 +151,20 @@ def _number(low: float, high: float) -> Kind:
             raise _UnfitValueError from None
 
     return Kind(allowed, check, parse)
+
+
+def _fraction(high: float) -> Kind:
+    within = _number(-1, high)
+
+    def check(value: Any) -> float:
+        if (number := cast("float", within.check(value))) < 0:
+            raise _UnfitValueError
+        return number
+
+    def parse(text: str) -> float:
+        return check(within.parse(text))
+
+    return Kind(f"a number from 0 to {high:g}", check, parse)
 
 
 def _word(*words: str) -> Kind:
@@ -234,6 +269,14 @@ def list_settings(environment: Mapping[str, str], user_id: int) -> tuple[Setting
         Setting("log.level", _word(*LEVELS), "warning"),
         Setting("log.format", _word(*FORMATS), "text"),
         *_scan_settings(),
+        Setting(PRIORITY, _word(*PRIORITIES), "idle"),
+        Setting("run.interval_seconds", _number(0, 7 * 86400), 3600.0),
+        Setting("run.jitter", _fraction(0.5), 0.1),
+        Setting("run.watch", BOOLEAN, default=True),
+        Setting("run.quiet_seconds", _number(0, 3600), 15.0),
+        Setting("run.patience_seconds", _number(0, 86400), 300.0),
+        Setting("run.poll_seconds", _number(0, 86400), 60.0),
+        Setting("run.stall_seconds", _number(0, 86400), 300.0),
     )
 
 
@@ -265,10 +308,27 @@ class AgentConfig:
         return LogSettings(**self._group("log"))
 
     @property
+    def run(self) -> RunSettings:
+        """When the resident agent scans."""
+        return RunSettings(**self._group("run"))
+
+    @property
+    def priority(self) -> Priority:
+        """How a scan that nobody waits for takes its turn at processor and disk."""
+        return cast("Priority", self.values[PRIORITY].value)
+
+    @property
+    def interactive_priority(self) -> Priority:
+        """The same for a scan that somebody waits for: normal, unless the setting was given."""
+        return "normal" if self.values[PRIORITY].origin == "default" else self.priority
+
+    @property
     def scan(self) -> ScanSettings:
         """What a scan looks at, and its bounds."""
+        group = self._group("scan")
+        del group[PRIORITY.removeprefix("scan.")]
         try:
-            return ScanSettings(**self._group("scan"))
+            return ScanSettings(**group)
         except ValueError as error:
             raise ConfigurationError(f"the settings of [scan] do not fit: {error}") from None
 

@@ -219,7 +219,7 @@ class Courier:
     def _tell_kept(self, waiting: WaitingReport | None) -> str:
         if waiting is None:
             return f"the report could not be kept in {self.spool.folder} either: free some space and report again"
-        return f"the report is kept in {self.spool.folder} and will be sent by the next `libcensus-agent report`"
+        return f"the report is kept in {self.spool.folder} and will be sent with the next one"
 
     def _fail(self, error: AgentError) -> None:
         kind = type(error).__name__.removesuffix("Error").lower()

@@ -44,7 +44,10 @@ def report_command(context: click.Context) -> int:
 
     from libcensus.agent.delivery import Courier  # noqa: PLC0415 - `--help` must not pay for the scanner
     from libcensus.agent.host import Root  # noqa: PLC0415
+    from libcensus.agent.priority import take_priority  # noqa: PLC0415
     from libcensus.agent.scan import Scan, scan_remembered  # noqa: PLC0415
+
+    take_priority(config.priority)
 
     def scan_own_root() -> Scan:
         progress = ProgressLine()

@@ -59,8 +59,10 @@ def scan_command(context: click.Context, folder: str, output: str, *, explain: b
     config = load(context)
 
     from libcensus.agent.host import Root  # noqa: PLC0415 - `--help` must not pay for the scanner
+    from libcensus.agent.priority import take_priority  # noqa: PLC0415
     from libcensus.agent.scan import scan_remembered  # noqa: PLC0415
 
+    take_priority(config.interactive_priority)
     progress = ProgressLine()
     with closing(progress), Root.open(folder) as root:
         found = scan_remembered(root, config.scan, config.state.folder, progress)
@@ -83,11 +85,13 @@ def print_scan(found: Scan, *, explain: bool) -> None:
     for line in told.host_lines(found):
         print_line(line)
     print_line()
-    rows = list(told.table_rows(found))
-    if rows:
-        print_table([name.upper() for name in told.TABLE_HEADER], rows)
-    else:
-        print_line("no interpreter was found")
-    print_line()
+    for section in told.sections(found):
+        if section.title:
+            print_line(section.title)
+        if section.rows:
+            print_table([name.upper() for name in section.header], section.rows)
+        else:
+            print_line("no interpreter was found")
+        print_line()
     for line in told.explain_lines(found) if explain else told.notice_lines(found):
         print_line(line)
