@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from libcensus.agent import scan as scan_module
-from libcensus.agent.explain import explain_lines, notice_lines, table_lines
+from libcensus.agent.explain import explain_lines, notice_lines, sections
 from libcensus.agent.host import Root
 from libcensus.agent.scan import PROBES, scan
 from libcensus.agent.settings import ScanSettings
@@ -195,12 +195,13 @@ def test_table_and_explanation_name_every_install_and_its_proofs(tmp_path: Path)
     ssl, _ = make_crypto(tmp_path / "usr/lib64")
     python.add_module(ssl)
     found = scan_folder(tmp_path)
-    header, row = table_lines(found)
-    assert header.split() == [
-        "interpreter", "kind", "version", "provider", "glibc", "crypto", "linkage", "crypto", "path",
-    ]  # fmt: skip
-    assert row.split()[:4] == [python.path, "base", "3.99.1", "source"]
-    assert row.split()[-4:] == ["openssl", "9.8.7", "local", "/usr/lib64/libcrypto.so.9"]
+    table = next(sections(found))
+    assert table.header == (
+        "interpreter", "kind", "version", "provider", "glibc", "crypto", "linkage", "crypto path",
+    )  # fmt: skip
+    (row,) = table.rows
+    assert row[:4] == (python.path, "base", "cpython 3.99.1", "source")
+    assert row[-3:] == ("openssl 9.8.7", "local", "/usr/lib64/libcrypto.so.9")
     text = list(explain_lines(found))
     install, _ = only_install(found, python.path)
     for item in install.evidence:

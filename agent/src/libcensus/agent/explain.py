@@ -9,16 +9,27 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from libcensus.agent.document import prefix_of
 from libcensus.facts.requirement import merge_requirements
-from libcensus.facts.vocabulary import EvidenceKind, Linkage, ProbeState
+from libcensus.facts.vocabulary import (
+    EnvironmentState,
+    EvidenceKind,
+    Implementation,
+    Linkage,
+    MappingState,
+    ProbeState,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from libcensus.agent.scan import Scan
+    from libcensus.facts.changelog import PackageChangelog
     from libcensus.facts.crypto import CryptoUse
     from libcensus.facts.evidence import Evidence
     from libcensus.facts.host import Host
     from libcensus.facts.interpreter import Build, Install
+    from libcensus.facts.root import ScannedRoot
+
+_OLD = (MappingState.DELETED, MappingState.REPLACED)
 
 TABLE_HEADER = ("interpreter", "kind", "version", "provider", "glibc", "crypto", "linkage", "crypto path")
 
@@ -57,14 +68,45 @@ def _system(host: Host) -> str:
     return ", ".join(parts)
 
 
-def table_rows(scan: Scan) -> Iterator[Row]:
-    """Yield one row per install, in order of root and path."""
+class Section(NamedTuple):
+    """A table with what stands above it; rows hold text only, ``-`` where nothing is known."""
+
+    title: str
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+def sections(scan: Scan) -> Iterator[Section]:
+    """Yield the tables of a scan: the installs of each root, crypto copies, tools, and what runs on old files."""
+    for root in scan.roots.roots:
+        rows = tuple(table_rows(scan, root.name))
+        if rows or root.name == scan.root:
+            yield Section("" if root.name == scan.root else root_line(root), TABLE_HEADER, rows)
+    yield from (section for section in (_copies(scan), _tools(scan), _stale(scan)) if section.rows)
+
+
+def root_line(root: ScannedRoot) -> str:
+    """Return one line that tells what a root is."""
+    words = [root.os_release.pretty_name or root.os_release.id or "no os-release"]
+    if root.libc.version is not None:
+        words.append(f"{root.libc.family} {root.libc.version}")
+    if root.container is not None and root.container.image is not None:
+        words.append(f"image {root.container.image}")
+    if root.created is not None:
+        words.append(f"of {root.created[:10]}")
+    return f"{root.kind} {root.name}: {', '.join(words)}"
+
+
+def table_rows(scan: Scan, root: str | None = None) -> Iterator[Row]:
+    """Yield one row per install, in order of root and path; with ``root`` those of one root."""
     for install in scan.installs.installs:
+        if root is not None and install.root != root:
+            continue
         build = None if install.build is None else scan.builds.get(install.build)
         yield Row(
             interpreter=install.path,
-            kind=str(install.kind),
-            version=_version(install, build),
+            kind=_kind(install),
+            version=_named_version(install, build),
             provider="-" if build is None else _with(str(build.provider), build.provider_build),
             glibc="-" if build is None else _glibc(build),
             crypto=_crypto(install.crypto),
@@ -73,12 +115,60 @@ def table_rows(scan: Scan) -> Iterator[Row]:
         )
 
 
-def table_lines(scan: Scan) -> Iterator[str]:
-    """Yield the table as plain text, one line per install, columns aligned and never cut."""
-    rows = [TABLE_HEADER, *table_rows(scan)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(TABLE_HEADER))]
-    for row in rows:
-        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+def _place(scan: Scan, root: str, path: str) -> str:
+    return path if root == scan.root else f"{root} {path}"
+
+
+def _copies(scan: Scan) -> Section:
+    rows = tuple(
+        (
+            f"{copy.library.family} {copy.library.version or 'version unknown'}",
+            str(copy.linkage),
+            "-" if copy.owner is None else " ".join(filter(None, (copy.owner.name, copy.owner.version))),
+            copy.environment or "-",
+            _place(scan, copy.root, copy.path),
+        )
+        for copy in scan.crypto_copies.copies
+    )
+    title = "crypto copies that no interpreter's own update reaches"
+    return Section(title, ("crypto", "linkage", "came with", "environment", "file"), rows)
+
+
+def _tools(scan: Scan) -> Section:
+    rows = tuple(
+        (
+            f"{tool.name} {tool.version or 'version unknown'}",
+            tool.newest_build or "-",
+            _place(scan, tool.root, tool.path),
+        )
+        for tool in scan.tools.tools
+    )
+    return Section("tools that bring interpreters", ("tool", "newest build it knows", "file"), rows)
+
+
+def _stale(scan: Scan) -> Section:
+    """Return the processes that run or have mapped what is not on disk any more."""
+    rows = []
+    for group in () if scan.processes is None else scan.processes.groups:
+        old = [(one.path, str(one.state), one.processes) for one in group.libraries if one.state in _OLD]
+        if group.state in _OLD:
+            old.insert(0, (group.executable, str(group.state), group.processes))
+        examples = ", ".join(f"{one.pid} {one.unit}" if one.unit else str(one.pid) for one in group.examples)
+        rows += [
+            (str(count), _place(scan, group.root, group.install or group.executable), path, state, examples or "-")
+            for path, state, count in old
+        ]
+    title = "processes that still use what is not on disk any more: restart them"
+    return Section(title, ("processes", "interpreter", "mapped file", "it is", "for example"), tuple(rows))
+
+
+def _kind(install: Install) -> str:
+    return str(install.kind) if install.state is EnvironmentState.UNKNOWN else f"{install.kind}, {install.state}"
+
+
+def _named_version(install: Install, build: Build | None) -> str:
+    version = _version(install, build)
+    return version if install.implementation is Implementation.UNKNOWN else f"{install.implementation} {version}"
 
 
 def _version(install: Install, build: Build | None) -> str:
@@ -131,8 +221,38 @@ def explain_lines(scan: Scan) -> Iterator[str]:
         build = None if install.build is None else scan.builds.get(install.build)
         yield ""
         yield from install_lines(install, build)
+    for copy in scan.crypto_copies.copies:
+        yield ""
+        library = copy.library
+        yield f"{_place(scan, copy.root, copy.path)}: {library.family} {library.version or 'version unknown'}"
+        yield from (f"  {line}" for line in evidence_lines(copy.evidence))
+    for tool in scan.tools.tools:
+        yield ""
+        yield f"{_place(scan, tool.root, tool.path)}: {tool.name} {tool.version or 'version unknown'}"
+        yield from (f"  {line}" for line in evidence_lines(tool.evidence))
+    for setting in scan.tools.settings:
+        yield ""
+        yield f"{_place(scan, setting.root, setting.path)}: {setting.tool} {setting.name} = {setting.value}"
+        yield from (f"  {line}" for line in evidence_lines(setting.evidence))
+    for log in scan.changelogs.values():
+        yield ""
+        yield from changelog_lines(log)
+    for root in scan.roots.roots:
+        if root.evidence:
+            yield ""
+            yield root_line(root)
+            yield from (f"  {line}" for line in evidence_lines(root.evidence))
     yield ""
     yield from probe_lines(scan)
+
+
+def changelog_lines(log: PackageChangelog) -> Iterator[str]:
+    """Yield what a package's changelog says is fixed, one line per advisory."""
+    words = f"{log.entries} entries" if log.reason is None else log.reason
+    package = f"{log.package.name} {log.package.version}"
+    yield f"changelog of {package}: {log.state}, {words}, names {len(log.fixes)} as fixed"
+    for fix in log.fixes:
+        yield f"  {fix.advisory} in {fix.version}: {fix.text} <- {log.file or '-'} [changelog]"
 
 
 def install_lines(install: Install, build: Build | None) -> Iterator[str]:

@@ -108,6 +108,19 @@ def index_option(command: _F) -> _F:
     return option(command)
 
 
+def images_option(command: _F) -> _F:
+    """Add the flag that has images in storage scanned too."""
+    option = setting_option(
+        "--images",
+        "scan.images",
+        is_flag=True,
+        flag_value=True,
+        default=None,
+        help="Scan the images that Docker, Podman and containerd keep on disk, too.",
+    )
+    return option(command)
+
+
 def output_option(command: _F) -> _F:
     """Add the flag that chooses between a table for people and JSON for programs."""
     return click.option(
