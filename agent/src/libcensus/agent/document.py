@@ -10,6 +10,7 @@ import json
 from importlib import resources
 from typing import TYPE_CHECKING, Any, cast
 
+from libcensus.agent.interpreters.remedy import moves_on
 from libcensus.facts.requirement import merge_requirements
 from libcensus.facts.vocabulary import InstallKind
 
@@ -40,6 +41,7 @@ def scan_schema() -> dict[str, Any]:
 
 def scan_document(scan: Scan) -> dict[str, object]:
     """Return the documented JSON object of a scan; installs are in order of root and path."""
+    bases = {(one.root, one.path): one for one in scan.installs.installs if one.kind is InstallKind.BASE}
     return {
         "schema_version": SCHEMA_VERSION,
         "root": scan.root,
@@ -48,7 +50,11 @@ def scan_document(scan: Scan) -> dict[str, object]:
         "host": _host(scan.host),
         "platform": _platform(scan.platform),
         "installs": [
-            install_document(install, None if install.build is None else scan.builds.get(install.build))
+            install_document(
+                install,
+                None if install.build is None else scan.builds.get(install.build),
+                None if install.base is None else bases.get((install.root, install.base)),
+            )
             for install in scan.installs.installs
         ],
         "crypto_copies": [copy_document(copy) for copy in scan.crypto_copies.copies],
@@ -104,8 +110,8 @@ def _platform(platform: Platform) -> dict[str, object]:
     }
 
 
-def install_document(install: Install, build: Build | None) -> dict[str, object]:
-    """Return one install as the object shows it; ``build`` is its build's facts, where they are known."""
+def install_document(install: Install, build: Build | None, base: Install | None = None) -> dict[str, object]:
+    """Return one install as the object shows it; ``build`` is its build's facts, ``base`` an environment's base."""
     evidence = {
         *install.evidence,
         *(() if build is None else (_absolute(item, install, build) for item in build.evidence)),
@@ -124,6 +130,8 @@ def install_document(install: Install, build: Build | None) -> dict[str, object]
         "flags": [] if build is None else list(build.flags),
         "base": install.base,
         "recorded_version": install.recorded_version,
+        "state": install.state if install.kind is InstallKind.VENV else None,
+        "moves_on": moves_on(install, build, base),
         "build": install.build,
         "package": _package(install.package),
         "crypto": _crypto(install.crypto),

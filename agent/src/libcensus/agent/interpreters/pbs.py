@@ -1,9 +1,10 @@
 """python-build-standalone: CPythons that uv, rye, hatch, mise, Bazel and vendors install, wherever they lie.
 
 They are known by what their build leaves: the prefix ``/install`` and dependencies below ``/tools`` in the configure
-arguments, or ``$ORIGIN`` inside the name of the needed libpython, which no other builder writes. The build's date
-stands in ``BUILD`` where uv installed it, or in the names of folder and archive; else it is not known. Source:
-https://github.com/astral-sh/python-build-standalone, ``docs/distributions.rst``.
+arguments, or ``$ORIGIN`` inside the name of the needed libpython, which no other builder writes; newer builds, and uv
+for all that it installs, also say ``PYTHON_BUILD_STANDALONE``. The build's date stands in ``BUILD`` where uv installed
+it, in the address that hatch keeps in ``hatch-dist.json``, or in the names of folder and archive; else it is not known.
+Source: https://github.com/astral-sh/python-build-standalone, ``docs/distributions.rst``.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from libcensus.facts.vocabulary import EvidenceKind, Provider
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from libcensus.agent.host import Root
     from libcensus.agent.interpreters.candidate import Subject
 
 _BUILD = re.compile(r"20\d{6}(?:T\d{4})?")
@@ -29,6 +31,7 @@ _NAMED_BUILD = re.compile(r"(?:^|[-+@/])(20[12]\d{5})(?=$|[-/T])")
 _TRIPLE_LEVEL = re.compile(r"^x86_64_v([234])-")
 _KEY_LEVEL = re.compile(r"-(?:linux-)?x86_64_v([234])-")
 _OPTIONS = {"pgo": "pgo", "lto": "lto", "bolt": "bolt", "debug": "debug", "freethreaded": "free-threaded"}
+_DOWNLOAD = re.compile(r"/python-build-standalone/releases/download/(20\d{6}(?:T\d{4})?)/")
 _ORIGIN_NEEDED = re.compile(r"\$ORIGIN/\.\./lib/libpython\d")
 
 
@@ -66,6 +69,9 @@ def _traces(subject: Subject) -> Iterator[Evidence]:
         if "--prefix=/install" in arguments and tools:
             detail = f"CONFIG_ARGS: --prefix=/install {tools[0]}"
             yield Evidence("provider", EvidenceKind.TEXT_LINE, _relative(subject, layout.sysconfig_file), detail)
+        if layout.sysconfig.get("PYTHON_BUILD_STANDALONE") == "1":
+            where = _relative(subject, layout.sysconfig_file)
+            yield Evidence("provider", EvidenceKind.TEXT_LINE, where, "PYTHON_BUILD_STANDALONE: 1")
 
 
 def _relative(subject: Subject, path: str) -> str:
@@ -95,6 +101,20 @@ def _build(subject: Subject) -> tuple[str | None, tuple[Evidence, ...], tuple[Ev
         text = ""
     if _BUILD.fullmatch(text):
         return text, (Evidence("provider_build", EvidenceKind.TEXT_LINE, "BUILD", text),), ()
+    if (told := _told_by_hatch(subject.root, prefix)) is not None:
+        return told[0], (), (Evidence("provider_build", EvidenceKind.TEXT_LINE, shown(told[1]), told[2]),)
     if match := _NAMED_BUILD.search(prefix):
         return match[1], (), (Evidence("provider_build", EvidenceKind.PATH, shown(prefix), match[1]),)
     return None, (), ()
+
+
+def _told_by_hatch(root: Root, prefix: str) -> tuple[str, str, str] | None:
+    """Return the build's date, hatch's record of the download, and the address in it."""
+    path = f"{prefix.rpartition('/')[0]}/hatch-dist.json"
+    try:
+        data = json.loads(root.read_text(path, 64 << 10))
+    except (UnreadableError, ValueError, RecursionError):
+        return None
+    source = data.get("source") if isinstance(data, dict) else None
+    match = _DOWNLOAD.search(source) if isinstance(source, str) else None
+    return None if match is None else (match[1], path, shown(match.string)[:512])

@@ -1,11 +1,12 @@
 """Built from source on the host or elsewhere: configured for the very prefix where it lies, and owned by no package.
 
-Only /usr/local and /opt count, where the file-system hierarchy puts software that the administrator builds; a home
-folder may hold anybody's.
+Only /usr/local and /opt count, where the file-system hierarchy puts software that the administrator builds, and the
+folders in which version managers compile; another place in a home folder may hold anybody's.
 """
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from libcensus.agent.host import shown
@@ -17,6 +18,13 @@ if TYPE_CHECKING:
     from libcensus.agent.interpreters.candidate import Subject
 
 _PLACES = ("/usr/local", "/opt", "/srv", "/usr/src")
+_COMPILED = re.compile(
+    r"/(?:\.?rbenv|\.?plenv|\.?phpenv)/versions/[^/]+$"
+    r"|/\.?rvm/rubies/[^/]+$"
+    r"|/perlbrew/perls/[^/]+$"
+    r"|/(?:\.?asdf|mise)/installs/[^/]+/[^/]+$"
+)
+"""Where rbenv, plenv, phpenv, rvm, perlbrew, asdf and mise put what they compiled on the host."""
 
 
 def claim(subject: Subject) -> Claim | None:
@@ -24,9 +32,8 @@ def claim(subject: Subject) -> Claim | None:
     layout = subject.layout
     if subject.package is not None or layout.sysconfig_file is None:
         return None
-    if layout.sysconfig.get("prefix") != layout.prefix or not f"{layout.prefix}/".startswith(
-        tuple(f"{place}/" for place in _PLACES)
-    ):
+    is_usual = f"{layout.prefix}/".startswith(tuple(f"{place}/" for place in _PLACES))
+    if layout.sysconfig.get("prefix") != layout.prefix or not (is_usual or _COMPILED.search(layout.prefix)):
         return None
     if subject.root.is_folder(f"{layout.prefix}/conda-meta"):
         return None

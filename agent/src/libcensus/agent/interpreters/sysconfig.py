@@ -23,6 +23,7 @@ WANTED = (
     "PY_CFLAGS",
     "PY_CORE_CFLAGS",
     "PY_CORE_LDFLAGS",
+    "PYTHON_BUILD_STANDALONE",
     "PY_LDFLAGS",
     "Py_DEBUG",
     "Py_GIL_DISABLED",

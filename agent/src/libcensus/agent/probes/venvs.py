@@ -1,8 +1,8 @@
 """Reads virtual environments: every pyvenv.cfg (PEP 405), and the base that its interpreter leads to now.
 
 An environment is no interpreter of its own: linked, it is its base's build; copied, its own executable with the base's
-standard library. A link that leads to nothing, or in a circle, is said so. The version in pyvenv.cfg is that of its
-creation, and is kept as such.
+standard library. A link that leads to nothing, or in a circle, is said so; how it hangs on its base is judged by
+:mod:`libcensus.agent.environments`. The version in pyvenv.cfg is that of its creation, and is kept as such.
 """
 
 from __future__ import annotations
@@ -11,16 +11,25 @@ import dataclasses
 import re
 from typing import TYPE_CHECKING
 
+from libcensus.agent.environments import Base, Step, judge
 from libcensus.agent.errors import UnreadableError
 from libcensus.agent.host import MAX_LINKS, shown
 from libcensus.agent.interpreters.candidate import Environment
-from libcensus.agent.interpreters.mainprogram import is_interpreter_name
+from libcensus.agent.interpreters.mainprogram import is_python_name
 from libcensus.agent.interpreters.version import version_texts
 from libcensus.agent.probes.crypto import CryptoReader, TlsSubject
 from libcensus.agent.probes.interpreters import read_build_file
 from libcensus.facts.crypto import CryptoUse
 from libcensus.facts.evidence import Evidence
-from libcensus.facts.vocabulary import EvidenceKind, FileRole, Installer, Linkage, Provider
+from libcensus.facts.vocabulary import (
+    EnvironmentState,
+    EvidenceKind,
+    FileRole,
+    Implementation,
+    Installer,
+    Linkage,
+    Provider,
+)
 
 if TYPE_CHECKING:
     from libcensus.agent.host import Root
@@ -30,6 +39,9 @@ if TYPE_CHECKING:
     from libcensus.facts.interpreter import Build
 
 _MAX_CONFIGURATION = 64 << 10
+_NOTHING_THERE = frozenset({"not-found", "symlink-loop"})
+"""Why a link leads to nothing; for any other reason, what it leads to could not be seen."""
+
 _VERSION = re.compile(r"(\d+\.\d+\.\d+(?:(?:a|b|rc)\d+)?)(?:\.(?:final|alpha|beta|candidate)\.\d+)?\+?")
 
 
@@ -96,10 +108,12 @@ def _read(root: Root, folder: str, skips: Skips) -> _Draft | None:
         skips.add("no-environment", f"{shown(configuration)}: has no home; PEP 405 asks for one")
         return None
     try:
-        names = [name for name in root.listdir(f"{folder}/bin") if is_interpreter_name(name)]
+        names = [name for name in root.listdir(f"{folder}/bin") if is_python_name(name)]
     except UnreadableError as error:
-        skips.add_error(error)
-        return None
+        if error.reason != "not-found":
+            skips.add_error(error)
+            return None
+        names = []
     if not names:
         skips.add("no-environment", f"{shown(configuration)}: there is no bin/python beside it")
         return None
@@ -116,7 +130,8 @@ def _read(root: Root, folder: str, skips: Skips) -> _Draft | None:
         real = root.realpath(path)
     except UnreadableError as error:
         why = error.reason
-        evidence.append(Evidence("base", EvidenceKind.ABSENCE, shown(path), f"leads to nothing: {error.reason}"))
+        detail = "leads to nothing" if why in _NOTHING_THERE else "leads to what could not be seen"
+        evidence.append(Evidence("base", EvidenceKind.ABSENCE, shown(path), f"{detail}: {error.reason}"))
     aliases = tuple(f"{folder}/bin/{name}" for name in names[1:])
     return _Draft(folder, path, aliases, values, real, why, tuple(evidence))
 
@@ -137,6 +152,39 @@ def _links(root: Root, path: str) -> list[Evidence]:
     return found
 
 
+def trace(root: Root, path: str) -> list[Step]:
+    """Return the files and folders on the way from a path to what it leads to, links resolved one by one.
+
+    Bounded by the number of links that the kernel follows; ends where the next part is not there.
+    """
+    steps: list[Step] = []
+    pending: list[tuple[str, str | None]] = [(part, None) for part in reversed(path.split("/"))]
+    here, links = "", 0
+    while pending:
+        part, named_by = pending.pop()
+        if part in ("", "."):
+            continue
+        if part == "..":
+            here = here.rpartition("/")[0]
+            continue
+        place = f"{here}/{part}"
+        try:
+            target = root.readlink(place)
+        except UnreadableError as error:
+            if error.reason != "not-a-link":
+                break
+            here = place
+            steps.append(Step(place, named_by))
+            continue
+        links += 1
+        if links > MAX_LINKS:
+            break
+        if target.startswith("/"):
+            here = ""
+        pending.extend((name, place) for name in reversed(target.split("/")))
+    return steps
+
+
 def _join(folder: str, target: str) -> str:
     """Return the absolute path of a link's target, ``..`` resolved by name: for showing where it pointed."""
     parts: list[str] = []
@@ -154,6 +202,7 @@ class _Bases:
     def __init__(self, context: ScanContext, skips: Skips) -> None:
         self._context = context
         self._skips = skips
+        self._folders = frozenset(context.environment_folders)
         self._by_path: dict[str, Interpreter] = {}
         self._copies: dict[str, Environment] = {}
         self._candidates: dict[str, Candidate] = {one.path: one for one in context.candidates}
@@ -179,6 +228,9 @@ class _Bases:
         )
         if draft.real is None:
             one.base = one.realpath if one.realpath != draft.path else None
+            if draft.why in _NOTHING_THERE:
+                one.state = EnvironmentState.DANGLING
+                self._explain_absence(one)
             return one
         if (interpreter := self._by_path.get(draft.real)) is not None:
             self._follow(one, interpreter)
@@ -194,7 +246,49 @@ class _Bases:
             )
             detail = "leads to a file that is no CPython which the scan found"
             one.evidence.append(Evidence("base", EvidenceKind.ABSENCE, shown(draft.real), detail))
+        self._judge(one)
         return one
+
+    def _judge(self, one: Environment) -> None:
+        """Tell how the environment hangs on its base, and whether it was made with another version than that is now."""
+        steps = trace(self._context.root, one.path)
+        if not steps or steps[-1].path != one.realpath:
+            detail = "the links to the base changed while they were read"
+            one.evidence.append(Evidence("state", EvidenceKind.ABSENCE, shown(one.path), detail))
+            return
+        base = self._base_of(one)
+        hold = judge(steps, base, self._folders)
+        kind = EvidenceKind.SYMLINK if hold.file != one.realpath else EvidenceKind.PATH
+        one.state = hold.state
+        one.evidence.append(Evidence("state", kind, shown(hold.file), shown(hold.reason)[:1024]))
+        recorded = one.recorded_version
+        is_cpython = one.build is not None and one.build.implementation is Implementation.CPYTHON
+        if is_cpython and recorded is not None and base.version is not None and recorded != base.version:
+            detail = f"made with {recorded}; its interpreter is {base.version} now"
+            place = f"{one.path.rpartition('/bin/')[0]}/pyvenv.cfg"
+            one.evidence.append(Evidence("recorded_version", EvidenceKind.TEXT_LINE, shown(place), detail))
+
+    @staticmethod
+    def _base_of(one: Environment) -> Base:
+        interpreter = one.interpreter
+        version = None if one.build is None else one.build.version
+        if interpreter is None:
+            # Environments of interpreters that were not found still tell the version which they were made with.
+            minor = ".".join((one.recorded_version or "").split(".")[:2]) or None
+            return Base(version, minor)
+        return Base(
+            version,
+            interpreter.layout.version or ".".join((version or "").split(".")[:2]) or None,
+            interpreter.build.provider,
+            interpreter.installer,
+        )
+
+    def _explain_absence(self, one: Environment) -> None:
+        """Say that the base may lie outside, where a part of a machine is scanned."""
+        release = self._context.os_release
+        if one.base is not None and (release is None or release.id is None):
+            detail = "the scanned tree has no os-release: it may be a part of a machine, and the base outside it"
+            one.evidence.append(Evidence("state", EvidenceKind.ABSENCE, "/etc/os-release", detail))
 
     def _last_target(self, draft: _Draft) -> str:
         """Return where the chain of links of a dangling environment ends; its own path for a circle."""
@@ -250,9 +344,7 @@ class _Bases:
         one.evidence.append(Evidence("base", EvidenceKind.PATH, shown(candidate.path), words))
         if self._crypto is not None:
             files = (executable, *interpreter.files[1:])
-            subject = TlsSubject(
-                one.path, interpreter.layout.prefix, interpreter.layout.stdlib, files, interpreter.package
-            )
+            subject = TlsSubject(one.path, interpreter.layout, files, interpreter.package)
             one.crypto, proofs = self._crypto.read(subject)
             one.evidence += proofs
 
@@ -260,7 +352,7 @@ class _Bases:
         """Return the build of an old executable with its base's present files; who built it is not known any more."""
         version = interpreter.build.version
         evidence = set(interpreter.build.evidence)
-        if interpreter.layout.libpython is None and interpreter.layout.version is not None:
+        if interpreter.layout.library is None and interpreter.layout.version is not None:
             minor = interpreter.layout.version
             texts = self._context.root.examine(executable.path, lambda file: version_texts(file, minor))
             version = next(iter(texts)) if len(texts) == 1 else None
