@@ -2,7 +2,7 @@
 
 The standard library has no ``ioprio_set``. It is not needed: a process without an I/O priority of its own has the one
 that follows from its scheduling policy, and ``SCHED_IDLE`` means the idle class (ioprio_set(2), sched(7)). I/O
-schedulers that know no priorities (``none``, ``mq-deadline`` before Linux 5.18) do not tell the classes apart, whoever
+schedulers that know no priorities (``none``, ``mq-deadline`` of older kernels) do not tell the classes apart, whoever
 sets them. Threads that are started later inherit the policy; those that run already keep theirs.
 """
 
