@@ -21,16 +21,25 @@ def main() -> None:
         sys.exit("locking needs uv on the PATH (pip install uv)")
     for name in ORDER:
         source = REQUIREMENTS / f"{name}.in"
-        if not source.exists():
-            continue
-        target = source.with_suffix(".txt")
-        options = ["--generate-hashes", "--no-emit-index-url", "--no-header", "--no-strip-extras", "--python-version", "3.11", "-q"]
-        subprocess.run(
-            [uv, "pip", "compile", *options, str(source), "-o", str(target)], check=True, cwd=REQUIREMENTS.parent
-        )
-        if "://" in target.read_text(encoding="utf-8"):
-            sys.exit(f"{target} holds a URL; a lock names packages and hashes only")
-        print(f"locked {target.relative_to(REQUIREMENTS.parent)}")
+        if source.exists():
+            lock(uv, source, "3.11")
+    for source in sorted((REQUIREMENTS / "fleet").glob("python*-*.in")):
+        lock(uv, source, source.name.removeprefix("python").partition("-")[0], "--only-binary", ":all:")
+
+
+def lock(uv: str, source: Path, python: str, *more: str) -> None:
+    """Lock one file for one Python."""
+    target = source.with_suffix(".txt")
+    options = ["--generate-hashes", "--no-emit-index-url", "--no-header", "--no-strip-extras", "-q"]
+    names = [str(path.relative_to(REQUIREMENTS.parent)) for path in (source, target)]
+    subprocess.run(
+        [uv, "pip", "compile", *options, "--python-version", python, *more, names[0], "-o", names[1]],
+        check=True,
+        cwd=REQUIREMENTS.parent,
+    )
+    if "://" in target.read_text(encoding="utf-8"):
+        sys.exit(f"{target} holds a URL; a lock names packages and hashes only")
+    print(f"locked {names[1]}")
 
 
 if __name__ == "__main__":

@@ -4,55 +4,67 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.fleet.roots import debian_root, run_inside
+from tests.fleet.comparison import differences, environment_folder
+from tests.fleet.furniture import PBS_BUILD, UV, UV_PYTHONS, VENVS, pbs_python
+from tests.fleet.roots import has_package, run_inside
 
-pytestmark = [pytest.mark.root, pytest.mark.timeout(900)]
+if TYPE_CHECKING:
+    from tests.fleet.conftest import ScannedRoot
 
-_TRUTH = """
-import json, ssl, sys, sysconfig
-print(json.dumps({
-    "version": ".".join(map(str, sys.version_info[:3])),
-    "openssl": ssl.OPENSSL_VERSION.split()[1],
-    "executable": sys.executable,
-    "shared": bool(sysconfig.get_config_var("Py_ENABLE_SHARED")),
-}))
-"""
+pytestmark = [pytest.mark.root, pytest.mark.timeout(1200)]
 
 
-@dataclass(frozen=True)
-class ScannedRoot:
-    """A real root, what the product says of it, and what its own Python says."""
-
-    suite: str
-    path: Path
-    document: dict[str, Any]
-    truth: dict[str, Any]
+def test_every_install_and_every_copy_is_right_and_there_once(scanned: ScannedRoot) -> None:
+    found = differences(scanned.path, scanned.document, scanned.truth)
+    assert not found, "\n".join([f"{len(found)} differences on {scanned.suite}:", *found])
 
 
-@pytest.fixture(scope="module", params=["bullseye", "trixie"])
-def scanned(request: pytest.FixtureRequest) -> ScannedRoot:
-    root = debian_root(request.param, "python3", "python3-venv")
-    if not (root / "opt" / "environment").exists():
-        run_inside(root, "python3", "-m", "venv", "--without-pip", "/opt/environment")
-    command = [str(Path(sys.executable).parent / "libcensus"), "scan", "--root", str(root), "--output", "json"]
-    done = subprocess.run(command, check=False, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    truth = json.loads(run_inside(root, "/usr/bin/python3", "-c", _TRUTH))
-    return ScannedRoot(request.param, root, json.loads(done.stdout), truth)
+def test_the_oracle_knows_every_interpreter_that_was_installed(scanned: ScannedRoot) -> None:
+    told = {one.implementation for one in scanned.truth.interpreters.values()}
+    expected = {"cpython", "nodejs", "ruby", "perl", "php"} | (
+        {"pypy"} if has_package(scanned.path, "pypy3") else set()
+    )
+    assert told == expected
+    copies = [copy for one in scanned.truth.environments.values() for copy in one.copies.values()]
+    assert sorted((copy.owner[0], copy.family) for copy in copies) == sorted(
+        2 * [("cryptography", "openssl"), ("grpcio", "boringssl"), ("psycopg2-binary", "openssl")]
+    )
 
 
-def base_install(scanned: ScannedRoot) -> dict[str, Any]:
-    bases = [install for install in scanned.document["installs"] if install["kind"] == "base"]
-    assert len(bases) == 1, [install["path"] for install in bases]
-    base: dict[str, Any] = bases[0]
-    return base
+def test_a_python_of_uv_tells_its_build(scanned: ScannedRoot) -> None:
+    if pbs_python() is None:
+        pytest.skip("this machine has no python-build-standalone to put into a root")
+    builds = {one["provider_build"] for one in scanned.document["installs"] if one["provider"] == "pbs"}
+    assert builds == {PBS_BUILD}
+
+
+def test_uv_lists_no_base_that_the_scan_does_not(scanned: ScannedRoot) -> None:
+    listing = run_inside(scanned.path, UV, "python", "list", "--only-installed", "--offline", "--output-format", "json")
+    bases = {
+        one["realpath"]: (one["implementation"], one["version"])
+        for one in scanned.document["installs"]
+        if one["kind"] == "base"
+    }
+    checked = 0
+    for one in json.loads(listing):
+        real = run_inside(scanned.path, "readlink", "-f", one["path"]).strip()
+        if (scanned.path / real[1:]).read_bytes()[:2] == b"#!":
+            continue  # uv runs a wrapper script and takes it for an interpreter.
+        assert real in bases, f"{one['path']} leads to {real}, which the scan does not report"
+        if one["implementation"] == "cpython":
+            assert bases[real] == ("cpython", one["version"])
+        checked += 1
+    assert checked >= 2
+
+
+def test_the_uv_program_is_a_tool_with_its_version(scanned: ScannedRoot) -> None:
+    version = run_inside(scanned.path, UV, "--version").split()[1]
+    told = [(one["path"], one["name"], one["version"]) for one in scanned.document["tools"]]
+    assert (UV, "uv", version) in told
 
 
 def test_the_host_is_the_root_and_not_this_machine(scanned: ScannedRoot) -> None:
@@ -72,25 +84,13 @@ def test_glibc_is_what_the_roots_own_ldd_says(scanned: ScannedRoot) -> None:
     assert libc["package"]["version"] == package
 
 
-def test_the_distributions_python_is_found_once_with_its_version(scanned: ScannedRoot) -> None:
-    install = base_install(scanned)
-    assert install["version"] == scanned.truth["version"]
-    assert install["provider"] == "distro"
-    assert install["installer"] == "dpkg"
-    assert install["implementation"] == "cpython"
-
-
-def test_its_openssl_is_the_systems_with_the_owning_package(scanned: ScannedRoot) -> None:
-    crypto = base_install(scanned)["crypto"]
-    assert crypto["family"] == "openssl"
-    assert crypto["linkage"] == "system"
-    assert crypto["version"] == scanned.truth["openssl"]
-    owner = crypto["package"]["name"]
-    assert owner.startswith("libssl")
+def test_the_package_that_owns_the_systems_openssl(scanned: ScannedRoot) -> None:
+    package = scanned.distribution["crypto"]["package"]
+    assert package["name"].startswith("libssl")
     wanted = ["${Version}", "${source:Package}"]
-    told = [run_inside(scanned.path, "dpkg-query", "-W", "-f", form, owner) for form in wanted]
-    assert [crypto["package"]["version"], crypto["package"]["source"]] == told
-    assert crypto["package"]["origin"] == "distribution"
+    told = [run_inside(scanned.path, "dpkg-query", "-W", "-f", form, package["name"]) for form in wanted]
+    assert [package["version"], package["source"]] == told
+    assert package["origin"] == "distribution"
 
 
 def test_the_crypto_path_is_what_ldd_in_the_root_resolves(scanned: ScannedRoot) -> None:
@@ -102,25 +102,31 @@ def test_the_crypto_path_is_what_ldd_in_the_root_resolves(scanned: ScannedRoot) 
     }
     libcrypto = next(path for soname, path in resolved.items() if soname.startswith("libcrypto.so"))
     real = run_inside(scanned.path, "readlink", "-f", libcrypto).strip()
-    assert base_install(scanned)["crypto"]["path"] in {libcrypto, real}
+    assert scanned.distribution["crypto"]["path"] in {libcrypto, real}
 
 
-def test_the_environment_is_tied_to_its_base(scanned: ScannedRoot) -> None:
-    venvs = [install for install in scanned.document["installs"] if install["kind"] == "venv"]
-    assert [install["path"] for install in venvs] == ["/opt/environment/bin/python"] or len(venvs) == 1
-    assert venvs[0]["build"] == base_install(scanned)["build"]
-    assert venvs[0]["realpath"] == base_install(scanned)["realpath"]
+def test_the_environments_are_tied_to_their_base(scanned: ScannedRoot) -> None:
+    base = scanned.distribution
+    venvs = {environment_folder(one["path"]): one for one in scanned.document["installs"] if one["kind"] == "venv"}
+    for name in ("follows", "chain", "old", "new", "system-site", "virtualenv", "uv"):
+        venv = venvs[f"{VENVS}/{name}"]
+        assert (venv["build"], venv["realpath"]) == (base["build"], base["realpath"]), name
+    if pbs_python() is not None:
+        home = next(iter(one["realpath"] for one in scanned.document["installs"] if one["provider"] == "pbs"))
+        assert home.startswith(UV_PYTHONS)
+        for name in ("pbs-follows", "pbs-pinned"):
+            assert (venvs[f"{VENVS}/{name}"]["base"] or "").startswith(UV_PYTHONS), name
 
 
 def test_no_path_of_the_report_names_this_machine(scanned: ScannedRoot) -> None:
-    for install in scanned.document["installs"]:
-        assert not install["path"].startswith(str(scanned.path))
-        assert not install["realpath"].startswith(str(scanned.path))
-        assert not (install["crypto"]["path"] or "").startswith(str(scanned.path))
+    for key in ("installs", "crypto_copies", "tools"):
+        for one in scanned.document[key]:
+            for path in (one["path"], one.get("realpath"), (one.get("crypto") or {}).get("path")):
+                assert not (path or "").startswith(str(scanned.path))
 
 
 def test_the_glibc_floor_is_the_highest_version_that_readelf_shows(scanned: ScannedRoot) -> None:
-    install = base_install(scanned)
+    install = scanned.distribution
     real = scanned.path / install["realpath"].lstrip("/")
     modules = sorted((scanned.path / "usr" / "lib").glob("python3.*/lib-dynload/*.so"))
     numbers: set[tuple[int, ...]] = set()
@@ -135,5 +141,9 @@ def test_the_glibc_floor_is_the_highest_version_that_readelf_shows(scanned: Scan
 
 
 def test_advisories_against_the_distributions_library_are_not_called_affected(scanned: ScannedRoot) -> None:
-    about = [finding for finding in scanned.document["findings"] if finding["component"] == "openssl"]
+    about = [
+        finding
+        for finding in scanned.document["findings"]
+        if finding["component"] == "openssl" and finding["linkage"] == "system"
+    ]
     assert {finding["status"] for finding in about} <= {"under_investigation", "not_affected", "fixed"}

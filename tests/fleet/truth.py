@@ -1,0 +1,266 @@
+"""What a root really holds, told by running it: the oracle that the scan is compared with.
+
+Nothing here shares a line with the product. Interpreters are found by what their file is called and that it is an ELF
+file; each is run and asked for its version, for the OpenSSL that it uses and for the file that this came from
+(``/proc/self/maps`` after its TLS module was loaded). Environments are found by their ``pyvenv.cfg``; the crypto copies
+in them by importing the wheels, and by a plain search for OpenSSL's own build folder in every file.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tests.fleet.roots import run_inside
+
+_NAMES = re.compile(r"(python|pypy|node|nodejs|ruby|perl|php)[\d.]*(-c|-x86_64-linux-gnu)?")
+_COPY_MARK = b'OPENSSLDIR: "'
+
+_PYTHON = """
+import json, platform, re, sys
+version, openssl = platform.python_version(), None
+try:
+    import ssl, _hashlib
+    openssl = ssl.OPENSSL_VERSION
+except ImportError as error:
+    openssl = None
+maps = open("/proc/self/maps").read()
+pypy = getattr(sys, "pypy_version_info", None)
+print(json.dumps({
+    "implementation": sys.implementation.name,
+    "version": version if pypy is None else ".".join(map(str, pypy[:3])),
+    "openssl": openssl,
+    "mapped": sorted(set(re.findall(r"(/\\S*libcrypto[-.]\\S*)", maps))),
+    "prefix": sys.base_prefix,
+}))
+"""
+_NODE = """
+require('tls');
+const maps = require('fs').readFileSync('/proc/self/maps', 'utf8');
+console.log(JSON.stringify({
+  implementation: 'nodejs', version: process.versions.node, openssl: 'OpenSSL ' + process.versions.openssl,
+  mapped: [...new Set(maps.match(/\\/\\S*libcrypto[-.]\\S*/g) || [])].sort(), prefix: null,
+}));
+"""
+_RUBY = """
+require 'openssl'
+require 'json'
+maps = File.read('/proc/self/maps')
+puts JSON.generate('implementation' => 'ruby', 'version' => RUBY_VERSION, 'openssl' => OpenSSL::OPENSSL_LIBRARY_VERSION,
+  'mapped' => maps.scan(%r{/\\S*libcrypto[-.]\\S*}).uniq.sort, 'prefix' => nil)
+"""
+_PERL = """
+use JSON::PP; use Net::SSLeay;
+local $/; open(my $file, '<', '/proc/self/maps') or die;
+my %seen = map { $_ => 1 } (<$file> =~ m{(/\\S*libcrypto[-.]\\S*)}g);
+my $version = sprintf('%vd', $^V);
+print encode_json({implementation => 'perl', version => $version, openssl => Net::SSLeay::SSLeay_version(0),
+  mapped => [sort keys %seen], prefix => undef});
+"""
+_PHP = """
+preg_match_all('{/\\S*libcrypto[-.]\\S*}', file_get_contents('/proc/self/maps'), $found);
+ob_start(); phpinfo(INFO_MODULES); preg_match('{OpenSSL Library Version => (.*)}', ob_get_clean(), $library);
+$version = implode('.', [PHP_MAJOR_VERSION, PHP_MINOR_VERSION, PHP_RELEASE_VERSION]);
+echo json_encode(['implementation' => 'php', 'version' => $version,
+  'openssl' => $library[1] ?? null, 'mapped' => array_values(array_unique($found[0])), 'prefix' => null],
+  JSON_UNESCAPED_SLASHES);
+"""
+_PROGRAMS = {
+    "python": ("-I", "-c", _PYTHON),
+    "pypy": ("-I", "-c", _PYTHON),
+    "node": ("-e", _NODE),
+    "nodejs": ("-e", _NODE),
+    "ruby": ("-e", _RUBY),
+    "perl": ("-e", _PERL),
+    "php": ("-r", _PHP),
+}
+
+_COPIES = """
+import ctypes, importlib, json, re, sys
+texts, files = {}, {}
+try:
+    from cryptography.hazmat.backends.openssl import backend
+    texts["cryptography"] = backend.openssl_version_text()
+    for name in ("cryptography.hazmat.bindings._openssl", "cryptography.hazmat.bindings._rust"):
+        try:
+            files[name] = importlib.import_module(name).__file__
+        except ImportError:
+            pass
+except ImportError:
+    pass
+shared = {}
+try:
+    import psycopg2
+except ImportError:
+    pass
+for path in sorted(set(re.findall(r"(/\\S*libcrypto-\\S*)", open("/proc/self/maps").read()))):
+    library = ctypes.CDLL(path)
+    library.OpenSSL_version.restype = ctypes.c_char_p
+    shared[path] = library.OpenSSL_version(0).decode()
+try:
+    import grpc._cython.cygrpc as cygrpc
+    files["grpc"] = cygrpc.__file__
+except ImportError:
+    pass
+print(json.dumps({"texts": texts, "files": files, "shared": shared}))
+"""
+
+
+def version_of(text: str | None) -> str | None:
+    """Return the version in OpenSSL's own version text."""
+    return None if text is None else text.split()[1]
+
+
+@dataclass(frozen=True)
+class TrueInterpreter:
+    """One interpreter, as it speaks of itself; ``mapped`` is the libcrypto that it had loaded, if any."""
+
+    path: str
+    names: tuple[str, ...]
+    implementation: str
+    version: str
+    openssl: str | None
+    mapped: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class TrueEnvironment:
+    """One virtual environment; ``version`` is what its Python says now, ``None`` where it does not start."""
+
+    folder: str
+    realpath: str | None
+    version: str | None
+    openssl: str | None
+    mapped: tuple[str, ...] = ()
+    copies: dict[str, TrueCopy] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class TrueCopy:
+    """One crypto copy in an environment, with the wheel that brought it."""
+
+    path: str
+    family: str
+    version: str | None
+    linkage: str
+    owner: tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Truth:
+    """All that the oracle knows of one root."""
+
+    interpreters: dict[str, TrueInterpreter]
+    environments: dict[str, TrueEnvironment]
+    marked: frozenset[str]
+
+
+def truth_of(root: Path) -> Truth:
+    """Run everything in a root and return what it said."""
+    listing = _files(root)
+    interpreters = {}
+    for names in _interpreter_files(root, listing):
+        one = _interpreter(root, names)
+        interpreters[one.path] = one
+    folders = sorted(path.rpartition("/")[0] for path in listing if path.endswith("/pyvenv.cfg"))
+    environments = {folder: _environment(root, folder) for folder in folders}
+    within = [path for path in listing if any(path.startswith(f"{folder}/") for folder in folders)]
+    return Truth(interpreters, environments, frozenset(path for path in within if _is_marked(root / path[1:])))
+
+
+def _files(root: Path) -> list[str]:
+    found = []
+    for folder, below, names in os.walk(root):
+        at = folder.removeprefix(str(root))
+        if not at:
+            below[:] = [name for name in below if name not in ("proc", "sys", "dev")]
+        found += [f"{at}/{name}" for name in names]
+    return sorted(found)
+
+
+def _is_regular(path: Path) -> bool:
+    return path.is_file() and not path.is_symlink()
+
+
+def _is_marked(path: Path) -> bool:
+    return _is_regular(path) and _COPY_MARK in path.read_bytes()
+
+
+def _interpreter_files(root: Path, listing: list[str]) -> list[tuple[str, ...]]:
+    """Return the names of each ELF file that is called like an interpreter, outside the ``bin`` of environments."""
+    by_file: dict[tuple[int, int], list[str]] = {}
+    for path in listing:
+        real = root / path[1:]
+        if not _NAMES.fullmatch(real.name) or not _is_regular(real) or not os.access(real, os.X_OK):
+            continue
+        if (real.parent.parent / "pyvenv.cfg").exists() or real.read_bytes()[:4] != b"\x7fELF":
+            continue
+        status = real.stat()
+        by_file.setdefault((status.st_dev, status.st_ino), []).append(path)
+    return [tuple(names) for names in by_file.values()]
+
+
+def _ask(root: Path, path: str, kind: str) -> dict[str, Any]:
+    answer: dict[str, Any] = json.loads(run_inside(root, path, *_PROGRAMS[kind]))
+    return answer
+
+
+def _interpreter(root: Path, names: tuple[str, ...]) -> TrueInterpreter:
+    match = _NAMES.fullmatch(Path(names[0]).name)
+    assert match is not None
+    said = _ask(root, names[0], match[1])
+    mapped = tuple(said["mapped"])
+    text = library_text(root, mapped[0]) if mapped else said["openssl"]
+    return TrueInterpreter(names[0], names, said["implementation"], said["version"], version_of(text), mapped)
+
+
+def library_text(root: Path, path: str) -> str:
+    """Return the version text that a shared libcrypto gives when it is called."""
+    script = (
+        f"import ctypes; f = ctypes.CDLL({path!r}).OpenSSL_version; f.restype = ctypes.c_char_p; print(f(0).decode())"
+    )
+    return run_inside(root, "/usr/bin/python3", "-c", script)
+
+
+def _environment(root: Path, folder: str) -> TrueEnvironment:
+    python = f"{folder}/bin/python"
+    try:
+        said = _ask(root, python, "python")
+    except AssertionError:
+        return TrueEnvironment(folder, None, None, None)
+    real = run_inside(root, "readlink", "-f", python).strip()
+    mapped = tuple(said["mapped"])
+    text = library_text(root, mapped[0]) if mapped else said["openssl"]
+    return TrueEnvironment(folder, real, said["version"], version_of(text), mapped, _copies(root, python))
+
+
+def _copies(root: Path, python: str) -> dict[str, TrueCopy]:
+    said = json.loads(run_inside(root, python, "-I", "-c", _COPIES))
+    wheels = json.loads(
+        run_inside(
+            root,
+            python,
+            "-I",
+            "-c",
+            "import json; from importlib.metadata import distributions as d;"
+            "print(json.dumps({x.metadata['Name']: x.version for x in d()}))",
+        )
+    )
+    copies = {}
+    home = python.removesuffix("/bin/python")
+    for name, path in said["files"].items():
+        if not path.startswith(home):
+            continue
+        if name == "grpc":
+            copies[path] = TrueCopy(path, "boringssl", None, "static", ("grpcio", wheels["grpcio"]))
+        elif _is_marked(root / path[1:]):
+            version = version_of(said["texts"]["cryptography"])
+            copies[path] = TrueCopy(path, "openssl", version, "static", ("cryptography", wheels["cryptography"]))
+    for path, text in said["shared"].items():
+        owner = ("psycopg2-binary", wheels["psycopg2-binary"])
+        copies[path] = TrueCopy(path, "openssl", version_of(text), "bundled", owner)
+    return copies
