@@ -344,6 +344,9 @@ class Walk:
                 except OSError as error:
                     skips.add_error(vanished_or(path, error))
                     continue
+                except UnreadableError as error:
+                    skips.add_error(error, shown(path))
+                    continue
                 stack.append((descriptor, path, folders := []))
                 reason = self._why_not(path, descriptor, inode)
                 if reason is not None:
@@ -373,6 +376,10 @@ class Walk:
     def _leave(self, descriptor: int) -> None:
         """Close a folder that was opened for reading."""
         os.close(descriptor)
+
+    def _note_special(self, entry: os.DirEntry[str], path: str) -> None:
+        """Count what is named like an interpreter and is no file."""
+        self._skips.add("not-a-regular-file", _describe_special(entry, path))
 
     def _why_not(self, path: str, descriptor: int, inode: int) -> tuple[str, str] | None:
         """Return why an opened folder is not walked: reason and example, or None when it is."""
@@ -436,7 +443,7 @@ class Walk:
                         if entry.is_symlink():
                             found.append(Found(Kind.LINK, f"{path}/{name}", name, descriptor, None))
                         else:
-                            skips.add("not-a-regular-file", _describe_special(entry, path))
+                            self._note_special(entry, path)
         except OSError as error:
             skips.add_error(unreadable(path or "/", error))
         counts.files += files

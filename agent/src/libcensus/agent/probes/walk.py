@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 
 from libcensus.agent.errors import UnreadableError
 from libcensus.agent.host import FileState, shown
-from libcensus.agent.index import state_key
+from libcensus.agent.index import KEY_BYTES, Keys, state_key
 from libcensus.agent.interpreters.candidate import Candidate
 from libcensus.agent.interpreters.mainprogram import is_interpreter_name, recognise_main_program
+from libcensus.agent.layers import walk_of
 from libcensus.agent.probes.skips import Skips
-from libcensus.agent.walk import Kind, Walk, open_found
+from libcensus.agent.walk import Kind, open_found
 
 if TYPE_CHECKING:
     from libcensus.agent.host import RootedFile
@@ -36,7 +37,7 @@ def probe_walk(context: ScanContext, skips: Skips) -> None:
     those in which there was something wait until :meth:`Recognition.finish`.
     """
     digest = hashlib.blake2b(digest_size=32)
-    walk = Walk(context.root, context.settings, skips, context.progress)
+    walk = walk_of(context.root, context.settings, skips, context.progress)
     recognition = Recognition(context)
     for found in walk:
         if found.kind is Kind.EXECUTABLE:
@@ -77,12 +78,12 @@ class Recognition:
 
     def __init__(self, context: ScanContext) -> None:
         self.skips = Skips()
-        self.remarkable: set[bytes] = set()
+        self._remarkable = bytearray()
         self.is_settled = True
         self._context = context
         self._index = context.index
         record = None if context.index is None else context.index.record(context.root.name)
-        self._known = frozenset() if record is None else record.remarkable
+        self._known = Keys() if record is None else record.remarkable
         self._waiting: list[str] = []
         self.has_news = record is None
 
@@ -96,7 +97,7 @@ class Recognition:
         if self._index.is_unremarkable(key):
             return
         if key in self._known:
-            self.remarkable.add(key)
+            self._remarkable += key
             self._waiting.append(found.path)
             return
         before = dict(self.skips.counts)
@@ -105,11 +106,16 @@ class Recognition:
             self._index.note_unremarkable(key, state)
             return
         self.has_news = True
-        if len(self.remarkable) < MAX_REMARKABLE:
-            self.remarkable.add(key)
+        if len(self._remarkable) < MAX_REMARKABLE * KEY_BYTES:
+            self._remarkable += key
         else:
             self.is_settled = False
         self.is_settled = self.is_settled and self._index.is_settled(state)
+
+    @property
+    def remarkable(self) -> Keys:
+        """The keys of the executables in which there was something."""
+        return Keys.sort(self._remarkable)
 
     @property
     def is_unchanged(self) -> bool:
