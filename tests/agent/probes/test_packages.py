@@ -259,20 +259,20 @@ def test_no_database_is_a_skipped_probe(tmp_path: Path) -> None:
         probed(tmp_path)
 
 
-@pytest.mark.parametrize(
-    ("place", "name"), [("var/lib/rpm", "rpm"), ("lib/apk/db/installed", "apk"), ("var/lib/pacman/local", "pacman")]
-)
-def test_databases_that_are_not_read_are_named(tmp_path: Path, place: str, name: str) -> None:
-    (tmp_path / place).mkdir(parents=True)
-    with pytest.raises(ProbeSkippedError, match=f"{name} are there and not read yet"):
-        probed(tmp_path)
-
-
-def test_other_database_beside_dpkg_is_a_skip(tmp_path: Path) -> None:
+def test_form_of_rpm_that_is_not_known_is_a_skip(tmp_path: Path) -> None:
     add_dpkg(tmp_path, {"one": ("1", VENDOR, ())})
     (tmp_path / "var/lib/rpm").mkdir()
-    _, skips = probed(tmp_path)
+    (tmp_path / "var/lib/rpm/Packages.new").write_bytes(b"?")
+    context, skips = probed(tmp_path)
+    assert context.packages is not None
+    assert context.packages.manager == "dpkg"
     assert skips.counts == {"database-not-read": 1}
+
+
+def test_empty_folder_of_rpm_is_no_database(tmp_path: Path) -> None:
+    add_dpkg(tmp_path, {"one": ("1", VENDOR, ())})
+    (tmp_path / "var/lib/rpm").mkdir()
+    assert not probed(tmp_path)[1]
 
 
 @pytest.mark.skipif(shutil.which("dpkg-query") is None, reason="this machine has no dpkg")

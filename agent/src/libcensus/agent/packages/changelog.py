@@ -1,0 +1,312 @@
+"""Reads what a package's own changelog says is fixed: Debian's text and the tags of an rpm header.
+
+A name of an advisory in a changelog is no proof by itself. Entries are read from the oldest to the newest, and what
+they say is honoured: that a fix was reverted, that something is not affected, or that a fix was not backported. Where
+the words leave a doubt the advisory is not called fixed. Pure: texts in, values out; nothing here raises for any text,
+save the unpacking, which raises UnreadableError.
+"""
+
+from __future__ import annotations
+
+import re
+import zlib
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from libcensus.agent.errors import UnreadableError
+from libcensus.agent.host import shown
+from libcensus.facts.changelog import ChangelogFix
+from libcensus.facts.validation import InvalidFactError
+from libcensus.facts.vocabulary import ChangelogState
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+MAX_UNPACKED = 8 << 20
+"""The largest changelog that is read. Those of OpenSSL, glibc and the interpreters have less than a tenth of it."""
+
+_MAX_ENTRY_TEXT = 1 << 20
+_MAX_TEXT = 512
+_MAX_VERSION = 256
+
+_HEAD = re.compile(r"(?P<source>\w[-+0-9a-z.]*) \((?P<version>[^() \t]+)\)(?:\s+[-+0-9a-z.]+)+;", re.IGNORECASE)
+_SIGNATURE = re.compile(r" -- ?(?:[^<]*)<[^>]*>\s+(?P<date>.*\S)")
+_NOTICE = re.compile(
+    r"# Older entries have been removed from this changelog|# For older changelog entries, run", re.IGNORECASE
+)
+"""What dh_installchangelogs(1) and Ubuntu's builders write below the last entry that they leave."""
+
+_BULLET = re.compile(r"(?P<indent>\s+)(?P<bullet>[*+\-o•])\s+(?=\S)")
+_ADVISORY = re.compile(r"\b(?:CVE|CAN)-(\d{4})-(\d{4,12})(?!\d)", re.IGNORECASE)
+_CUT_ADVISORY = re.compile(r"\b((?:CVE|CAN)-(?:\d{4}-)?) (?=\d{4})", re.IGNORECASE)
+_SENTENCE_END = re.compile(r"(?<=[.;!?])\s+")
+_PARENTHESIS = re.compile(r"\s*[:,]?\s*\((?:[^()]|\([^()]*\))*\)")
+
+_NEGATION = re.compile(
+    r"\bnot\s+(?:(?:be|been|yet|being|currently|directly|going|to|itself|really|actually)\s+){0,3}"
+    r"(?:affect|backport|vulnerable|fix|address|applicable|applied|apply|exploitable|resolved|patched|impact|present)"
+    r"|n't\s+(?:be\s+|been\s+)?(?:affect|backport|vulnerable|fixed|address|appl|exploitable|patched|impact|been\s+fixed)"
+    r"|\bun(?:affected|fixed|patched)\b"
+    r"|\bno\s+(?:fix|patch)\b|\bwithout\s+(?:a\s+|the\s+)?fix\b"
+    r"|\bstill\s+(?:affected|vulnerable|open|unfixed)\b"
+    r"|\b(?:cannot|could\s+not)\s+be\s+(?:fixed|backported|applied)\b"
+    r"|\bwon'?t\s*fix\b|\bpostponed\b|\bno-dsa\b|\bto\s+be\s+fixed\b"
+    r"|\bpartial(?:ly)?\s+(?:fix|address|mitigat|backport)",
+    re.IGNORECASE,
+)
+_TAKEN_BACK = re.compile(
+    r"^\W*(?:(?:temporarily|partially|also|and)\s+)?(?:revert(?:s|ed|ing)?(?!\s+to\b)|back(?:s|ed|ing)?\s+out\b)",
+    re.IGNORECASE,
+)
+_REVERT = re.compile(r"\brevert", re.IGNORECASE)
+_REVERTED = re.compile(r"\breverted\b|\bbacked\s+out\b|\bwithdrawn\b", re.IGNORECASE)
+_FIXED_BY_REVERT = re.compile(
+    r"\bto\s+(?:fix|address|mitigate|resolve)\b|(?<!that\s)(?<!which\s)\b(?:fixes|addresses|addressing|mitigates|resolves)\b"
+    r"|\b(?:introduced|introducing|caused|causing)\b",
+    re.IGNORECASE,
+)
+_DROPPED = re.compile(r"\b(?:drop|remov|disabl)(?:s|ed|p|ped|e|ing|ping)?\b", re.IGNORECASE)
+_BROKEN = re.compile(r"\bregress|\bbr(?:eak|oke)|\bpending\b|\bfurther\s+investigation|\buntil\b", re.IGNORECASE)
+_UPSTREAM = re.compile(r"\bupstream|\bobsolete|\bno longer|\bmerged\b|\bincluded\b|\bapplied\b", re.IGNORECASE)
+
+_FIRST = re.compile(
+    r"\b(?:initial|first)\b[\w\s'\"/.-]{0,40}\b(?:release|upload|version|packag\w*|debian\w*|import|build|spec|rpm)\b"
+    r"|\bnew package\b",
+    re.IGNORECASE,
+)
+_RPM_AUTHOR = re.compile(r"(?:^|[\s\-\[(>])(?P<version>(?:\d+:)?[0-9][\w.+~^]*-[0-9][\w.+~^]*)[\])]?\s*$")
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One point of an entry: its own words, and those of the points above it that introduce it."""
+
+    text: str
+    introductions: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One entry: the source package and version it stands for (where it says), its date as written, its points."""
+
+    source: str | None
+    version: str | None
+    date: str | None
+    items: tuple[Item, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Changelog:
+    """A changelog as it was read, newest entry first; ``notice`` is the line that says that older ones were removed."""
+
+    file: str
+    entries: tuple[Entry, ...]
+    notice: str | None = None
+
+
+# --- reading ----------------------------------------------------------------------------------------------------------
+
+
+def unpack_changelog(data: bytes, limit: int = MAX_UNPACKED) -> str:
+    """Unpack a gzip file. Raises UnreadableError when it is damaged, or larger than ``limit`` when unpacked."""
+    unpacker = zlib.decompressobj(wbits=31)
+    try:
+        text = unpacker.decompress(data, limit + 1)
+    except zlib.error as error:
+        raise UnreadableError("damaged-changelog", str(error)) from None
+    if len(text) > limit:
+        raise UnreadableError("too-large", f"more than {limit} bytes when unpacked")
+    if not unpacker.eof:
+        raise UnreadableError("damaged-changelog", "the file is cut")
+    return text.decode("utf-8", "backslashreplace")
+
+
+def parse_debian_changelog(text: str, file: str = "") -> Changelog:
+    """Parse a Debian changelog (deb-changelog(5)); a text of another kind has no entries."""
+    entries: list[Entry] = []
+    head: re.Match[str] | None = None
+    body: list[str] = []
+    notice = None
+    for line in text.split("\n"):
+        if line[:1].isspace():
+            if head is None:
+                continue
+            signature = _SIGNATURE.match(line)
+            if signature is None:
+                body.append(line)
+                continue
+            entries.append(_debian_entry(head, signature["date"], body))
+            head, body = None, []
+        elif (found := _HEAD.match(line)) is not None:
+            if head is not None:
+                # An entry without its signature line; what it says still stands for its version.
+                entries.append(_debian_entry(head, None, body))
+            head, body = found, []
+        elif _NOTICE.match(line):
+            notice = notice or line[:200]
+    if head is not None:
+        entries.append(_debian_entry(head, None, body))
+    return Changelog(file, tuple(entries), notice)
+
+
+def _debian_entry(head: re.Match[str], date: str | None, body: list[str]) -> Entry:
+    version = head["version"][:_MAX_VERSION]
+    return Entry(head["source"], version, date[:64] if date else None, tuple(_items(body)))
+
+
+def parse_rpm_changelog(file: str, times: Sequence[int], authors: Sequence[bytes], texts: Sequence[bytes]) -> Changelog:
+    """Put an rpm header's three arrays together; what one of them lacks ends the changelog.
+
+    The author's line ends with version and release where the packager keeps that custom (Fedora's do, SUSE's do not).
+    """
+    entries = []
+    for time, author, text in zip(times, authors, texts, strict=False):
+        name = author.decode("utf-8", "backslashreplace")
+        match = _RPM_AUTHOR.search(name[-300:])
+        version = match["version"][:_MAX_VERSION] if match else None
+        lines = [f" {line}" for line in text.decode("utf-8", "backslashreplace").split("\n")]
+        date = datetime.fromtimestamp(time, tz=UTC).date().isoformat()
+        entries.append(Entry(None, version, date, tuple(_items(lines))))
+    return Changelog(file, tuple(entries))
+
+
+def _items(lines: Iterable[str]) -> Iterator[Item]:
+    """Yield the points of an entry's body: a bullet and the lines below it up to the next bullet or empty line."""
+    above: list[tuple[int, str]] = []
+    parts: list[str] = []
+    level = 0
+    total = 0
+
+    def take() -> Iterator[Item]:
+        if parts:
+            text = _CUT_ADVISORY.sub(r"\1", " ".join(" ".join(parts).split()))
+            while above and above[-1][0] >= level:
+                above.pop()
+            yield Item(text, tuple(words for _, words in above if words.endswith(":")))
+            above.append((level, text))
+            parts.clear()
+
+    for line in lines:
+        total += len(line)
+        if total > _MAX_ENTRY_TEXT:
+            break
+        match = _BULLET.match(line)
+        if match is not None or not line.strip():
+            yield from take()
+            if match is not None:
+                level = len(match["indent"].expandtabs())
+                parts.append(line[match.end() :])
+        else:
+            if not parts:
+                level = len(line) - len(line.lstrip())
+            parts.append(line.strip())
+    yield from take()
+
+
+# --- judging ----------------------------------------------------------------------------------------------------------
+
+
+def from_version(changelog: Changelog, version: str) -> tuple[Entry, ...] | None:
+    """Return the entries up to a version, newest first; None where no entry is this version's.
+
+    Entries above it belong to a newer package than the installed one.
+    """
+    for at, entry in enumerate(changelog.entries):
+        if entry.version == version:
+            return changelog.entries[at:]
+    return None
+
+
+def fixes_of(entries: Sequence[Entry], installed: str) -> tuple[ChangelogFix, ...]:
+    """Return what the entries (newest first) say is fixed, each advisory once with the version that first fixed it.
+
+    An entry that does not tell its version counts for the next newer one that does, and else for the installed one: so
+    much is certain.
+    """
+    fixed: dict[str, ChangelogFix] = {}
+    versions: list[str] = []
+    version = installed
+    for entry in entries:
+        version = entry.version or version
+        versions.append(version)
+    for entry, version in zip(reversed(entries), reversed(versions), strict=True):
+        for item in entry.items:
+            for advisory, is_fixed in statements(item):
+                if is_fixed is None:
+                    fixed.pop(advisory, None)
+                elif is_fixed and advisory not in fixed:
+                    text = shown(item.text)
+                    clipped = text if len(text) <= _MAX_TEXT else f"{text[: _MAX_TEXT - 1]}…"
+                    try:
+                        fixed[advisory] = ChangelogFix(advisory, shown(version)[:_MAX_VERSION], clipped)
+                    except InvalidFactError:
+                        continue
+    return tuple(fixed[advisory] for advisory in sorted(fixed))
+
+
+def statements(item: Item) -> Iterator[tuple[str, bool | None]]:
+    """Yield each advisory that a point names: True is fixed, False is not said to be, None is taken back."""
+    if _ADVISORY.search(item.text) is None:
+        return
+    is_negated = any(_NEGATION.search(words) for words in item.introductions)
+    is_reverted = any(_TAKEN_BACK.match(words) for words in item.introductions)
+    for sentence in _SENTENCE_END.split(item.text):
+        named = list(_ADVISORY.finditer(sentence))
+        if not named:
+            continue
+        asides = [_PARENTHESIS.match(sentence, match.end()) for match in named]
+        plain = _without(sentence, asides)
+        sentence_is_negated = is_negated or _NEGATION.search(plain) is not None
+        for match, aside in zip(named, asides, strict=True):
+            advisory = f"CVE-{match[1]}-{match[2]}"
+            if is_reverted or _takes_back(sentence, match):
+                yield advisory, None
+            elif sentence_is_negated or (aside is not None and _NEGATION.search(aside[0]) is not None):
+                yield advisory, False
+            else:
+                yield advisory, True
+
+
+def _without(sentence: str, asides: Iterable[re.Match[str] | None]) -> str:
+    """Return a sentence without the remarks in parentheses behind each advisory: each speaks of its own alone."""
+    parts = []
+    at = 0
+    for aside in asides:
+        if aside is not None and aside.start() >= at:
+            parts.append(sentence[at : aside.start()])
+            at = aside.end()
+    return "".join((*parts, sentence[at:]))
+
+
+def _takes_back(sentence: str, advisory: re.Match[str]) -> bool:
+    before, after = sentence[: advisory.start()], sentence[advisory.end() :]
+    if _TAKEN_BACK.match(before):
+        # The revert of a revert fixes again, and a fix can itself be the revert of what was wrong.
+        return len(_REVERT.findall(before)) != 2 and _FIXED_BY_REVERT.search(before) is None
+    if _REVERTED.search(after):
+        return True
+    return (
+        _DROPPED.search(sentence) is not None
+        and _BROKEN.search(sentence) is not None
+        and _UPSTREAM.search(sentence) is None
+    )
+
+
+def judge_completeness(changelog: Changelog, *, has_notices: bool) -> tuple[ChangelogState, str]:
+    """Return whether a changelog reaches back to the package's first entry, and why.
+
+    Only the last entry's own words prove that it does. A notice proves the contrary; where whoever cuts leaves none
+    (``has_notices`` false: rpm), its absence proves nothing, and where he does, it proves no more than that the source
+    package's changelog was installed whole.
+    """
+    if not changelog.entries:
+        return ChangelogState.UNKNOWN, "it has no entry"
+    oldest = changelog.entries[-1]
+    place = " of ".join(part for part in (oldest.version, oldest.date) if part) or "its last entry"
+    if changelog.notice is not None:
+        return ChangelogState.TRUNCATED, f"older entries were removed; it reaches back to {place}"
+    if any(_FIRST.search(item.text) for item in oldest.items):
+        return ChangelogState.COMPLETE, f"its last entry, {place}, says that it is the package's first"
+    detail = "no notice says that entries were removed" if has_notices else "who cuts an rpm changelog leaves no mark"
+    return ChangelogState.UNKNOWN, f"{detail}, and its last entry, {place}, does not say that it is the package's first"
