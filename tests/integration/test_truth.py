@@ -23,7 +23,7 @@ from libcensus.agent.host import Root
 from libcensus.agent.scan import Scan, scan
 from libcensus.agent.settings import ScanSettings
 from libcensus.facts.requirement import version_key
-from libcensus.facts.vocabulary import InstallKind, Linkage
+from libcensus.facts.vocabulary import Implementation, InstallKind, Linkage
 
 if TYPE_CHECKING:
     from libcensus.facts.interpreter import Build, Install
@@ -77,6 +77,8 @@ def runnable() -> list[Install]:
         install
         for install in machine().installs.installs
         if install.build is not None
+        and install.root == "/"
+        and install.implementation is Implementation.CPYTHON
         and build_of(install).arch == os.uname().machine
         and os.access(install.path, os.X_OK)
         and "\\x" not in install.path
