@@ -19,6 +19,7 @@ from libcensus.agent.errors import UnreadableError
 from libcensus.agent.host import shown
 from libcensus.agent.index import remembered
 from libcensus.agent.probes.context import ProbeSkippedError, ScanContext
+from libcensus.agent.probes.copies import probe_copies
 from libcensus.agent.probes.crypto import probe_crypto
 from libcensus.agent.probes.interpreters import probe_interpreters
 from libcensus.agent.probes.packages import probe_packages
@@ -26,6 +27,7 @@ from libcensus.agent.probes.platform import probe_platform
 from libcensus.agent.probes.processes import RunningRoot, read_processes
 from libcensus.agent.probes.run import ProbeRun
 from libcensus.agent.probes.skips import Skips
+from libcensus.agent.probes.tools import probe_tools
 from libcensus.agent.probes.venvs import probe_venvs
 from libcensus.agent.probes.walk import probe_walk
 from libcensus.agent.replay import RootFacts, keep, recall
@@ -70,6 +72,8 @@ PROBES: tuple[tuple[str, Callable[[ScanContext, Skips], None]], ...] = (
     ("interpreters", probe_interpreters),
     ("crypto", probe_crypto),
     ("venvs", probe_venvs),
+    ("copies", probe_copies),
+    ("tools", probe_tools),
 )
 """The one registration of the probes of a root, in the order in which they run: each builds on those before it."""
 

@@ -42,6 +42,8 @@ _CONFIGURATION = b"include-system-site-packages"
 _VERSION = re.compile(rb"(?<![0-9.])(\d{1,4}\.\d{1,4}\.\d{1,4})(?:version_info)?\Z")
 _ADDRESS = re.compile(rb"python-build-standalone/releases/download/(\d{8})/")
 
+_SECRET = re.compile(r"(?<=://)[^/@\s\"']*@")
+
 _MISNAMED = {"20250323": "20260323"}
 """Builds whose tag names another day than that on which they were made (this one a year too early)."""
 
@@ -180,7 +182,10 @@ def _catalogue(frame: bytes) -> dict[str, int]:
 
 @dataclass(frozen=True, slots=True)
 class UvSetting:
-    """One setting as a file gives it, and the line that does (from 1), where it stands in a line of its own."""
+    """One setting as a file gives it, and the line that does (from 1), where it stands in a line of its own.
+
+    Names and passwords in addresses are left out.
+    """
 
     name: str
     value: str
@@ -215,4 +220,5 @@ def _settings(values: Mapping[str, object], lines: list[str]) -> Iterable[UvSett
         told = value if isinstance(value, str) else str(value).lower() if isinstance(value, bool) else repr(value)
         pattern = re.compile(rf"""\s*(?:tool\.uv\.)?["']?{name}["']?\s*=""")
         number = next((at for at, line in enumerate(lines, 1) if pattern.match(line)), None)
-        yield UvSetting(name, told[:256], number, "" if number is None else lines[number - 1].strip()[:512])
+        line = "" if number is None else _SECRET.sub("…@", lines[number - 1].strip())
+        yield UvSetting(name, _SECRET.sub("…@", told)[:256], number, line[:512])

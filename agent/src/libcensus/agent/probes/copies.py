@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from libcensus.agent.elf.strings import CryptoInFile
-    from libcensus.agent.host import RootedFile
+    from libcensus.agent.host import Root, RootedFile
     from libcensus.agent.probes.context import ScanContext
     from libcensus.agent.probes.skips import Skips
     from libcensus.agent.wheels import BilledLibrary, Site
@@ -50,7 +50,6 @@ _CONDA_CACHE = re.compile(r"(?P<package>.*/pkgs/[^/]+)/")
 
 _SHARED_PREFIXES = frozenset({"/", "/usr", "/usr/local"})
 _SYSTEM_FOLDERS = ("/lib/", "/lib32/", "/lib64/", "/libx32/", "/usr/lib/", "/usr/lib32/", "/usr/lib64/", "/usr/libx32/")
-_UNREAD_MANAGERS = ("/var/lib/rpm", "/usr/lib/sysimage/rpm", "/lib/apk/db/installed", "/var/lib/pacman/local")
 
 
 @dataclass(slots=True)
@@ -181,17 +180,22 @@ class _Reader:
         return self._conda[folder]
 
     def _is_cached(self, draft: _Draft) -> bool:
-        """Tell whether a file lies in an installer's cache: nothing loads it there."""
-        cache = None
-        if (match := _CONDA_CACHE.match(draft.path)) and self._root.is_file(f"{match['package']}/info/index.json"):
-            cache = match["package"]
-        match = None if draft.environment is not None else _UV_CACHE.match(draft.path)
-        if match and self._root.is_file(f"{match['cache']}/CACHEDIR.TAG"):
-            cache = match["cache"]
-        if cache is None:
+        if cache_of(self._root, draft.path, draft.environment) is None:
             return False
         self._skips.add("installer-cache", f"{shown(draft.path)}: lies in a cache, from which packages are installed")
         return True
+
+
+def cache_of(root: Root, path: str, environment: str | None) -> str | None:
+    """Return the installer's cache that a file lies in, conda's or uv's: nothing is loaded from there.
+
+    uv keeps environments of its own in the cache: what lies in one of them is in use.
+    """
+    match = _CONDA_CACHE.match(path)
+    if match is not None and root.is_file(f"{match['package']}/info/index.json"):
+        return match["package"]
+    match = None if environment is not None else _UV_CACHE.match(path)
+    return match["cache"] if match is not None and root.is_file(f"{match['cache']}/CACHEDIR.TAG") else None
 
 
 def _told_elsewhere(context: ScanContext) -> set[str]:
@@ -210,9 +214,13 @@ def _is_copy(context: ScanContext, draft: _Draft, skips: Skips) -> bool:
     if draft.package is not None:
         origin = draft.package.origin
         return origin is PackageOrigin.VENDOR or (origin is PackageOrigin.UNKNOWN and not is_system)
-    has_reader = context.packages is not None and context.packages.manager is not None
-    if is_system and not has_reader and any(context.root.exists(path) for path in _UNREAD_MANAGERS):
-        skips.add("owner-not-known", f"{shown(draft.path)}: the package database is not read; is it the system's?")
+    # Where the C library has no owner although there are records, these do not tell the system's files.
+    libc, packages = context.host.libc, context.packages
+    is_unreadable = packages is None or (
+        packages.manager is not None and libc.path is not None and libc.package is None
+    )
+    if is_system and is_unreadable:
+        skips.add("owner-not-known", f"{shown(draft.path)}: the package records cannot be read; is it the system's?")
         return False
     return True
 
