@@ -60,7 +60,9 @@ def _environment(install: Install, build: Build | None, base: Install | None) ->
     if install.state is EnvironmentState.COPIED:
         if base is None:
             return f"its executable is a copy, and its base is not known: re-create it: {_make(install, base, build)}"
-        copy = f"{shlex.quote(base.path)} -m venv --upgrade --copies {shlex.quote(folder)}"
+        # venv copies one file and makes the others only where they are not there: old copies would stay.
+        old = " ".join(shlex.quote(path) for path in (install.path, *install.aliases))
+        copy = f"rm {old} && {shlex.quote(base.path)} -m venv --upgrade --copies {shlex.quote(folder)}"
         return f"{first}; then {copy}" if first is not None else copy
     return None
 

@@ -56,7 +56,10 @@ def parse_pyvenv(text: str) -> dict[str, str]:
 
 
 def recorded_version(values: dict[str, str]) -> str | None:
-    """Return the version of creation: ``version`` of venv, ``version_info`` of virtualenv and uv."""
+    """Return the version of creation: ``version`` of venv, ``version_info`` of virtualenv and uv.
+
+    Where uv links to a minor version, it writes ``3.12`` alone: the patch release of creation is not told.
+    """
     for name in ("version", "version_info"):
         if match := _VERSION.fullmatch(values.get(name, "")):
             return match[1]

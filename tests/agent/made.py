@@ -1,0 +1,68 @@
+"""What makes real environments for the tests: uv, virtualenv, and a python-build-standalone where this machine has one.
+
+They are run to make the samples and to be asked what they themselves see; the agent runs none of them.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from libcensus.agent.host import Root
+from libcensus.agent.scan import Scan, scan
+from libcensus.agent.settings import ScanSettings
+
+_PBS_PLACES = (
+    "/usr/lib/google-cloud-sdk/platform/bundledpythonunix",
+    "/opt/google-cloud-sdk/platform/bundledpythonunix",
+)
+_PATH = "/usr/local/bin:/usr/bin:/bin"
+
+
+def find_pbs() -> tuple[Path, str] | None:
+    """Return a python-build-standalone on this machine, and its version as it says itself."""
+    for place in _PBS_PLACES:
+        executable = Path(place, "bin/python3")
+        if executable.is_file():
+            text = subprocess.run([executable, "--version"], check=True, capture_output=True, text=True).stdout
+            return Path(place), text.split()[1]
+    return None
+
+
+def install_tool(folder: Path, name: str) -> Path:
+    """Install a tool by name with pip into a new environment, and return its program; skips where pip cannot."""
+    subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
+    command = [str(folder / "bin/python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", name]
+    made = subprocess.run(command, check=False, capture_output=True, text=True)
+    if made.returncode != 0:
+        pytest.skip(f"pip cannot install {name}: {made.stderr.strip()[-200:]}")
+    return folder / f"bin/{name}"
+
+
+def run_tool(program: Path | str, *arguments: str | Path, home: Path, **environment: str) -> str:
+    """Run a tool with a home and settings of its own, and return what it prints."""
+    values = {"HOME": str(home), "PATH": _PATH, "UV_PYTHON_DOWNLOADS": "never", "UV_NO_CONFIG": "1", **environment}
+    command = [str(program), *map(str, arguments)]
+    return subprocess.run(command, check=True, capture_output=True, text=True, env=values).stdout
+
+
+def find_system_python() -> Path | None:
+    """Return the distribution's own Python, if it can make environments."""
+    found = shutil.which("python3", path="/usr/bin")
+    if found is None:
+        return None
+    probe = subprocess.run([found, "-c", "import venv"], check=False, capture_output=True)
+    return Path(found) if probe.returncode == 0 else None
+
+
+def scan_places(*places: Path | str) -> Scan:
+    """Scan this machine's own root, walking nothing but these folders: links lead where they really lead."""
+    wanted = [Path(place).resolve() for place in places]
+    routes = {route for place in wanted for route in (place, *place.parents)}
+    exclude = [str(one) for route in sorted(routes - set(wanted)) for one in route.iterdir() if one not in routes]
+    with Root.open("/") as root:
+        return scan(root, ScanSettings(exclude=tuple(exclude), containers=False, processes=False))
