@@ -28,14 +28,18 @@ PROGRAMS: dict[Implementation, tuple[str, ...]] = {
     ),
     Implementation.PERL: (
         "-e",
-        "my $tls = eval { require Net::SSLeay; (split / /, Net::SSLeay::SSLeay_version(0))[1] }; "
-        + 'printf q({"version": "%vd", "openssl": %s}), $^V, $tls ? qq("$tls") : "null";',
+        (
+            "my $tls = eval { require Net::SSLeay; (split / /, Net::SSLeay::SSLeay_version(0))[1] }; "
+            'printf q({"version": "%vd", "openssl": %s}), $^V, $tls ? qq("$tls") : "null";'
+        ),
     ),
     Implementation.RUBY: (
         "-rjson",
         "-e",
-        "tls = begin; require 'openssl'; OpenSSL::OPENSSL_LIBRARY_VERSION.split[1]; rescue LoadError; nil; end; "
-        + "puts JSON.generate({version: RUBY_VERSION, openssl: tls})",
+        (
+            "tls = begin; require 'openssl'; OpenSSL::OPENSSL_LIBRARY_VERSION.split[1]; rescue LoadError; nil; end; "
+            "puts JSON.generate({version: RUBY_VERSION, openssl: tls})"
+        ),
     ),
     Implementation.PHP: ("-r", "echo json_encode(['version' => PHP_VERSION]);"),
     Implementation.PYPY: (
