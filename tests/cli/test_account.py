@@ -20,6 +20,7 @@ from libcensus.cli.account import (
     count_findings,
     install_row,
     print_account,
+    print_evidence,
     print_findings,
 )
 from libcensus.cli.assessed import Assessed, has_ended, last_day, most_urgent, worst_of
@@ -74,9 +75,33 @@ def assessed(machine: fleet.Machine | None = None) -> Assessed:
         ),
     )
     builds = {fleet.digest_of(one): one for one in machine.builds}
-    scan = Scan("/", machine.host, machine.platform, machine.install_set, builds, machine.probes, fleet.NOON, 1.5)
-    found = fleet.assessor().assess(machine.host, machine.platform, machine.install_set, builds)
-    verdicts = {build: tell_verdict(verdict) for build, verdict in found.verdicts.items()}
+    platforms = {fleet.digest_of(one): one for one in machine.inner_platforms}
+    scan = Scan(
+        "/",
+        machine.host,
+        machine.platform,
+        machine.install_set,
+        builds,
+        machine.probes,
+        fleet.NOON,
+        1.5,
+        crypto_copies=machine.copy_set,
+        tools=machine.tools,
+        roots=machine.root_set,
+        platforms=platforms,
+        changelogs={fleet.digest_of(one): one for one in machine.changelogs},
+        processes=machine.processes,
+    )
+    found = fleet.assessor().assess(
+        machine.host,
+        machine.platform,
+        machine.install_set,
+        builds,
+        crypto_copies=machine.copy_set,
+        roots=machine.root_set,
+        platforms=platforms,
+    )
+    verdicts = {place: tell_verdict(verdict) for place, verdict in found.verdicts.items()}
     return Assessed(scan, found.findings, found.end_of_life, verdicts)
 
 
@@ -118,6 +143,26 @@ def test_a_machine_off_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     check_golden("account-plain.txt", plain.getvalue())
 
 
+@pytest.mark.parametrize("width", [80, 140])
+def test_a_machine_with_all_that_an_agent_tells_on_a_terminal(monkeypatch: pytest.MonkeyPatch, width: int) -> None:
+    shown = show_on_screen(monkeypatch, width, assessed(fleet.full_machine()))
+    assert max(cell_len(line) for line in shown.splitlines() if not line.startswith("/")) <= width
+    check_golden(f"account-full-{width}.txt", shown)
+
+
+def test_a_machine_with_all_that_an_agent_tells_off_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = io.StringIO()
+    monkeypatch.setattr(sys, "stdout", plain)
+    told = assessed(fleet.full_machine())
+    out = Output()
+    print_account(out, "full", told, fleet.TODAY)
+    out.line()
+    print_findings(out, told.findings)
+    print_evidence(out, told)
+    assert "…" not in plain.getvalue()
+    check_golden("account-full-plain.txt", plain.getvalue())
+
+
 def test_names_that_are_found_move_no_cursor_and_make_no_row(monkeypatch: pytest.MonkeyPatch) -> None:
     plain = io.StringIO()
     monkeypatch.setattr(sys, "stdout", plain)
@@ -142,7 +187,7 @@ def test_a_build_that_cannot_start_or_loses_modules_is_told(monkeypatch: pytest.
     monkeypatch.setattr(sys, "stdout", plain)
     told = assessed()
     lame = ToldVerdict(PortabilityState.RUNS, (), ("needs libfoo.so.1 (in lib-dynload/_foo.so); the host has none",))
-    verdicts = {**told.verdicts, fleet.digest_of(fleet.PBS_312): lame}
+    verdicts = {**told.verdicts, ("/", fleet.digest_of(fleet.PBS_312)): lame}
     print_account(Output(), "x", replace(told, verdicts=verdicts), fleet.TODAY)
     assert "/opt/py/bin/python3.12 starts, but modules would fail: needs libfoo.so.1" in plain.getvalue()
     assert "/usr/local/bin/python3.13 cannot start here: needs GLIBC_2.38" in plain.getvalue()

@@ -43,6 +43,9 @@ def _content() -> dict[str, dict[str, Any]]:
     support = {"3.12": {"release": "2023-10-02", "eol": "2028-10-31"}, "2.7": {"eol": True}}
     products = [
         "nodejs",
+        "ruby",
+        "perl",
+        "php",
         "debian",
         "ubuntu",
         "rhel",

@@ -5,22 +5,27 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from libcensus.collector.posture.assessment import Assessor
 from libcensus.collector.posture.catalogue import Advisory, AffectedRange, Branch, Catalogue, Release
 from libcensus.collector.posture.finding import Component, Severity
 from libcensus.collector.store.contract import FactRecord, ReceivedReport
-from libcensus.facts.codec import encode_fact
-from libcensus.facts.crypto import CryptoLibrary, CryptoUse
+from libcensus.facts.changelog import ChangelogFix, PackageChangelog
+from libcensus.facts.codec import encode_fact, process_set_digest
+from libcensus.facts.crypto import CopyOwner, CryptoCopy, CryptoCopySet, CryptoLibrary, CryptoUse
 from libcensus.facts.evidence import Evidence
 from libcensus.facts.host import Host, Inventory, Libc, OsRelease
 from libcensus.facts.interpreter import Build, BuildFile, Install, InstallSet
 from libcensus.facts.package import Package
 from libcensus.facts.platform import Platform, PlatformLibrary
+from libcensus.facts.process import MappedLibrary, ProcessExample, ProcessGroup, ProcessSet
 from libcensus.facts.report import ProbeResult, Report, SkipCount
 from libcensus.facts.requirement import LibraryNeed, RaisedBy, Requirement
+from libcensus.facts.root import Container, RootSet, ScannedRoot
+from libcensus.facts.tool import Tool, ToolSet, ToolSetting
 from libcensus.facts.vocabulary import (
+    ChangelogState,
     CryptoFamily,
     EvidenceKind,
     FileRole,
@@ -30,9 +35,11 @@ from libcensus.facts.vocabulary import (
     LibcFamily,
     Linkage,
     LoaderKind,
+    MappingState,
     PackageOrigin,
     ProbeState,
     Provider,
+    RootKind,
 )
 
 if TYPE_CHECKING:
@@ -188,7 +195,7 @@ PROBES = (
 )
 
 
-def digest_of(fact: Build | Platform | InstallSet) -> str:
+def digest_of(fact: Fact) -> str:
     """Return a fact's address."""
     return encode_fact(fact)[1]
 
@@ -201,14 +208,15 @@ def install(
     kind: InstallKind = InstallKind.BASE,
     installer: Installer = Installer.UNKNOWN,
     base: str | None = None,
+    root: str = "/",
 ) -> Install:
     """Return an install of a build."""
     return Install(
-        root="/",
+        root=root,
         path=path,
         realpath=path,
         kind=kind,
-        implementation=Implementation.CPYTHON,
+        implementation=Implementation.CPYTHON if of is None else of.implementation,
         installer=installer,
         build=None if of is None else digest_of(of),
         crypto=crypto,
@@ -230,6 +238,22 @@ class Machine:
     os_id: str | None = "debian"
     os_version: str | None = "12"
     probes: tuple[ProbeResult, ...] = PROBES
+    copies: tuple[CryptoCopy, ...] = ()
+    tools: ToolSet = field(default_factory=ToolSet)
+    roots: tuple[ScannedRoot, ...] = ()
+    inner_platforms: tuple[Platform, ...] = ()
+    changelogs: tuple[PackageChangelog, ...] = ()
+    processes: ProcessSet | None = None
+
+    @property
+    def copy_set(self) -> CryptoCopySet:
+        """The crypto copies in their order."""
+        return CryptoCopySet(tuple(sorted(self.copies, key=lambda one: (one.root, one.path))))
+
+    @property
+    def root_set(self) -> RootSet:
+        """The roots in their order; none where the agent tells of none."""
+        return RootSet(tuple(sorted(self.roots, key=lambda one: one.name)))
 
     @property
     def host(self) -> Host:
@@ -255,6 +279,128 @@ class Machine:
         return replace(self, hostname=hostname)
 
 
+CHROOT = "/srv/chroot"
+FOCAL = platform(31)
+NODE = replace(
+    build("18.19.0", Provider.UPSTREAM, "2.28"), implementation=Implementation.NODEJS, provider_build=None, flags=()
+)
+STATIC_NODE = CryptoUse(Linkage.STATIC, "/opt/node/bin/node", CryptoLibrary(CryptoFamily.OPENSSL, "3.0.17"))
+
+
+def crypto_copy(
+    path: str, version: str | None, owner: CopyOwner | None, family: CryptoFamily = CryptoFamily.OPENSSL, **more: Any
+) -> CryptoCopy:
+    """Return a copy in the environment of an application."""
+    fields: dict[str, Any] = {"root": "/", "linkage": Linkage.STATIC, "environment": "/srv/app/.venv", **more}
+    return CryptoCopy(path=path, library=CryptoLibrary(family, version), owner=owner, **fields)
+
+
+def full_machine(hostname: str = "full") -> Machine:
+    """Return a machine with something of all that an agent tells."""
+    site = "/srv/app/.venv/lib/python3.12/site-packages"
+    crypto = SYSTEM.library
+    assert crypto is not None
+    assert crypto.package is not None
+    return Machine(
+        hostname,
+        builds=(DISTRO_311, PBS_312, NODE),
+        installs=(
+            *Machine("").installs,
+            install("/srv/app/.venv/bin/python", PBS_312, STATIC, kind=InstallKind.VENV, base="/opt/py/bin/python3.12"),
+            install("/opt/node/bin/node", NODE, STATIC_NODE),
+            install("/usr/bin/python3.11", DISTRO_311, SYSTEM, installer=Installer.DPKG, root=CHROOT),
+        ),
+        copies=(
+            crypto_copy(
+                f"{site}/cryptography/hazmat/bindings/_rust.abi3.so",
+                "3.5.4",
+                CopyOwner("pypi", "cryptography", "46.0.3"),
+            ),
+            crypto_copy(
+                f"{site}/psycopg2_binary.libs/libcrypto-ea28cefb.so.1.1",
+                "1.1.1k",
+                CopyOwner("pypi", "psycopg2-binary", "2.9.1"),
+                linkage=Linkage.BUNDLED,
+            ),
+            crypto_copy(
+                f"{site}/grpc/_cython/cygrpc.cpython-312-x86_64-linux-gnu.so",
+                None,
+                CopyOwner("pypi", "grpcio", "1.76.0"),
+                CryptoFamily.BORINGSSL,
+            ),
+            crypto_copy("/opt/product/lib/libcrypto.so.3", "3.5.9", None, linkage=Linkage.LOCAL, environment=None),
+        ),
+        tools=ToolSet(
+            (
+                Tool("/", "/root/.local/bin/uv", "uv", "0.9.5", "20260114"),
+                Tool(CHROOT, "/usr/local/bin/uv", "uv", "0.4.0"),
+            ),
+            (ToolSetting("/", "/etc/uv/uv.toml", "uv", "python-downloads", "never"),),
+        ),
+        roots=(
+            ScannedRoot("/", RootKind.HOST, platform=digest_of(platform())),
+            ScannedRoot(
+                CHROOT,
+                RootKind.FOLDER,
+                CHROOT,
+                OsRelease("ubuntu", "20.04", "Ubuntu 20.04.6 LTS"),
+                "x86_64",
+                Libc(LibcFamily.GLIBC, "2.31"),
+                digest_of(FOCAL),
+            ),
+            ScannedRoot(
+                "container:4f9d",
+                RootKind.CONTAINER,
+                None,
+                OsRelease("alpine", "3.22.1", "Alpine Linux v3.22"),
+                "x86_64",
+                Libc(LibcFamily.MUSL, "1.2.5"),
+                digest_of(MUSL),
+                Container("podman", "4f9d" * 16, "web", "docker.io/library/nginx:alpine"),
+                created="2026-10-01T00:00:00Z",
+            ),
+        ),
+        inner_platforms=(FOCAL, MUSL),
+        changelogs=(
+            PackageChangelog(
+                crypto.package,
+                ChangelogState.COMPLETE,
+                "/usr/share/doc/libssl3/changelog.Debian.gz",
+                120,
+                "3.0.17-1~deb12u2",
+                "0.9.6-1",
+                (
+                    ChangelogFix("CVE-2024-5535", "3.0.14-1~deb12u1", "CVE-2024-5535 (SSL_select_next_proto)"),
+                    ChangelogFix("CVE-2024-9143", "3.0.15-1~deb12u1", "CVE-2024-9143 (GF(2^m))"),
+                ),
+            ),
+            PackageChangelog(
+                replace(crypto.package, name="python3.11-minimal", version="3.11.2-6+deb12u6", source="python3.11"),
+                ChangelogState.MISSING,
+                reason="no changelog in /usr/share/doc/python3.11-minimal",
+            ),
+        ),
+        processes=ProcessSet(
+            (
+                ProcessGroup("/", "/opt/py/bin/python3.12", MappingState.CURRENT, 7, "/srv/app/.venv/bin/python"),
+                ProcessGroup(
+                    "/",
+                    "/usr/bin/python3.11",
+                    MappingState.REPLACED,
+                    3,
+                    "/usr/bin/python3.11",
+                    (
+                        MappedLibrary("/usr/lib/x86_64-linux-gnu/libcrypto.so.3", MappingState.DELETED, 2),
+                        MappedLibrary("/usr/lib/x86_64-linux-gnu/libssl.so.3", MappingState.CURRENT, 1),
+                    ),
+                    1,
+                    (ProcessExample(711, "unattended-upgrades.service"), ProcessExample(2204)),
+                ),
+            )
+        ),
+    )
+
+
 def host_id_of(name: str) -> str:
     """Return a host id made from a name."""
     return hashlib.sha256(name.encode()).hexdigest()[:32]
@@ -270,8 +416,13 @@ def report(
         platform=digest_of(machine.platform),
         installs=digest_of(machine.install_set),
         builds=tuple(sorted(digest_of(one) for one in machine.builds)),
+        crypto_copies=digest_of(machine.copy_set) if machine.copies else None,
+        tools=digest_of(machine.tools) if machine.tools != ToolSet() else None,
+        roots=digest_of(machine.root_set) if machine.roots else None,
+        changelogs=tuple(sorted(digest_of(one) for one in machine.changelogs)),
     )
     facts: list[Fact] = [machine.platform, machine.install_set, *machine.builds, inventory]
+    facts += [machine.copy_set, machine.tools, machine.root_set, *machine.inner_platforms, *machine.changelogs]
     store.put_facts([FactRecord(*encode_fact(fact)) for fact in facts])
     told = Report(
         report_id=hashlib.sha256(f"{host_id}{at}{encode_fact(inventory)[1]}".encode()).digest()[:16],
@@ -280,6 +431,8 @@ def report(
         scan_seconds=seconds,
         inventory=encode_fact(inventory)[1],
         probes=machine.probes,
+        processes_digest=None if machine.processes is None else process_set_digest(machine.processes),
+        processes=machine.processes,
     )
     assert store.apply_reports([ReceivedReport(host_id, told, at)]) == [()]
     return host_id

@@ -119,6 +119,7 @@ def odd_fleet(store: SqlStore) -> None:
 @pytest.mark.parametrize("output", [Format.TEXT, Format.OPENMETRICS], ids=["text", "openmetrics"])
 def test_the_page_of_an_odd_fleet(store: CountingStore, output: Format) -> None:
     odd_fleet(store)
+    fleet.report(store, fleet.full_machine())
     content_type, page = exporter_for(store).render(output)
     assert content_type == output
     check_golden(f"metrics-{output.name.lower()}.txt", page.decode())
@@ -415,3 +416,38 @@ def test_what_was_not_judged_has_no_zero(page: bytes, name: str, labels: dict[st
 
 def test_a_skipped_probe_has_no_series(page: bytes) -> None:
     assert b'probe="processes"' not in page
+
+
+def test_copies_are_counted_with_their_findings_and_other_roots_with_their_installs(store: CountingStore) -> None:
+    fleet.report(store, fleet.full_machine())
+    fleet.report(store, fleet.full_machine("twin"))
+    _, page = exporter_for(store).render()
+    copies = {"ecosystem": "pypi", "linkage": "static"}
+    assert value(page, "libcensus_crypto_copies", owner="cryptography", version="3.5.4", **copies) == 2
+    assert value(page, "libcensus_crypto_copies", owner="grpcio", family="boringssl", version="unknown", **copies) == 2
+    assert value(page, "libcensus_crypto_copies", owner="", ecosystem="", linkage="local") == 2
+    affected = {"component": "openssl", "status": "affected"}
+    assert value(page, "libcensus_findings", provider="pypi", severity="high", **affected) == 2
+    assert value(page, "libcensus_installs", implementation="nodejs", version="18.19.0", provider="upstream") == 2
+    assert value(page, "libcensus_installs", implementation="cpython", provider="distro") == 4
+    # Two by the interpreter and its environment, one by the wheel.
+    assert value(page, "libcensus_host_findings", host="full", severity="high", status="affected") == 4
+
+
+def test_hosts_that_differ_in_their_copies_alone_are_told_apart(store: CountingStore) -> None:
+    exporter = exporter_for(store)
+    fleet.report(store, fleet.full_machine())
+    fleet.report(store, replace(fleet.full_machine("bare"), copies=()))
+    _, page = exporter.render()
+    assert value(page, "libcensus_crypto_copies", owner="cryptography") == 1
+    high = {"severity": "high", "status": "affected"}
+    assert value(page, "libcensus_host_findings", host="full", **high) == 4
+    assert value(page, "libcensus_host_findings", host="bare", **high) == 3
+    fleet.report(store, replace(fleet.full_machine(), copies=()), at=fleet.NOON + timedelta(hours=1))
+    _, page = exporter.render()
+    assert b"libcensus_crypto_copies{" not in page
+    # Their facts are all there already: a host like one before reads none.
+    before = store.reads["facts"]
+    fleet.report(store, replace(fleet.full_machine("third"), copies=()))
+    exporter.render()
+    assert store.reads["facts"] == before

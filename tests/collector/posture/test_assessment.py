@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 from typing import TYPE_CHECKING
 
@@ -19,10 +20,11 @@ from libcensus.collector.posture.finding import (
     worst_severity,
 )
 from libcensus.collector.posture.verdict import PortabilityState
-from libcensus.facts.crypto import CryptoLibrary, CryptoUse
+from libcensus.facts.crypto import CopyOwner, CryptoCopy, CryptoCopySet, CryptoLibrary, CryptoUse
 from libcensus.facts.evidence import Evidence
 from libcensus.facts.host import Host, OsRelease
 from libcensus.facts.interpreter import Build, Install, InstallSet
+from libcensus.facts.root import Container, RootSet, ScannedRoot
 from libcensus.facts.vocabulary import (
     CryptoFamily,
     EvidenceKind,
@@ -32,6 +34,7 @@ from libcensus.facts.vocabulary import (
     InstallKind,
     Linkage,
     Provider,
+    RootKind,
 )
 
 from .facts import (
@@ -210,9 +213,194 @@ def test_an_install_without_tls_has_no_crypto_state() -> None:
     assert [item.component for item in host.end_of_life] == [Component.CPYTHON]
 
 
-def test_interpreters_without_a_life_cycle_in_the_snapshot_get_none() -> None:
-    host = _assess(install(crypto("3.5.9"), implementation=Implementation.PYPY))
-    assert [item.component for item in host.end_of_life] == [Component.OPENSSL]
+@pytest.mark.parametrize(
+    ("implementation", "version", "expected"),
+    [
+        (Implementation.PYPY, "3.10.14", (Component.PYPY, SupportState.UNKNOWN)),
+        (Implementation.NODEJS, "18.19.0", (Component.NODEJS, SupportState.ENDED)),
+        (Implementation.RUBY, "3.3.8", (Component.RUBY, SupportState.SUPPORTED)),
+        (Implementation.PERL, "5.36.0", (Component.PERL, SupportState.ENDED)),
+        (Implementation.PHP, "8.2.29", (Component.PHP, SupportState.SUPPORTED)),
+        (Implementation.UNKNOWN, "1.0", None),
+    ],
+)
+def test_every_implementation_is_judged_by_its_own_life_cycle(
+    implementation: Implementation, version: str, expected: tuple[Component, SupportState] | None
+) -> None:
+    build = replace(python_build(version, Provider.UPSTREAM), implementation=implementation)
+    host = _assess(install(crypto("3.5.4"), implementation=implementation), builds={digest(1): build})
+    told = [(item.component, item.state) for item in host.end_of_life]
+    assert told == [*([] if expected is None else [expected]), (Component.OPENSSL, SupportState.SUPPORTED)]
+    finding = next(f for f in host.findings if f.advisory == "CVE-2025-15467")
+    assert (finding.status, finding.linkage) == (VexStatus.AFFECTED, Linkage.STATIC)
+    assert finding.remedy is not None
+    assert "Python" not in finding.remedy or implementation is Implementation.PYPY
+
+
+CRYPTOGRAPHY = CopyOwner("pypi", "cryptography", "44.0.0")
+RUST = "/opt/venv/lib/python3.12/site-packages/cryptography/hazmat/bindings/_rust.abi3.so"
+
+
+def _copy(
+    version: str | None = "3.5.4",
+    *,
+    family: CryptoFamily = CryptoFamily.OPENSSL,
+    linkage: Linkage = Linkage.STATIC,
+    owner: CopyOwner | None = CRYPTOGRAPHY,
+    package: Package | None = None,
+    environment: str | None = "/opt/venv",
+    root: str = "/",
+) -> CryptoCopy:
+    return CryptoCopy(root, RUST, linkage, CryptoLibrary(family, version, package), environment, owner)
+
+
+def _assess_copies(*copies: CryptoCopy, host: Host = DEBIAN, roots: RootSet | None = None) -> HostAssessment:
+    return Assessor(load_snapshot(), TODAY).assess(
+        host, glibc_host(), InstallSet(), {}, crypto_copies=CryptoCopySet(copies), roots=roots
+    )
+
+
+@pytest.mark.parametrize(
+    ("owner", "environment", "remedy"),
+    [
+        (
+            CRYPTOGRAPHY,
+            "/opt/venv",
+            (
+                "upgrade the wheel cryptography in /opt/venv to one that holds OpenSSL 3.5.5 or newer: "
+                "pip --python /opt/venv install --upgrade cryptography"
+            ),
+        ),
+        (
+            CRYPTOGRAPHY,
+            None,
+            (
+                "upgrade the wheel cryptography to one that holds OpenSSL 3.5.5 or newer: "
+                "pip install --upgrade cryptography"
+            ),
+        ),
+        (
+            CopyOwner("npm", "some-addon", "1.0.0"),
+            None,
+            "upgrade the npm package some-addon to one that holds OpenSSL 3.5.5 or newer: npm update some-addon",
+        ),
+        (
+            CopyOwner("gem", "puma", "6.4.0"),
+            None,
+            "upgrade the gem puma to one that holds OpenSSL 3.5.5 or newer: gem update puma",
+        ),
+        (
+            CopyOwner("conda", "openssl", "3.5.4"),
+            "/opt/conda",
+            (
+                "upgrade the conda package openssl in /opt/conda to one that holds OpenSSL 3.5.5 or newer: "
+                "conda update --prefix /opt/conda openssl"
+            ),
+        ),
+        (
+            CopyOwner("newer", "thing"),
+            None,
+            "upgrade the newer package thing to one that holds OpenSSL 3.5.5 or newer",
+        ),
+        (None, None, f"replace {RUST} by OpenSSL 3.5.5 or newer, then restart what uses it"),
+    ],
+    ids=["pypi", "pypi-nowhere", "npm", "gem", "conda", "unknown-ecosystem", "nobody"],
+)
+def test_a_copy_is_judged_as_a_library_of_its_own_and_its_owner_brings_the_fix(
+    owner: CopyOwner | None, environment: str | None, remedy: str
+) -> None:
+    host = _assess_copies(_copy(owner=owner, environment=environment))
+    finding = next(f for f in host.findings if f.advisory == "CVE-2025-15467")
+    assert finding.subject == Subject(SubjectKind.CRYPTO_COPY, "/", RUST)
+    assert (finding.status, finding.fixed_in, finding.remedy) == (VexStatus.AFFECTED, "3.5.5", remedy)
+    assert finding.evidence[0].detail == "openssl 3.5.4, static"
+    assert [(e.subject.kind, e.component, e.branch) for e in host.end_of_life] == [
+        (SubjectKind.CRYPTO_COPY, Component.OPENSSL, "3.5")
+    ]
+    assert host.worst is Severity.HIGH
+    assert host.count(VexStatus.AFFECTED) == sum(f.status is VexStatus.AFFECTED for f in host.findings)
+
+
+@pytest.mark.parametrize("family", [one for one in CryptoFamily if one is not CryptoFamily.OPENSSL])
+def test_a_copy_of_another_product_never_takes_the_advisories_of_openssl(family: CryptoFamily) -> None:
+    host = _assess_copies(_copy("1.1.1", family=family))
+    assert host.findings == ()
+    assert [end.state for end in host.end_of_life] == [SupportState.UNKNOWN]
+
+
+@pytest.mark.parametrize(
+    "copy", [_copy(None), _copy(linkage=Linkage.UNKNOWN)], ids=["unknown-version", "unknown-linkage"]
+)
+def test_a_copy_that_could_not_be_read_is_unknown_and_not_fine(copy: CryptoCopy) -> None:
+    host = _assess_copies(copy)
+    assert host.findings == ()
+    assert [end.state for end in host.end_of_life] == [SupportState.UNKNOWN]
+
+
+def test_a_copy_that_the_distribution_built_is_not_judged_by_its_number() -> None:
+    host = _assess_copies(_copy("3.0.13", linkage=Linkage.SYSTEM, owner=None, package=DEBIAN_LIBSSL))
+    assert {finding.status for finding in host.findings} <= {
+        VexStatus.UNDER_INVESTIGATION,
+        VexStatus.NOT_AFFECTED,
+    }
+    assert host.end_of_life[0].distribution_until is not None
+    assert host.copies[0].provider == "distro"
+
+
+def test_what_lies_in_another_root_is_judged_by_that_roots_system_and_platform() -> None:
+    executable = build_file("bin/python3.12", FileRole.EXECUTABLE, needs({"libc.so.6": ("GLIBC_2.38",)}))
+    system = crypto("3.0.13", Linkage.SYSTEM, DEBIAN_LIBSSL, path="/usr/lib/libssl.so.3")
+    roots = RootSet(
+        (
+            ScannedRoot("/", RootKind.HOST, platform=digest(36)),
+            ScannedRoot("/srv/new", RootKind.FOLDER, "/srv/new", OsRelease("ubuntu", "24.04"), platform=digest(41)),
+            ScannedRoot("/srv/none", RootKind.FOLDER, "/srv/none"),
+        )
+    )
+    installs = [
+        install(system, "/usr/bin/python3", root=root, package=DEBIAN_PYTHON) for root in ("/", "/srv/new", "/srv/none")
+    ]
+    found = Assessor(load_snapshot(), TODAY).assess(
+        DEBIAN,
+        glibc_host(36),
+        InstallSet(tuple(installs)),
+        {digest(1): python_build(files=(executable,)), digest(2): python_build(files=(executable,))},
+        platform_digest=digest(36),
+        roots=roots,
+        platforms={digest(41): glibc_host(41)},
+    )
+    assert {place: verdict.state for place, verdict in found.verdicts.items()} == {
+        ("/", digest(1)): PortabilityState.BLOCKED,
+        ("/", digest(2)): PortabilityState.BLOCKED,
+        ("/srv/new", digest(1)): PortabilityState.RUNS,
+        ("/srv/none", digest(1)): PortabilityState.UNKNOWN,
+    }
+    until = {item.subject.root: item.end_of_life[0].distribution_until for item in found.installs}
+    assert until["/"] != until["/srv/new"] is not None
+    assert until["/srv/none"] is None
+    remedies = {finding.subject.root: finding.remedy for finding in found.findings}
+    upgrade = "apt-get update && apt-get install --only-upgrade libssl3"
+    assert remedies == {
+        "/": upgrade,
+        "/srv/new": f"inside /srv/new: {upgrade}",
+        "/srv/none": f"inside /srv/none: {upgrade}",
+    }
+
+
+@pytest.mark.parametrize(
+    ("container", "tags", "within"),
+    [
+        (Container("podman", "ab12", "web", "docker.io/library/python:3.12"), (), "docker.io/library/python:3.12"),
+        (Container("podman", "ab12"), (), "container:ab12"),
+        (None, ("localhost/web:1",), "localhost/web:1"),
+    ],
+)
+def test_what_lies_in_a_container_is_remedied_in_its_image(
+    container: Container | None, tags: tuple[str, ...], within: str
+) -> None:
+    roots = RootSet((ScannedRoot("container:ab12", RootKind.CONTAINER, container=container, tags=tags),))
+    host = _assess_copies(_copy(root="container:ab12"), roots=roots)
+    assert all((f.remedy or "").startswith(f"in the image {within}: upgrade the wheel") for f in host.findings)
 
 
 def test_the_evidence_leads_from_bytes_to_the_verdict() -> None:
@@ -278,10 +466,10 @@ def test_verdicts_are_keyed_by_build_and_made_once_per_platform() -> None:
     old, new = glibc_host(36), glibc_host(41)
     blocked = _assess(install(crypto("3.5.4")), builds=builds, platform=old, assessor=assessor)
     runs = _assess(install(crypto("3.5.4")), builds=builds, platform=new, assessor=assessor)
-    assert blocked.verdicts[digest(1)].state is PortabilityState.BLOCKED
-    assert runs.verdicts[digest(1)].state is PortabilityState.RUNS
+    assert blocked.verdicts["/", digest(1)].state is PortabilityState.BLOCKED
+    assert runs.verdicts["/", digest(1)].state is PortabilityState.RUNS
     again = _assess(install(crypto("3.5.4")), builds=builds, platform=glibc_host(36), assessor=assessor)
-    assert again.verdicts[digest(1)] is blocked.verdicts[digest(1)]
+    assert again.verdicts["/", digest(1)] is blocked.verdicts["/", digest(1)]
     named = assessor.verdict(digest(1), builds[digest(1)], new, platform_digest=digest(9))
     assert assessor.verdict(digest(1), builds[digest(1)], new, platform_digest=digest(9)) is named
 

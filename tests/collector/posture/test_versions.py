@@ -120,6 +120,17 @@ def test_what_is_no_openssl_version_is_unknown(text: str) -> None:
         (Component.NODEJS, "22.1.0", "22"),
         (Component.NODEJS, "22", None),
         (Component.GLIBC, "2.36", None),
+        (Component.RUBY, "3.1.2", "3.1"),
+        (Component.RUBY, "3.1.2p20", "3.1"),
+        (Component.RUBY, "3.4.0preview1", "3.4"),
+        (Component.RUBY, "3.4", None),
+        (Component.PERL, "v5.36.0", "5.36"),
+        (Component.PERL, "5.40.0-RC1", "5.40"),
+        (Component.PHP, "8.2.29", "8.2"),
+        (Component.PHP, "8.5.0-dev", "8.5"),
+        (Component.PHP, "7.4.33-1+deb11u8", "7.4"),
+        (Component.PHP, "eight", None),
+        (Component.PYPY, "7.3.11", None),
     ],
     ids=str,
 )
@@ -186,6 +197,7 @@ def test_any_text_is_a_version_or_unknown(text: str) -> None:
     assert parse_openssl(text) is None or branch_of(Component.OPENSSL, text) is not None
     parse_cpython(text)
     branch_of(Component.NODEJS, text)
+    branch_of(Component.RUBY, text)
 
 
 def test_every_release_of_the_table_rises_with_its_date_within_its_branch() -> None:

@@ -116,7 +116,7 @@ def test_a_host_is_found_by_name_and_by_id_with_everything_that_is_known(fleet: 
     assert by_name == by_id
     assert by_name.host.hostname == "Zürich"
     assert [one.path for one in by_name.installs.installs] == ["/opt/python/bin/python3.12"]
-    assert by_name.verdicts.keys() == by_name.builds.keys()
+    assert by_name.verdicts.keys() == {("/", digest) for digest in by_name.builds}
     assert {verdict.state for verdict in by_name.verdicts.values()} == {PortabilityState.RUNS}
     assert {one.component for one in by_name.end_of_life} >= {Component.CPYTHON, Component.OPENSSL}
     assert [probe.name for probe in by_name.probes] == ["crypto", "processes"]
@@ -225,9 +225,14 @@ details = st.builds(
     builds=st.dictionaries(facts.digests, facts.builds, max_size=2),
     findings=st.lists(findings, max_size=2).map(tuple),
     end_of_life=st.lists(ends_of_life, max_size=2).map(tuple),
-    verdicts=st.dictionaries(facts.digests, verdicts, max_size=2),
+    verdicts=st.dictionaries(st.tuples(facts.root_names, facts.digests), verdicts, max_size=2),
     probes=st.lists(facts.probe_results, max_size=2).map(tuple),
     scan_seconds=facts.seconds,
+    crypto_copies=facts.crypto_copy_sets,
+    tools=facts.tool_sets,
+    roots=facts.root_sets,
+    changelogs=st.lists(facts.changelogs, max_size=2).map(tuple),
+    processes=facts.maybe(facts.process_sets),
 )
 
 

@@ -10,7 +10,15 @@ from libcensus.cli.assessed import has_ended, is_about, last_day, most_urgent, w
 from libcensus.cli.terminal import Cell, Column
 from libcensus.collector.posture.finding import Component, Severity, SupportState, VexStatus
 from libcensus.collector.posture.verdict import PortabilityState
-from libcensus.facts.vocabulary import CryptoFamily, Implementation, InstallKind, Linkage, ProbeState
+from libcensus.facts.vocabulary import (
+    ChangelogState,
+    CryptoFamily,
+    Implementation,
+    InstallKind,
+    Linkage,
+    MappingState,
+    ProbeState,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -18,12 +26,15 @@ if TYPE_CHECKING:
 
     from libcensus.cli.assessed import Assessed
     from libcensus.cli.terminal import Output
-    from libcensus.collector.posture.finding import EndOfLife, Finding
+    from libcensus.collector.posture.finding import EndOfLife, Finding, Subject
     from libcensus.collector.service.fleet_codec import HostSummary
-    from libcensus.facts.crypto import CryptoUse
+    from libcensus.facts.crypto import CryptoCopy, CryptoLibrary, CryptoUse
     from libcensus.facts.evidence import Evidence
     from libcensus.facts.host import Host
     from libcensus.facts.interpreter import Build, Install
+    from libcensus.facts.process import ProcessGroup
+    from libcensus.facts.root import ScannedRoot
+    from libcensus.facts.tool import Tool
 
 SEVERITY_STYLES = {
     Severity.CRITICAL: "bold red",
@@ -55,7 +66,13 @@ COMPONENT_NAMES = {
     Component.LIBRESSL: "LibreSSL",
     Component.BORINGSSL: "BoringSSL",
     Component.AWS_LC: "AWS-LC",
+    Component.PYPY: "PyPy",
+    Component.RUBY: "Ruby",
+    Component.PERL: "Perl",
+    Component.PHP: "PHP",
 }
+
+_GONE = frozenset({MappingState.DELETED, MappingState.REPLACED})
 
 _SOON = timedelta(days=180)
 """An end of life that is nearer than this is shown as a warning."""
@@ -68,6 +85,37 @@ INSTALL_COLUMNS = (
     Column("OpenSSL really used", "OpenSSL", yields=1),
     Column("Worst finding", "Worst", yields=2),
     Column("End of life", "Support ends", yields=3),
+)
+
+COPY_COLUMNS = (
+    Column("Copy of a crypto library", "Copy", is_path=True),
+    Column("Holds"),
+    Column("Came with", yields=1),
+    Column("Worst finding", "Worst", yields=2),
+    Column("End of life", "Support ends", yields=3),
+)
+
+TOOL_COLUMNS = (
+    Column("Tool", is_path=True),
+    Column("Name"),
+    Column("Version"),
+    Column("Newest Python build known", "Newest build", yields=1),
+)
+
+RUNNING_COLUMNS = (
+    Column("Runs on what is gone", "Runs", is_path=True),
+    Column("Processes"),
+    Column("Gone", yields=2),
+    Column("For example", "E.g.", yields=1),
+)
+
+ROOT_COLUMNS = (
+    Column("Other root", is_path=True),
+    Column("Kind"),
+    Column("System", yields=1),
+    Column("Libc", yields=2),
+    Column("Interpreters"),
+    Column("Is", yields=1),
 )
 
 HOST_COLUMNS = (
@@ -116,18 +164,22 @@ def needed_glibc(build: Build | None) -> str:
     return (None if build is None else build.requirement().glibc) or "-"
 
 
+def describe_library(library: CryptoLibrary, linkage: Linkage, *, short: bool = False) -> str:
+    """Return which crypto library a file holds or reaches, and how: ``3.0.22 system (libssl3)``."""
+    name = "" if library.family is CryptoFamily.OPENSSL else f"{_FAMILY_NAMES[library.family]} "
+    text = f"{name}{library.version or '?'} {linkage}"
+    if library.package is not None and not short:
+        text += f" ({library.package.name})"
+    return text
+
+
 def describe_crypto(crypto: CryptoUse, *, short: bool = False) -> str:
-    """Return which crypto library an install really uses, and how: ``3.0.22 system (libssl3)``."""
+    """Return which crypto library an install really uses, and how."""
     if crypto.library is None:
         if crypto.linkage is Linkage.UNRESOLVED and crypto.needed is not None and not short:
             return f"unresolved ({crypto.needed})"
         return crypto.linkage.value
-    library = crypto.library
-    name = "" if library.family is CryptoFamily.OPENSSL else f"{_FAMILY_NAMES[library.family]} "
-    text = f"{name}{library.version or '?'} {crypto.linkage}"
-    if library.package is not None and not short:
-        text += f" ({library.package.name})"
-    return text
+    return describe_library(crypto.library, crypto.linkage, short=short)
 
 
 def _crypto_cell(crypto: CryptoUse) -> Cell:
@@ -149,9 +201,8 @@ def _finding_cell(findings: Sequence[Finding], *, is_judged: bool) -> Cell:
     return Cell("none", style="green") if is_judged else Cell("-", style="dim")
 
 
-def _is_judged(crypto: CryptoUse) -> bool:
+def _is_judged(library: CryptoLibrary | None) -> bool:
     """Tell whether no finding means that nothing is known to be wrong: OpenSSL of a version that could be read."""
-    library = crypto.library
     return library is not None and library.family is CryptoFamily.OPENSSL and library.version is not None
 
 
@@ -177,23 +228,93 @@ def _version_text(install: Install, build: Build | None) -> str:
     return version if install.implementation is Implementation.CPYTHON else f"{install.implementation} {version}"
 
 
-def install_row(assessed: Assessed, install: Install, today: date) -> tuple[Cell, ...]:
-    """Return one install as a row of :data:`INSTALL_COLUMNS`."""
+def _place(assessed: Assessed, root: str, path: str) -> str:
+    """Return a path, with the root before it that it lies in where that is not the one that was scanned."""
+    return path if root in ("/", assessed.scan.root) else f"{root}:{path}"
+
+
+def install_row(assessed: Assessed, install: Install, today: date, *, under_root: bool = False) -> tuple[Cell, ...]:
+    """Return one install as a row of :data:`INSTALL_COLUMNS`; ``under_root``: what stands above tells its root."""
     build = assessed.build_of(install)
     findings = [finding for finding in assessed.findings if is_about(finding.subject, install)]
     ends = [end for end in assessed.end_of_life if is_about(end.subject, install)]
     provider = "unreadable" if build is None else build.provider.value
     venv = install.kind is InstallKind.VENV and build is not None
     provider_style = "red" if build is None else ""
-    path = install.path if install.root in ("/", assessed.scan.root) else f"{install.root}:{install.path}"
     return (
-        Cell(path),
+        Cell(install.path if under_root else _place(assessed, install.root, install.path)),
         Cell(_version_text(install, build)),
         Cell(f"{provider} (venv)" if venv else provider, f"{provider} venv" if venv else None, provider_style),
         Cell(needed_glibc(build)),
         _crypto_cell(install.crypto),
-        _finding_cell(findings, is_judged=_is_judged(install.crypto)),
+        _finding_cell(findings, is_judged=_is_judged(install.crypto.library)),
         _support_cell(most_urgent(ends), today),
+    )
+
+
+def copy_row(assessed: Assessed, copy: CryptoCopy, today: date) -> tuple[Cell, ...]:
+    """Return one crypto copy as a row of :data:`COPY_COLUMNS`."""
+    findings = [finding for finding in assessed.findings if is_about(finding.subject, copy)]
+    ends = [end for end in assessed.end_of_life if is_about(end.subject, copy)]
+    owner = copy.owner
+    brought = Cell("-", style="dim")
+    if owner is not None:
+        name = " ".join(part for part in (owner.name, owner.version) if part)
+        brought = Cell(f"{name} ({owner.ecosystem})", name)
+    return (
+        Cell(_place(assessed, copy.root, copy.path)),
+        Cell(describe_library(copy.library, copy.linkage), describe_library(copy.library, copy.linkage, short=True)),
+        brought,
+        _finding_cell(findings, is_judged=_is_judged(copy.library)),
+        _support_cell(most_urgent(ends), today),
+    )
+
+
+def tool_row(assessed: Assessed, tool: Tool) -> tuple[Cell, ...]:
+    """Return one tool as a row of :data:`TOOL_COLUMNS`."""
+    return (
+        Cell(_place(assessed, tool.root, tool.path)),
+        Cell(tool.name),
+        Cell(tool.version or "?"),
+        Cell(tool.newest_build or "-"),
+    )
+
+
+def running_rows(assessed: Assessed, group: ProcessGroup) -> list[tuple[Cell, ...]]:
+    """Return what a group of processes runs on although it is gone, as rows of :data:`RUNNING_COLUMNS`."""
+    gone = [
+        (f"{one.path} {one.state}", f"{one.path.rpartition('/')[2]} {one.state}", one.processes)
+        for one in group.libraries
+        if one.state in _GONE
+    ]
+    if group.state in _GONE:
+        gone.insert(0, (f"the executable is {group.state}", f"executable {group.state}", group.processes))
+    examples = [f"{one.pid} {one.unit}" if one.unit is not None else str(one.pid) for one in group.examples]
+    told = Cell(", ".join(examples) or "-", examples[0] if examples else "-")
+    path = Cell(_place(assessed, group.root, group.install or group.executable))
+    return [(path, Cell(str(number)), Cell(full, short, "red"), told) for full, short, number in gone]
+
+
+def root_row(assessed: Assessed, root: ScannedRoot) -> tuple[Cell, ...]:
+    """Return one root as a row of :data:`ROOT_COLUMNS`."""
+    release, container = root.os_release, root.container
+    system = " ".join(part for part in (release.id, release.version_id) if part) or "unknown"
+    libc = f"{root.libc.family} {root.libc.version or ''}".rstrip()
+    number = sum(install.root == root.name for install in assessed.scan.installs.installs)
+    what, short = ", ".join(root.tags), None
+    if container is not None:
+        named = container.name or (container.id or "")[:12]
+        short = f"{container.runtime} {named}".rstrip()
+        what = short if container.image is None else f"{short} of {container.image}"
+    if root.created is not None:
+        what = f"{what}, made {root.created}".removeprefix(", ")
+    return (
+        Cell(root.name),
+        Cell(root.kind),
+        Cell(f"{release.pretty_name or system}, {root.arch or 'unknown architecture'}", system),
+        Cell(libc),
+        Cell(str(number)),
+        Cell(what or "-", short or what or "-"),
     )
 
 
@@ -219,22 +340,99 @@ def print_account(out: Output, title: str, assessed: Assessed, today: date) -> N
     """Print one machine: facts, the table of interpreters, and what is wrong in counts."""
     out.prose((title, "bold"), (f": {describe_host(assessed.scan.host)}", ""))
     out.line()
-    installs = assessed.scan.installs.installs
-    if installs:
-        out.table(INSTALL_COLUMNS, [install_row(assessed, install, today) for install in installs])
-    else:
-        out.line("No interpreter was found.")
+    _print_installs(out, assessed, today)
+    _print_table(out, COPY_COLUMNS, [copy_row(assessed, copy, today) for copy in assessed.scan.crypto_copies.copies])
+    _print_table(out, TOOL_COLUMNS, [tool_row(assessed, tool) for tool in assessed.scan.tools.tools])
+    processes = () if assessed.scan.processes is None else assessed.scan.processes.groups
+    _print_table(out, RUNNING_COLUMNS, [row for group in processes for row in running_rows(assessed, group)])
+    others = [root for root in assessed.scan.roots.roots if root.name != assessed.scan.root]
+    _print_table(out, ROOT_COLUMNS, [root_row(assessed, root) for root in others])
     out.line()
     out.prose(("Findings: ", "bold"), (count_findings(assessed.findings), ""))
     _print_ended(out, assessed, today)
     _print_blocked(out, assessed)
+    _print_processes(out, assessed)
+    _print_settings(out, assessed)
+    _print_changelogs(out, assessed)
     _print_probes(out, assessed)
+
+
+def _print_installs(out: Output, assessed: Assessed, today: date) -> None:
+    """Print the table of interpreters: on a terminal one for each root, else one line per install with its root."""
+    installs = assessed.scan.installs.installs
+    if not installs:
+        out.line("No interpreter was found.")
+        return
+    if not out.is_terminal:
+        out.table(INSTALL_COLUMNS, [install_row(assessed, install, today) for install in installs])
+        return
+    of_root: dict[str, list[Install]] = {}
+    for install in sorted(installs, key=lambda one: (one.root not in ("/", assessed.scan.root), one.root)):
+        of_root.setdefault(install.root, []).append(install)
+    places = {place.name: place for place in assessed.scan.roots.roots}
+    for number, (root, own) in enumerate(of_root.items()):
+        if number:
+            out.line()
+        if number or root not in ("/", assessed.scan.root):
+            out.prose((f"In {root}", "bold"), (f"{_describe_root(places.get(root))}:", ""))
+        out.table(INSTALL_COLUMNS, [install_row(assessed, install, today, under_root=True) for install in own])
+
+
+def _describe_root(root: ScannedRoot | None) -> str:
+    """Return what a root is, in brackets behind its name."""
+    if root is None:
+        return ""
+    container = root.container
+    name = None if container is None else container.name or container.image
+    parts = [name, *root.tags[:1], root.os_release.pretty_name or root.os_release.id]
+    told = ", ".join(part for part in parts if part)
+    return f" ({told})" if told else ""
+
+
+def _print_table(out: Output, columns: Sequence[Column], rows: Sequence[tuple[Cell, ...]]) -> None:
+    if rows:
+        out.line()
+        out.table(columns, rows)
+
+
+def _print_processes(out: Output, assessed: Assessed) -> None:
+    """Print how many interpreter processes run, and of how many nobody could see what they have mapped."""
+    processes = assessed.scan.processes
+    if processes is None:
+        return
+    total = sum(group.processes for group in processes.groups)
+    unread = sum(group.unread for group in processes.groups)
+    told = f"{total} interpreter {'process' if total == 1 else 'processes'}"
+    if unread:
+        told += f", {unread} of which could not be looked into"
+    out.prose(("Running: ", "bold"), (told, ""))
+
+
+def _print_settings(out: Output, assessed: Assessed) -> None:
+    settings = assessed.scan.tools.settings
+    if settings:
+        told = "; ".join(
+            f"{one.tool} {one.name} = {one.value} ({_place(assessed, one.root, one.path)})" for one in settings
+        )
+        out.prose(("Settings: ", "bold"), (told, ""))
+
+
+def _print_changelogs(out: Output, assessed: Assessed) -> None:
+    """Print which packages' changelogs were read, and how many fixes each names."""
+    told = []
+    for one in sorted(assessed.scan.changelogs.values(), key=lambda one: (one.package.name, one.package.version)):
+        fixes = f"{len(one.fixes)} {'fix' if len(one.fixes) == 1 else 'fixes'}"
+        state = {ChangelogState.COMPLETE: fixes, ChangelogState.TRUNCATED: f"{fixes}, truncated"}.get(one.state)
+        told.append(f"{one.package.name} {one.package.version} ({state or one.state})")
+    if told:
+        out.prose(("Changelogs: ", "bold"), ("; ".join(told), ""))
 
 
 def _print_ended(out: Output, assessed: Assessed, today: date) -> None:
     ended = Counter((end.component, end.branch) for end in assessed.end_of_life if has_ended(end, today))
     if not ended:
         return
+    counted = "installs and copies" if assessed.scan.crypto_copies.copies else "installs"
     told = []
     for component in Component:
         branches = sorted(
@@ -242,14 +440,14 @@ def _print_ended(out: Output, assessed: Assessed, today: date) -> None:
             key=lambda one: [int(part) if part.isdigit() else -1 for part in one[0].split(".")],
         )
         if branches:
-            words = ", ".join(branch if count == 1 else f"{branch} ({count} installs)" for branch, count in branches)
+            words = ", ".join(branch if count == 1 else f"{branch} ({count} {counted})" for branch, count in branches)
             told.append(f"{COMPONENT_NAMES[component]} {words}")
     out.prose(("Support has ended: ", "bold"), ("; ".join(told), ""))
 
 
 def _print_blocked(out: Output, assessed: Assessed) -> None:
     for install in assessed.scan.installs.installs:
-        verdict = None if install.build is None else assessed.verdicts.get(install.build)
+        verdict = assessed.verdict_of(install)
         if verdict is None or (verdict.state is PortabilityState.RUNS and not verdict.degraded):
             continue
         what = {
@@ -263,7 +461,7 @@ def _print_blocked(out: Output, assessed: Assessed) -> None:
             others = f", and {len(reasons) - 1} more that this root does not tell; --output json has all"
             reasons = (f"{reasons[0]}{others}",)
         for reason in reasons:
-            out.prose((f"{install.path} {what}: ", "bold"), (reason, ""))
+            out.prose((f"{_place(assessed, install.root, install.path)} {what}: ", "bold"), (reason, ""))
 
 
 def _print_probes(out: Output, assessed: Assessed) -> None:
@@ -292,12 +490,17 @@ def _order(finding: Finding) -> tuple[object, ...]:
     )
 
 
+def _subject_path(subject: Subject, *, several: bool) -> str:
+    return f"{subject.root}:{subject.path}" if several and subject.root != "/" else subject.path
+
+
 def print_findings(out: Output, findings: Sequence[Finding]) -> None:
     """Print the findings that need somebody: affected first, then under investigation, by subject."""
     open_ones = [f for f in findings if f.status in (VexStatus.AFFECTED, VexStatus.UNDER_INVESTIGATION)]
     if not open_ones:
         out.line("No finding is open.")
         return
+    several = len({finding.subject.root for finding in open_ones}) > 1
     rows = [
         (
             Cell(finding.severity.value, style=SEVERITY_STYLES[finding.severity]),
@@ -306,7 +509,7 @@ def print_findings(out: Output, findings: Sequence[Finding]) -> None:
             Cell(finding.component.value),
             Cell("-" if finding.linkage is None else finding.linkage.value),
             Cell(finding.fixed_in or "-"),
-            Cell(finding.subject.path),
+            Cell(_subject_path(finding.subject, several=several)),
             Cell(finding.remedy or "-"),
         )
         for finding in sorted(open_ones, key=_order)
@@ -337,7 +540,8 @@ def print_evidence(out: Output, assessed: Assessed) -> None:
     """Print for every install what proves each statement about it, down to file and byte."""
     for install in assessed.scan.installs.installs:
         out.line()
-        out.line(install.path if install.path == install.realpath else f"{install.path} -> {install.realpath}", "bold")
+        path = _place(assessed, install.root, install.path)
+        out.line(path if install.path == install.realpath else f"{path} -> {install.realpath}", "bold")
         if install.aliases:
             out.line(f"  also {', '.join(install.aliases)}")
         if install.base is not None:
@@ -348,15 +552,27 @@ def print_evidence(out: Output, assessed: Assessed) -> None:
             out.line(f"  build {install.build}, flags: {' '.join(build.flags) or 'none'}")
             _print_proofs(out, build.evidence)
             _print_floor(out, build)
-        for finding in sorted(assessed.findings, key=_order):
-            if is_about(finding.subject, install) and finding.status is not VexStatus.NOT_AFFECTED:
-                severity = SEVERITY_STYLES[finding.severity]
-                out.prose(
-                    (f"  {finding.advisory} ", ""),
-                    (finding.severity, severity),
-                    (f" {_STATUS_WORDS[finding.status]}", ""),
-                )
-                _print_proofs(out, finding.evidence)
+        _print_proven(out, assessed, install)
+    for copy in assessed.scan.crypto_copies.copies:
+        out.line()
+        out.line(_place(assessed, copy.root, copy.path), "bold")
+        if copy.environment is not None:
+            out.line(f"  loaded by {copy.environment}")
+        _print_proofs(out, copy.evidence)
+        _print_proven(out, assessed, copy)
+
+
+def _print_proven(out: Output, assessed: Assessed, what: Install | CryptoCopy) -> None:
+    """Print the findings on an install or a copy, each with its proofs."""
+    for finding in sorted(assessed.findings, key=_order):
+        if is_about(finding.subject, what) and finding.status is not VexStatus.NOT_AFFECTED:
+            severity = SEVERITY_STYLES[finding.severity]
+            out.prose(
+                (f"  {finding.advisory} ", ""),
+                (finding.severity, severity),
+                (f" {_STATUS_WORDS[finding.status]}", ""),
+            )
+            _print_proofs(out, finding.evidence)
 
 
 def _print_floor(out: Output, build: Build) -> None:

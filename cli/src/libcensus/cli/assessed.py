@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING
 
 from libcensus.agent.scan import Scan
 from libcensus.collector.posture.finding import SubjectKind, SupportState, VexStatus
+from libcensus.facts.codec import encode_fact
+from libcensus.facts.interpreter import Install
+from libcensus.facts.vocabulary import RootKind
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -14,31 +17,32 @@ if TYPE_CHECKING:
 
     from libcensus.collector.posture.finding import EndOfLife, Finding, Subject
     from libcensus.collector.service.fleet_codec import HostDetail, ToldVerdict
-    from libcensus.facts.interpreter import Build, Install
+    from libcensus.facts.crypto import CryptoCopy
+    from libcensus.facts.interpreter import Build
 
 
 @dataclass(frozen=True, slots=True)
 class Assessed:
-    """A scan with the verdicts upon it; ``verdicts`` are keyed by build."""
+    """A scan with the verdicts upon it; ``verdicts`` are keyed by root and build."""
 
     scan: Scan
     findings: tuple[Finding, ...]
     end_of_life: tuple[EndOfLife, ...]
-    verdicts: Mapping[str, ToldVerdict]
+    verdicts: Mapping[tuple[str, str], ToldVerdict]
 
     def build_of(self, install: Install) -> Build | None:
         """Return the build of an install, None where it could not be read."""
         return None if install.build is None else self.scan.builds.get(install.build)
 
+    def verdict_of(self, install: Install) -> ToldVerdict | None:
+        """Return whether an install starts in its own root, None where its build could not be read."""
+        return None if install.build is None else self.verdicts.get((install.root, install.build))
+
 
 def assessed_from_detail(detail: HostDetail) -> Assessed:
-    """Return what a collector tells of a host in the terms of a scan; its time is that of the last report.
-
-    The root is the one that all installs lie in, and ``/`` where they lie in several or there are none.
-    """
-    roots = {install.root for install in detail.installs.installs}
+    """Return what a collector tells of a host in the terms of a scan; its time is that of the last report."""
     scan = Scan(
-        root=roots.pop() if len(roots) == 1 else "/",
+        root=_scanned_root(detail),
         host=detail.host,
         platform=detail.platform,
         installs=detail.installs,
@@ -46,13 +50,33 @@ def assessed_from_detail(detail: HostDetail) -> Assessed:
         probes=detail.probes,
         scanned_at=detail.summary.last_report,
         seconds=detail.scan_seconds,
+        crypto_copies=detail.crypto_copies,
+        tools=detail.tools,
+        roots=detail.roots,
+        changelogs={encode_fact(one)[1]: one for one in detail.changelogs},
+        processes=detail.processes,
     )
     return Assessed(scan, detail.findings, detail.end_of_life, detail.verdicts)
 
 
-def is_about(subject: Subject, install: Install) -> bool:
-    """Tell whether a verdict is about this install."""
-    return (subject.kind, subject.root, subject.path) == (SubjectKind.INSTALL, install.root, install.path)
+def _scanned_root(detail: HostDetail) -> str:
+    """Return the name of the tree that was scanned: the host's own root, or the one that all others lie in.
+
+    Of an agent that tells no roots it is the one that all installs lie in, and ``/`` where they lie in several.
+    """
+    own = [root.name for root in detail.roots.roots if root.kind is RootKind.HOST]
+    # A tree that was scanned by itself holds the folders that are roots of their own: it has the shortest name.
+    names = own or [root.name for root in detail.roots.roots if root.name.startswith("/")]
+    if names:
+        return min(names, key=len)
+    installed = {install.root for install in detail.installs.installs}
+    return installed.pop() if len(installed) == 1 else "/"
+
+
+def is_about(subject: Subject, what: Install | CryptoCopy) -> bool:
+    """Tell whether a verdict is about this install or crypto copy."""
+    kind = SubjectKind.INSTALL if isinstance(what, Install) else SubjectKind.CRYPTO_COPY
+    return (subject.kind, subject.root, subject.path) == (kind, what.root, what.path)
 
 
 def worst_of(findings: Iterable[Finding]) -> Finding | None:

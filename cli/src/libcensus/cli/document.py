@@ -86,11 +86,12 @@ def assessed_object(assessed: Assessed) -> dict[str, object]:
         "verdicts": [
             {
                 "build": build,
+                "root": root,
                 "verdict": verdict.state.value,
                 "reasons": list(verdict.reasons),
                 "degraded": list(verdict.degraded),
             }
-            for build, verdict in sorted(assessed.verdicts.items())
+            for (root, build), verdict in sorted(assessed.verdicts.items(), key=lambda item: item[0][::-1])
         ],
     }
 

@@ -15,6 +15,7 @@ from libcensus.cli.terminal import Progress
 from libcensus.collector.advisories.snapshot import load_snapshot
 from libcensus.collector.posture.assessment import Assessor
 from libcensus.collector.service.fleet_codec import tell_verdict
+from libcensus.facts.codec import encode_fact
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,10 +47,19 @@ def scan_root(folder: str, config: AgentConfig) -> Scan:
 def assess_scan(found: Scan) -> Assessed:
     """Return a scan with today's verdicts upon it."""
     assessor = Assessor(load_snapshot(), datetime.now(UTC).date())
-    assessment = assessor.assess(found.host, found.platform, found.installs, found.builds)
+    assessment = assessor.assess(
+        found.host,
+        found.platform,
+        found.installs,
+        found.builds,
+        platform_digest=encode_fact(found.platform)[1],
+        crypto_copies=found.crypto_copies,
+        roots=found.roots,
+        platforms=found.platforms,
+    )
     return Assessed(
         scan=found,
         findings=assessment.findings,
         end_of_life=assessment.end_of_life,
-        verdicts={build: tell_verdict(verdict) for build, verdict in assessment.verdicts.items()},
+        verdicts={place: tell_verdict(verdict) for place, verdict in assessment.verdicts.items()},
     )

@@ -129,19 +129,21 @@ class AddressedBuild(_message.Message):
     def __init__(self, digest: _Optional[bytes] = ..., build: _Optional[_Union[_facts_pb2.Build, _Mapping]] = ...) -> None: ...
 
 class BuildVerdict(_message.Message):
-    __slots__ = ("build", "verdict", "reasons", "degraded")
+    __slots__ = ("build", "verdict", "reasons", "degraded", "root")
     BUILD_FIELD_NUMBER: _ClassVar[int]
     VERDICT_FIELD_NUMBER: _ClassVar[int]
     REASONS_FIELD_NUMBER: _ClassVar[int]
     DEGRADED_FIELD_NUMBER: _ClassVar[int]
+    ROOT_FIELD_NUMBER: _ClassVar[int]
     build: bytes
     verdict: str
     reasons: _containers.RepeatedScalarFieldContainer[str]
     degraded: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, build: _Optional[bytes] = ..., verdict: _Optional[str] = ..., reasons: _Optional[_Iterable[str]] = ..., degraded: _Optional[_Iterable[str]] = ...) -> None: ...
+    root: str
+    def __init__(self, build: _Optional[bytes] = ..., verdict: _Optional[str] = ..., reasons: _Optional[_Iterable[str]] = ..., degraded: _Optional[_Iterable[str]] = ..., root: _Optional[str] = ...) -> None: ...
 
 class GetHostResponse(_message.Message):
-    __slots__ = ("summary", "host", "platform", "installs", "builds", "findings", "end_of_life", "verdicts", "probes", "scan_duration")
+    __slots__ = ("summary", "host", "platform", "installs", "builds", "findings", "end_of_life", "verdicts", "probes", "scan_duration", "crypto_copies", "tools", "roots", "changelogs", "processes")
     SUMMARY_FIELD_NUMBER: _ClassVar[int]
     HOST_FIELD_NUMBER: _ClassVar[int]
     PLATFORM_FIELD_NUMBER: _ClassVar[int]
@@ -152,6 +154,11 @@ class GetHostResponse(_message.Message):
     VERDICTS_FIELD_NUMBER: _ClassVar[int]
     PROBES_FIELD_NUMBER: _ClassVar[int]
     SCAN_DURATION_FIELD_NUMBER: _ClassVar[int]
+    CRYPTO_COPIES_FIELD_NUMBER: _ClassVar[int]
+    TOOLS_FIELD_NUMBER: _ClassVar[int]
+    ROOTS_FIELD_NUMBER: _ClassVar[int]
+    CHANGELOGS_FIELD_NUMBER: _ClassVar[int]
+    PROCESSES_FIELD_NUMBER: _ClassVar[int]
     summary: HostSummary
     host: _facts_pb2.Host
     platform: _facts_pb2.Platform
@@ -162,4 +169,9 @@ class GetHostResponse(_message.Message):
     verdicts: _containers.RepeatedCompositeFieldContainer[BuildVerdict]
     probes: _containers.RepeatedCompositeFieldContainer[_census_pb2.ProbeResult]
     scan_duration: _duration_pb2.Duration
-    def __init__(self, summary: _Optional[_Union[HostSummary, _Mapping]] = ..., host: _Optional[_Union[_facts_pb2.Host, _Mapping]] = ..., platform: _Optional[_Union[_facts_pb2.Platform, _Mapping]] = ..., installs: _Optional[_Union[_facts_pb2.InstallSet, _Mapping]] = ..., builds: _Optional[_Iterable[_Union[AddressedBuild, _Mapping]]] = ..., findings: _Optional[_Iterable[_Union[Finding, _Mapping]]] = ..., end_of_life: _Optional[_Iterable[_Union[EndOfLife, _Mapping]]] = ..., verdicts: _Optional[_Iterable[_Union[BuildVerdict, _Mapping]]] = ..., probes: _Optional[_Iterable[_Union[_census_pb2.ProbeResult, _Mapping]]] = ..., scan_duration: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+    crypto_copies: _facts_pb2.CryptoCopySet
+    tools: _facts_pb2.ToolSet
+    roots: _facts_pb2.RootSet
+    changelogs: _containers.RepeatedCompositeFieldContainer[_facts_pb2.PackageChangelog]
+    processes: _facts_pb2.ProcessSet
+    def __init__(self, summary: _Optional[_Union[HostSummary, _Mapping]] = ..., host: _Optional[_Union[_facts_pb2.Host, _Mapping]] = ..., platform: _Optional[_Union[_facts_pb2.Platform, _Mapping]] = ..., installs: _Optional[_Union[_facts_pb2.InstallSet, _Mapping]] = ..., builds: _Optional[_Iterable[_Union[AddressedBuild, _Mapping]]] = ..., findings: _Optional[_Iterable[_Union[Finding, _Mapping]]] = ..., end_of_life: _Optional[_Iterable[_Union[EndOfLife, _Mapping]]] = ..., verdicts: _Optional[_Iterable[_Union[BuildVerdict, _Mapping]]] = ..., probes: _Optional[_Iterable[_Union[_census_pb2.ProbeResult, _Mapping]]] = ..., scan_duration: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., crypto_copies: _Optional[_Union[_facts_pb2.CryptoCopySet, _Mapping]] = ..., tools: _Optional[_Union[_facts_pb2.ToolSet, _Mapping]] = ..., roots: _Optional[_Union[_facts_pb2.RootSet, _Mapping]] = ..., changelogs: _Optional[_Iterable[_Union[_facts_pb2.PackageChangelog, _Mapping]]] = ..., processes: _Optional[_Union[_facts_pb2.ProcessSet, _Mapping]] = ...) -> None: ...

@@ -96,6 +96,9 @@ def catalogue_of(tables: Tables) -> Catalogue:
         Component.OPENSSL: {branch.branch: branch for branch in openssl_branches},
         Component.CPYTHON: _support(tables["support"], "python"),
         Component.NODEJS: _support(tables["support"], "nodejs"),
+        Component.RUBY: _support(tables["support"], "ruby"),
+        Component.PERL: _support(tables["support"], "perl"),
+        Component.PHP: _support(tables["support"], "php"),
     }
     assessments = {row["source"]: row for row in _rows("openssl.json", tables["openssl"], "assessed", dict)}
 

@@ -13,6 +13,7 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from libcensus.collector.hostfacts import HostFacts, wanted, wanted_by_roots
 from libcensus.collector.metrics.exposition import (
     END_OF_OPENMETRICS,
     Format,
@@ -24,7 +25,7 @@ from libcensus.collector.metrics.exposition import (
 )
 from libcensus.collector.metrics.families import FACTS_FAMILIES, FLEET_FAMILIES, REPORT_FAMILIES, SERIES
 from libcensus.collector.metrics.view import Count, Detail, FleetView, HostView, ReportView, tally_host
-from libcensus.facts.interpreter import Build, InstallSet
+from libcensus.facts.interpreter import Build
 from libcensus.facts.platform import Platform
 
 if TYPE_CHECKING:
@@ -57,6 +58,8 @@ class _ShapeKey:
     platform: str
     installs: str
     builds: tuple[str, ...]
+    crypto_copies: str | None
+    roots: str | None
 
 
 @dataclass(slots=True)
@@ -170,12 +173,14 @@ class FleetExporter:
     def _read(self, stamps: dict[str, HostStamp], assessor: Assessor) -> None:
         """Read hosts that changed, and render what each of them needs."""
         states = self._store.hosts(stamps)
-        wanted: set[str] = set()
+        needed: set[str] = set()
         for state in states:
             if _shape_key(state) not in self._shapes:
-                wanted.add(state.installs)
-                wanted.update({state.platform} - self._platforms.keys(), set(state.builds) - self._builds.keys())
-        facts = self._store.facts(wanted) if wanted else {}
+                needed |= wanted(state) - self._platforms.keys() - self._builds.keys()
+        facts = dict(self._store.facts(needed)) if needed else {}
+        inner = wanted_by_roots(facts) - self._platforms.keys() - facts.keys()
+        # The platforms of roots in a host are judged by and let go: no family tells of them.
+        others = self._store.facts(inner) if inner else {}
         for digest, fact in facts.items():
             if isinstance(fact, Build):
                 self._builds[digest] = fact
@@ -189,27 +194,36 @@ class FleetExporter:
         for state in states:
             key = _shape_key(state)
             if key not in self._shapes:
-                shape = self._shape(state, facts, assessor)
+                shape = self._shape(state, self._gather(state, {**facts, **others}), assessor)
                 if shape is not None:
                     self._shapes[key] = shape
             self._admit(stamps[state.host_id], state, key)
 
+    def _gather(self, state: HostState, read: Mapping[str, Fact]) -> dict[str, Fact]:
+        """Return a host's facts: those just read, and those that another host had already."""
+        roots = {} if state.roots is None or state.roots not in read else {state.roots: read[state.roots]}
+        found: dict[str, Fact] = {}
+        held: tuple[Mapping[str, Fact], ...] = (self._builds, self._platforms, read)
+        for digest in wanted(state) | wanted_by_roots(roots):
+            fact = next((source[digest] for source in held if digest in source), None)
+            if fact is not None:
+                found[digest] = fact
+        return found
+
     def _shape(self, state: HostState, facts: Mapping[str, Fact], assessor: Assessor) -> _Shape | None:
         """Judge and render facts that no host had so far; None where the store does not have them all."""
-        platform = self._platforms.get(state.platform)
-        installs = facts.get(state.installs)
-        if platform is None or not isinstance(installs, InstallSet) or not self._builds.keys() >= set(state.builds):
+        known = HostFacts.of(state, facts)
+        if known is None:
             return None
-        builds = {digest: self._builds[digest] for digest in state.builds}
         view = HostView(
             name=_NAME,
             host=state.host,
             platform_digest=state.platform,
-            platform=platform,
-            installs=installs,
-            builds=builds,
-            needed_glibc={digest: self._needed_glibc[digest] for digest in builds},
-            assessment=assessor.assess(state.host, platform, installs, builds, platform_digest=state.platform),
+            platform=known.platform,
+            installs=known.installs,
+            builds=known.builds,
+            needed_glibc={digest: self._needed_glibc[digest] for digest in known.builds},
+            assessment=known.assess(assessor),
         )
         tally = tuple(
             (what, self._interned.setdefault(labels, labels), amount)
@@ -310,7 +324,14 @@ class FleetExporter:
 
 
 def _shape_key(state: HostState) -> _ShapeKey:
-    return _ShapeKey(replace(state.host, hostname="-", evidence=()), state.platform, state.installs, state.builds)
+    return _ShapeKey(
+        replace(state.host, hostname="-", evidence=()),
+        state.platform,
+        state.installs,
+        state.builds,
+        state.crypto_copies,
+        state.roots,
+    )
 
 
 def _needed_glibc(build: Build) -> str:

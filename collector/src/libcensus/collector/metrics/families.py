@@ -191,8 +191,16 @@ FLEET_FAMILIES: tuple[FleetFamily, ...] = (
         samples=_counted(Count.CRYPTO),
     ),
     FleetFamily(
+        name="libcensus_crypto_copies",
+        help="Files that hold a crypto library's code and are no interpreter's own, by what brought them: ecosystem "
+        "and owner name a wheel (pypi), an npm package, a gem, and are empty where nothing tells.",
+        labels=("family", "version", "linkage", "ecosystem", "owner"),
+        samples=_counted(Count.COPIES),
+    ),
+    FleetFamily(
         name="libcensus_findings",
-        help="Findings of the fleet: one advisory against one subject each; zero where a judged component has none.",
+        help="Findings of the fleet: one advisory against one subject each; zero where a judged component has none. "
+        "The provider of a crypto copy is the ecosystem that brought it.",
         labels=("component", "severity", "status", "provider"),
         samples=_findings,
     ),

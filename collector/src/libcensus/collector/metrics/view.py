@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from datetime import date, datetime
 
     from libcensus.collector.metrics.exposition import Labels
-    from libcensus.collector.posture.assessment import HostAssessment, InstallAssessment
+    from libcensus.collector.posture.assessment import CopyAssessment, HostAssessment, InstallAssessment
     from libcensus.collector.posture.verdict import Verdict
     from libcensus.facts.crypto import CryptoUse
     from libcensus.facts.host import Host
@@ -87,6 +87,7 @@ class Count(StrEnum):
     HOSTS = "hosts"  # os_id, os_version, arch, libc, libc_version
     INSTALLS = "installs"  # implementation, version, provider, kind
     CRYPTO = "crypto"  # family, version, linkage, provider
+    COPIES = "copies"  # family, version, linkage, ecosystem, owner
     FINDINGS = "findings"  # component, severity, status, provider
     JUDGED = "judged"  # component, provider
     ADVISORIES = "advisories"  # advisory, component, severity: hosts with any finding of it
@@ -142,13 +143,13 @@ def glibc_minor(host: Host, platform: Platform) -> int | None:
     return None
 
 
-def judged_components(judged: InstallAssessment) -> frozenset[Component]:
-    """Return the components of an install for which no finding means that nothing is known to be wrong.
+def judged_components(judged: InstallAssessment | CopyAssessment) -> frozenset[Component]:
+    """Return the components of an install or a copy for which no finding means that nothing is known to be wrong.
 
     A copy whose product or version nobody could read is not among them: there a zero would be a claim.
     """
     components = {component for component, _, _ in judged.case.counts}
-    library = judged.install.crypto.library
+    library = judged.library
     if library is not None and library.family is CryptoFamily.OPENSSL and library.version is not None:
         components.add(Component.OPENSSL)
     return frozenset(components)
@@ -174,7 +175,12 @@ def tally_host(view: HostView) -> Tally:
         tally[Count.CRYPTO, (*crypto_words(install.crypto), provider)] += 1
     for digest in view.builds:
         tally[Count.BUILDS, (digest,)] = 1
-    for judged in view.assessment.installs:
+    for copy in view.assessment.copies:
+        library, owner = copy.library, copy.copy.owner
+        ecosystem, name = ("", "") if owner is None else (owner.ecosystem, owner.name)
+        version = library.version or UNKNOWN
+        tally[Count.COPIES, (library.family, version, copy.copy.linkage, ecosystem, name)] += 1
+    for judged in view.assessment.subjects:
         for component in judged_components(judged):
             tally[Count.JUDGED, (component, judged.provider)] = 1
         for (component, severity, status), number in judged.case.counts.items():

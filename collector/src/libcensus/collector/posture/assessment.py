@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping  # noqa: TC003  the dataclass decorator of slots needs it at run time
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeVar
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Self, TypeVar
 
 from libcensus.collector.posture.eol import judge_support
 from libcensus.collector.posture.finding import (
@@ -26,8 +26,19 @@ from libcensus.collector.posture.finding import (
 from libcensus.collector.posture.portability import Offer, check_build
 from libcensus.collector.posture.remedy import Circumstances
 from libcensus.collector.posture.security import judge_openssl
+from libcensus.facts.crypto import CryptoUse
 from libcensus.facts.evidence import Evidence
-from libcensus.facts.vocabulary import CryptoFamily, EvidenceKind, Implementation, Linkage, PackageOrigin, Provider
+from libcensus.facts.platform import Platform
+from libcensus.facts.vocabulary import (
+    CryptoFamily,
+    EvidenceKind,
+    Implementation,
+    Installer,
+    Linkage,
+    PackageOrigin,
+    Provider,
+    RootKind,
+)
 
 if TYPE_CHECKING:
     from datetime import date
@@ -35,11 +46,11 @@ if TYPE_CHECKING:
     from libcensus.collector.posture.catalogue import Catalogue
     from libcensus.collector.posture.finding import Judgement, Support
     from libcensus.collector.posture.verdict import Verdict
-    from libcensus.facts.crypto import CryptoUse
+    from libcensus.facts.crypto import CryptoCopy, CryptoCopySet, CryptoLibrary
     from libcensus.facts.host import Host, OsRelease
     from libcensus.facts.interpreter import Build, Install, InstallSet
     from libcensus.facts.package import Package
-    from libcensus.facts.platform import Platform
+    from libcensus.facts.root import RootSet, ScannedRoot
 
 MEMORY = 50_000
 """How many cases of a kind are remembered; beyond it the memory is emptied and filled anew, verdicts are the same."""
@@ -55,7 +66,14 @@ _CRYPTO_COMPONENTS = {
     CryptoFamily.BORINGSSL: Component.BORINGSSL,
     CryptoFamily.AWS_LC: Component.AWS_LC,
 }
-_INTERPRETERS = {Implementation.CPYTHON: Component.CPYTHON, Implementation.NODEJS: Component.NODEJS}
+_INTERPRETERS = {
+    Implementation.CPYTHON: Component.CPYTHON,
+    Implementation.PYPY: Component.PYPY,
+    Implementation.NODEJS: Component.NODEJS,
+    Implementation.RUBY: Component.RUBY,
+    Implementation.PERL: Component.PERL,
+    Implementation.PHP: Component.PHP,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +94,10 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class InstallAssessment:
-    """One install with its case; ``facts`` are the proofs of its crypto library that were read on the host."""
+    """One install with its case; ``facts`` are the proofs of its crypto library that were read on the host.
+
+    ``within`` tells where a remedy is to be applied, where that is not the host itself.
+    """
 
     subject: Subject
     install: Install
@@ -84,11 +105,17 @@ class InstallAssessment:
     version: str | None
     facts: tuple[Evidence, ...]
     case: Case
+    within: str | None = None
+
+    @property
+    def library(self) -> CryptoLibrary | None:
+        """The crypto library that the install really uses, None where it has none or nobody knows."""
+        return self.install.crypto.library
 
     @property
     def findings(self) -> tuple[Finding, ...]:
         """The install's findings, sorted by advisory; made at each access."""
-        return tuple(Finding.of(self.subject, judgement, self.facts) for judgement in self.case.judgements)
+        return tuple(Finding.of(self.subject, item, self.facts, self.within) for item in self.case.judgements)
 
     @property
     def end_of_life(self) -> tuple[EndOfLife, ...]:
@@ -100,34 +127,75 @@ class InstallAssessment:
 
 
 @dataclass(frozen=True, slots=True)
+class CopyAssessment:
+    """One crypto copy with its case; ``facts`` are the proofs of it that were read on the host.
+
+    ``provider`` is the ecosystem that brought it, in the words of providers where they have one.
+    """
+
+    subject: Subject
+    copy: CryptoCopy
+    provider: str
+    facts: tuple[Evidence, ...]
+    case: Case
+    within: str | None = None
+
+    @property
+    def library(self) -> CryptoLibrary:
+        """The library that the copy is of."""
+        return self.copy.library
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """The copy's findings, sorted by advisory; made at each access."""
+        return tuple(Finding.of(self.subject, item, self.facts, self.within) for item in self.case.judgements)
+
+    @property
+    def end_of_life(self) -> tuple[EndOfLife, ...]:
+        """The support of the copy's branch; made at each access."""
+        return tuple(EndOfLife.of(self.subject, item, self.facts) for item in self.case.support)
+
+
+BuildPlace = tuple[str, str]
+"""A root's name and a build's address."""
+
+
+@dataclass(frozen=True, slots=True)
 class HostAssessment:
-    """Everything that is said about one host: per install, and per build on the host's platform."""
+    """Everything that is said about one host: per install and crypto copy, and per build on its root's platform."""
 
     installs: tuple[InstallAssessment, ...]
-    verdicts: Mapping[str, Verdict] = field(default_factory=dict)
+    verdicts: Mapping[BuildPlace, Verdict] = field(default_factory=dict)
+    copies: tuple[CopyAssessment, ...] = ()
+
+    @property
+    def subjects(self) -> tuple[InstallAssessment | CopyAssessment, ...]:
+        """All that was judged, sorted by subject."""
+        # Copies come before installs, as their kinds do by name.
+        return (*self.copies, *self.installs)
 
     @property
     def findings(self) -> tuple[Finding, ...]:
         """Every finding, sorted by subject, then by advisory; made at each access."""
-        return tuple(finding for item in self.installs for finding in item.findings)
+        return tuple(finding for item in self.subjects for finding in item.findings)
 
     @property
     def end_of_life(self) -> tuple[EndOfLife, ...]:
         """Support of every branch in use, sorted by subject; made at each access."""
-        return tuple(item for install in self.installs for item in install.end_of_life)
+        return tuple(end for item in self.subjects for end in item.end_of_life)
 
     @property
     def counts(self) -> Mapping[CountKey, int]:
         """How many findings there are per component, severity and status."""
         total: Counter[CountKey] = Counter()
-        for item in self.installs:
+        for item in self.subjects:
             total.update(item.case.counts)
         return total
 
     @property
     def worst(self) -> Severity | None:
         """The highest severity among the findings that are affected; None when none is."""
-        found = [item.case.worst for item in self.installs if item.case.worst is not None]
+        found = [item.case.worst for item in self.subjects if item.case.worst is not None]
         return max(found, key=lambda severity: severity.rank, default=None)
 
     def count(self, status: VexStatus) -> int:
@@ -153,19 +221,40 @@ class Assessor:
         root: str = "/",
         *,
         platform_digest: str | None = None,
+        crypto_copies: CryptoCopySet | None = None,
+        roots: RootSet | None = None,
+        platforms: Mapping[str, Platform] | None = None,
     ) -> HostAssessment:
         """Return everything that is said about one host; ``root`` names the tree that was scanned.
 
         Findings are sorted by subject, then by advisory. ``platform_digest`` is the platform's address, where the
         caller has it: hosts of one platform are then told apart from others without comparing all their libraries.
+        What lies in another of the ``roots`` is judged by that root's system and platform, which is one of
+        ``platforms`` by address; a platform that is not there leaves every verdict open.
         """
-        assessed = (self.assess_install(item, installs, builds, host.os_release, root) for item in installs.installs)
+        places = _Places.of(host, platform, platform_digest, roots, platforms)
+        assessed = (
+            replace(
+                self.assess_install(item, installs, builds, places.system(item.root), root),
+                within=places.within(item.root),
+            )
+            for item in installs.installs
+        )
+        copies = () if crypto_copies is None else crypto_copies.copies
+        judged = (
+            replace(self.assess_copy(item, places.system(item.root)), within=places.within(item.root))
+            for item in copies
+        )
+        held = {(item.root, item.build) for item in installs.installs if item.build is not None}
+        held |= {(root, digest) for digest in builds.keys() - {digest for _, digest in held}}
         return HostAssessment(
             installs=tuple(sorted(assessed, key=lambda item: item.subject)),
             verdicts={
-                digest: self.verdict(digest, build, platform, platform_digest)
-                for digest, build in sorted(builds.items())
+                (name, digest): self.verdict(digest, builds[digest], *places.platform(name))
+                for name, digest in sorted(held)
+                if digest in builds
             },
+            copies=tuple(sorted(judged, key=lambda item: item.subject)),
         )
 
     def verdict(self, digest: str, build: Build, platform: Platform, platform_digest: str | None = None) -> Verdict:
@@ -199,16 +288,13 @@ class Assessor:
             installer=install.installer,
             version=None if build is None else build.version,
             provider_build=None if build is None else build.provider_build,
+            implementation=install.implementation,
         )
         package = _crypto_owner(install.crypto, owner)
         # Only what the distribution built depends on which distribution it is.
         owned = any(item is not None and item.origin is PackageOrigin.DISTRIBUTION for item in (owner, package))
         system = os_release if owned else None
-        key = (circumstances, install.implementation, owner, package, system)
-        case = self._cases.get(key)
-        if case is None:
-            _make_room(self._cases)
-            case = self._cases[key] = self._case(circumstances, install.implementation, owner, package, system)
+        case = self._remembered(circumstances, owner, package, system)
         return InstallAssessment(
             subject=Subject(SubjectKind.INSTALL, root if install.root == "/" else install.root, install.path),
             install=install,
@@ -218,17 +304,48 @@ class Assessor:
             case=case,
         )
 
+    def assess_copy(self, copy: CryptoCopy, os_release: OsRelease) -> CopyAssessment:
+        """Return what is said about one crypto copy of a host: by the same rules as an install's own library."""
+        library = copy.library
+        is_told = copy.linkage is not Linkage.UNKNOWN
+        circumstances = Circumstances(
+            crypto=CryptoUse(copy.linkage, copy.path, library if is_told else None),
+            provider=Provider.UNKNOWN,
+            installer=Installer.UNKNOWN,
+            version=None,
+            provider_build=None,
+            implementation=Implementation.UNKNOWN,
+            owner=copy.owner,
+            environment=copy.environment,
+            is_copy=True,
+        )
+        package = library.package
+        owned = package is not None and package.origin is PackageOrigin.DISTRIBUTION
+        return CopyAssessment(
+            subject=Subject(SubjectKind.CRYPTO_COPY, copy.root, copy.path),
+            copy=copy,
+            provider=_copy_provider(copy),
+            facts=_copy_facts(copy),
+            case=self._remembered(circumstances, None, package, os_release if owned else None),
+        )
+
+    def _remembered(
+        self, circumstances: Circumstances, owner: Package | None, package: Package | None, system: OsRelease | None
+    ) -> Case:
+        """Return the case; equal ones are judged once."""
+        key = (circumstances, owner, package, system)
+        case = self._cases.get(key)
+        if case is None:
+            _make_room(self._cases)
+            case = self._cases[key] = self._case(circumstances, owner, package, system)
+        return case
+
     def _case(
-        self,
-        circumstances: Circumstances,
-        implementation: Implementation,
-        owner: Package | None,
-        package: Package | None,
-        system: OsRelease | None,
+        self, circumstances: Circumstances, owner: Package | None, package: Package | None, system: OsRelease | None
     ) -> Case:
         judgements = judge_openssl(circumstances, self.catalogue, self.today, package=package)
         support = []
-        interpreter = _INTERPRETERS.get(implementation)
+        interpreter = _INTERPRETERS.get(circumstances.implementation)
         if interpreter is not None:
             support.append(
                 judge_support(
@@ -256,7 +373,7 @@ class Assessor:
             wanted = crypto.needed or "its crypto library"
             reason = f"nothing that is known to the loader answers to {wanted}"
             if crypto.linkage is not Linkage.UNRESOLVED:
-                reason = "how the install reaches a crypto library could not be read"
+                reason = "how its crypto library is reached could not be read"
         elif library.family is CryptoFamily.UNKNOWN:
             reason = "which product this copy is could not be told"
         else:
@@ -273,6 +390,73 @@ class Assessor:
                 unknown_because=reason,
             ),
         )
+
+
+@dataclass(frozen=True, slots=True)
+class _Places:
+    """What the roots of a host are: their systems, and their platforms with addresses."""
+
+    host: Host
+    own: tuple[Platform, str | None]
+    roots: Mapping[str, ScannedRoot]
+    platforms: Mapping[str, Platform]
+
+    @classmethod
+    def of(
+        cls,
+        host: Host,
+        platform: Platform,
+        digest: str | None,
+        roots: RootSet | None,
+        platforms: Mapping[str, Platform] | None,
+    ) -> Self:
+        """Return the places of a host; one without roots is a single place."""
+        others = {} if roots is None else {root.name: root for root in roots.roots}
+        known = dict(platforms or {})
+        if digest is not None:
+            known[digest] = platform
+        return cls(host, (platform, digest), others, known)
+
+    def system(self, root: str) -> OsRelease:
+        """Return the os-release of a root."""
+        place = self.roots.get(root)
+        return self.host.os_release if place is None or place.kind is RootKind.HOST else place.os_release
+
+    def within(self, root: str) -> str | None:
+        """Return where a remedy is to be applied for what lies in a root; None for the host itself."""
+        place = self.roots.get(root)
+        if place is None or place.kind is RootKind.HOST:
+            return None
+        if place.kind is RootKind.FOLDER:
+            return f"inside {root}"
+        image = (place.container and place.container.image) or next(iter(place.tags), root)
+        return f"in the image {image}"
+
+    def platform(self, root: str) -> tuple[Platform, str | None]:
+        """Return the platform of a root; of one whose platform nobody told, one that offers nothing for certain."""
+        place = self.roots.get(root)
+        if place is None or place.kind is RootKind.HOST:
+            return self.own
+        found = None if place.platform is None else self.platforms.get(place.platform)
+        return (Platform(), None) if found is None else (found, place.platform)
+
+
+def _copy_provider(copy: CryptoCopy) -> str:
+    package = copy.library.package
+    if package is not None:
+        words = {PackageOrigin.DISTRIBUTION: Provider.DISTRO, PackageOrigin.VENDOR: Provider.VENDOR}
+        return words.get(package.origin, Provider.UNKNOWN)
+    return Provider.UNKNOWN if copy.owner is None else copy.owner.ecosystem
+
+
+def _copy_facts(copy: CryptoCopy) -> tuple[Evidence, ...]:
+    facts = [*copy.evidence, _library_fact(copy.library, copy.linkage, copy.path)]
+    if copy.owner is not None:
+        owner = copy.owner
+        words = f"came with {owner.name} {owner.version or 'of unknown version'} ({owner.ecosystem})"
+        words += "" if copy.environment is None else f", loaded by {copy.environment}"
+        facts.append(Evidence("crypto", EvidenceKind.PACKAGE_RECORD, copy.path, words))
+    return (*facts, *_package_facts(copy.library, copy.path))
 
 
 def _make_room(memory: dict[_K, _V]) -> None:
@@ -312,15 +496,24 @@ def _crypto_facts(install: Install, build: Build | None) -> tuple[Evidence, ...]
     read = [*install.evidence, *(() if build is None else build.evidence)]
     facts = [item for item in read if item.subject.startswith(("crypto", "openssl"))]
     if crypto.library is not None:
-        version = crypto.library.version or "of unknown version"
-        words = f"{crypto.library.family.value} {version}, {crypto.linkage.value}"
-        facts.append(Evidence("crypto", EvidenceKind.PATH, crypto.path or "", words))
-        if crypto.library.package is not None:
-            package = crypto.library.package
-            words = f"owned by {package.name} {package.version} ({package.manager}), source {package.source}"
-            words += f" {package.source_version}, built by {_builder(package)}"
-            facts.append(Evidence("crypto", EvidenceKind.PACKAGE_RECORD, crypto.path or "", words))
+        path = crypto.path or ""
+        facts.append(_library_fact(crypto.library, crypto.linkage, path))
+        facts.extend(_package_facts(crypto.library, path))
     return tuple(facts)
+
+
+def _library_fact(library: CryptoLibrary, linkage: Linkage, path: str) -> Evidence:
+    version = library.version or "of unknown version"
+    return Evidence("crypto", EvidenceKind.PATH, path, f"{library.family.value} {version}, {linkage.value}")
+
+
+def _package_facts(library: CryptoLibrary, path: str) -> tuple[Evidence, ...]:
+    package = library.package
+    if package is None:
+        return ()
+    words = f"owned by {package.name} {package.version} ({package.manager}), source {package.source}"
+    words += f" {package.source_version}, built by {_builder(package)}"
+    return (Evidence("crypto", EvidenceKind.PACKAGE_RECORD, path, words),)
 
 
 def _builder(package: Package) -> str:

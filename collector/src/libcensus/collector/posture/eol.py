@@ -29,6 +29,10 @@ TITLES = {
     Component.LIBRESSL: "LibreSSL",
     Component.BORINGSSL: "BoringSSL",
     Component.AWS_LC: "AWS-LC",
+    Component.PYPY: "PyPy",
+    Component.RUBY: "Ruby",
+    Component.PERL: "Perl",
+    Component.PHP: "PHP",
 }
 """The components as their projects write themselves."""
 

@@ -48,6 +48,10 @@ class Component(StrEnum):
     LIBRESSL = "libressl"
     BORINGSSL = "boringssl"
     AWS_LC = "aws-lc"
+    PYPY = "pypy"
+    RUBY = "ruby"
+    PERL = "perl"
+    PHP = "php"
 
 
 class SubjectKind(StrEnum):
@@ -120,8 +124,18 @@ class Finding:
     evidence: tuple[Evidence, ...]
 
     @classmethod
-    def of(cls, subject: Subject, judgement: Judgement, facts: tuple[Evidence, ...] = ()) -> Self:
-        """Return the finding of a judgement at one subject; ``facts`` are the proofs read there, put before it."""
+    def of(
+        cls,
+        subject: Subject,
+        judgement: Judgement,
+        facts: tuple[Evidence, ...] = (),
+        within: str | None = None,
+    ) -> Self:
+        """Return the finding of a judgement at one subject; ``facts`` are the proofs read there, put before it.
+
+        ``within`` tells where the remedy is to be applied, where that is not the host itself.
+        """
+        remedy = judgement.remedy
         return cls(
             subject=subject,
             component=judgement.component,
@@ -131,7 +145,7 @@ class Finding:
             status=judgement.status,
             fixed_in=judgement.fixed_in,
             fix_available=judgement.fix_available,
-            remedy=judgement.remedy,
+            remedy=remedy if remedy is None or within is None else f"{within}: {remedy}",
             evidence=facts + judgement.evidence,
         )
 

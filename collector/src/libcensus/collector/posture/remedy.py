@@ -1,4 +1,4 @@
-"""What brings a fix to an install: the command or step of whoever built it or put it there.
+"""What brings a fix to an install or a copy: the command or step of whoever built it or put it there.
 
 A remedy names only what was published. Where the provider has no fixed build, it says so instead of naming a command
 that would change nothing.
@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 
 from libcensus.collector.posture.finding import Component
 from libcensus.collector.posture.versions import branch_of
-from libcensus.facts.vocabulary import Installer, Linkage, Provider
+from libcensus.facts.vocabulary import Implementation, Installer, Linkage, Provider
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from libcensus.collector.posture.catalogue import Catalogue, PbsBuild
-    from libcensus.facts.crypto import CryptoUse
+    from libcensus.facts.crypto import CopyOwner, CryptoUse
     from libcensus.facts.package import Package
 
 _UPGRADES = {
@@ -35,11 +35,22 @@ _PBS_COMMANDS = {
 }
 
 
+_NAMES = {
+    Implementation.CPYTHON: "Python",
+    Implementation.PYPY: "PyPy",
+    Implementation.NODEJS: "Node.js",
+    Implementation.RUBY: "Ruby",
+    Implementation.PERL: "Perl",
+    Implementation.PHP: "PHP",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Circumstances:
     """All that a security verdict depends on, beside what the world published: equal ones are judged once.
 
-    ``version`` and ``provider_build`` are the interpreter's.
+    ``version`` and ``provider_build`` are the interpreter's. A crypto copy is no interpreter: ``owner`` is what brought
+    it and ``environment`` the folder that loads it, each absent where nothing tells.
     """
 
     crypto: CryptoUse
@@ -47,6 +58,10 @@ class Circumstances:
     installer: Installer
     version: str | None
     provider_build: str | None
+    implementation: Implementation = Implementation.CPYTHON
+    owner: CopyOwner | None = None
+    environment: str | None = None
+    is_copy: bool = False
 
     @property
     def minor(self) -> str | None:
@@ -123,7 +138,9 @@ def _step(circumstances: Circumstances, package: Package | None, target: str) ->
     """Return the step that changes the copy, by who owns it, then by how it is linked, then by who built it."""
     if package is not None:
         return f"update package {package.name} to one of its vendor's versions that holds {target}"
-    if circumstances.crypto.linkage is Linkage.LOCAL:
+    if circumstances.owner is not None:
+        return _step_of_owner(circumstances.owner, circumstances.environment, target)
+    if circumstances.crypto.linkage is Linkage.LOCAL or circumstances.is_copy:
         return f"replace {circumstances.crypto.path or 'the library'} by {target}, then restart what uses it"
     if circumstances.provider is Provider.PYENV:
         return f"rebuild with {target}: pyenv install --force {circumstances.version or 'VERSION'}"
@@ -131,9 +148,39 @@ def _step(circumstances: Circumstances, package: Package | None, target: str) ->
         return f"conda update openssl in this environment, to {target}"
     if circumstances.provider is Provider.DOCKER_OFFICIAL:
         return f"pull a newer image that holds {target}"
+    if circumstances.provider is Provider.UPSTREAM:
+        name = _NAMES.get(circumstances.implementation, "this interpreter")
+        return f"install a newer build of {name} by its project, one that holds {target}"
     if circumstances.provider is Provider.PYPI:
         return f"pip install --upgrade the distribution that ships this interpreter, to one that holds {target}"
     return f"rebuild this interpreter with {target}, or get a newer build from whoever made it"
+
+
+def _step_of_owner(owner: CopyOwner, environment: str | None, target: str) -> str:
+    """Return the step that changes a copy, by the ecosystem of what brought it."""
+    place = "" if environment is None else f" in {environment}"
+    holder, command = _OWNER_STEPS.get(owner.ecosystem, (f"{owner.ecosystem} package", None))
+    step = f"upgrade the {holder} {owner.name}{place} to one that holds {target}"
+    if command is None:
+        return step
+    return f"{step}: {command(owner.name, environment)}"
+
+
+def _pip(name: str, environment: str | None) -> str:
+    return f"pip{'' if environment is None else f' --python {environment}'} install --upgrade {name}"
+
+
+def _conda(name: str, environment: str | None) -> str:
+    return f"conda update{'' if environment is None else f' --prefix {environment}'} {name}"
+
+
+_OWNER_STEPS: Mapping[str, tuple[str, Callable[[str, str | None], str] | None]] = {
+    "pypi": ("wheel", _pip),
+    "npm": ("npm package", lambda name, _: f"npm update {name}"),
+    "gem": ("gem", lambda name, _: f"gem update {name}"),
+    "conda": ("conda package", _conda),
+}
+"""What each ecosystem calls what it installs, and its command."""
 
 
 def _pbs_remedy(circumstances: Circumstances, catalogue: Catalogue, build: PbsBuild | None) -> str:

@@ -27,6 +27,15 @@ _OPENSSL = re.compile(
 )
 _STAGES = {"alpha": 0, "beta": 1, "pre": 2, None: 3}
 _NODEJS = re.compile(r"v?(\d{1,9})\.(\d{1,9})\.(\d{1,9})", re.ASCII)
+_TWO_NUMBERS = re.compile(
+    r"""v?(\d{1,9}\.\d{1,9})\.\d{1,9}      # Ruby, Perl and PHP name their release lines by two numbers
+        (?:p\d{1,9})?                      # Ruby's patch level
+        (?:\.?(?:-?(?:dev|alpha|beta|preview|rc|RC|pre)\d{0,9}))?   # before the release
+        (?:[+~-][0-9A-Za-z.+~:-]{1,64})?   # a builder's addition
+    """,
+    re.VERBOSE | re.ASCII,
+)
+_BY_TWO_NUMBERS = frozenset({Component.RUBY, Component.PERL, Component.PHP})
 
 OpensslKey = tuple[int, int, int, str, int, int, int]
 
@@ -109,6 +118,9 @@ def branch_of(component: Component, version: str) -> str | None:
     if component is Component.CPYTHON:
         release = parse_cpython(version)
         return None if release is None else f"{release.major}.{release.minor}"
+    if component in _BY_TWO_NUMBERS:
+        match = _TWO_NUMBERS.fullmatch(version)
+        return None if match is None else match[1]
     if component is Component.NODEJS:
         match = _NODEJS.fullmatch(version)
         return None if match is None else match[1]

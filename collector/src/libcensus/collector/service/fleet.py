@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import grpc
 
 from libcensus.collector.errors import StoreCorruptError
+from libcensus.collector.hostfacts import HostFacts, wanted, wanted_by_roots
 from libcensus.collector.posture.finding import VexStatus
 from libcensus.collector.service.census import parse_message
 from libcensus.collector.service.errors import HostNotFoundError, InvalidFieldError
@@ -24,19 +25,21 @@ from libcensus.collector.service.fleet_codec import (
     page_to_proto,
     tell_verdict,
 )
-from libcensus.facts.interpreter import Build, InstallSet
-from libcensus.facts.platform import Platform
+from libcensus.facts.changelog import PackageChangelog
+from libcensus.facts.tool import ToolSet
 from libcensus.facts.vocabulary import LibcFamily, ProbeState
 from libcensus.v1 import fleet_pb2
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Set as AbstractSet
 
     from libcensus.collector.posture.assessment import Assessor, HostAssessment
     from libcensus.collector.posture.finding import Severity
     from libcensus.collector.service.identity import IdentitySource
     from libcensus.collector.store.contract import HostState, Store
     from libcensus.facts.codec import Fact
+    from libcensus.facts.interpreter import InstallSet
 
 _Value = TypeVar("_Value")
 
@@ -94,20 +97,30 @@ class FleetReader:
         state = self._store.find_host(name_or_id)
         if state is None:
             raise HostNotFoundError(f"no host has the name or id {name_or_id[:255]!r}")
-        facts = self._read([state])
-        platform, installs, builds = _facts_of(state, facts)
-        assessment = self._assessor_for().assess(state.host, platform, installs, builds, platform_digest=state.platform)
+        told = {*state.changelogs, *([] if state.tools is None else [state.tools])}
+        facts = self._read([state], told)
+        known = _facts_of(state, facts)
+        tools = ToolSet() if state.tools is None else facts.get(state.tools)
+        changelogs = [fact for digest in state.changelogs if isinstance(fact := facts.get(digest), PackageChangelog)]
+        if not isinstance(tools, ToolSet) or len(changelogs) < len(state.changelogs):
+            raise _absent(state)
+        assessment = known.assess(self._assessor_for())
         return HostDetail(
-            summary=summarize_host(state, _count_findings(installs, assessment)),
+            summary=summarize_host(state, _count_findings(known.installs, assessment)),
             host=state.host,
-            platform=platform,
-            installs=installs,
-            builds=builds,
+            platform=known.platform,
+            installs=known.installs,
+            builds=known.builds,
             findings=tuple(assessment.findings),
             end_of_life=tuple(assessment.end_of_life),
-            verdicts={digest: tell_verdict(verdict) for digest, verdict in assessment.verdicts.items()},
+            verdicts={place: tell_verdict(verdict) for place, verdict in assessment.verdicts.items()},
             probes=state.report.probes,
             scan_seconds=state.report.scan_seconds,
+            crypto_copies=known.crypto_copies,
+            tools=tools,
+            roots=known.roots,
+            changelogs=tuple(changelogs),
+            processes=state.report.processes,
         )
 
     def _count(self, states: list[HostState]) -> Mapping[str, _Counts]:
@@ -123,21 +136,23 @@ class FleetReader:
         missing = {state.inventory: state for state in states if state.inventory not in found}
         facts = self._read(missing.values())
         for inventory, state in missing.items():
-            platform, installs, builds = _facts_of(state, facts)
-            found[inventory] = _count_findings(
-                installs, assessor.assess(state.host, platform, installs, builds, platform_digest=state.platform)
-            )
+            known = _facts_of(state, facts)
+            found[inventory] = _count_findings(known.installs, known.assess(assessor))
         with self._lock:
             if assessor is self._counted_by:
                 _keep(self._counts, {inventory: found[inventory] for inventory in missing}, _KEPT_COUNTS)
         return found
 
-    def _read(self, states: Iterable[HostState]) -> Mapping[str, Fact]:
-        """Return the facts of hosts; a fact never changes, so those that were read lately are kept."""
-        wanted = {digest for state in states for digest in (state.platform, state.installs, *state.builds)}
+    def _read(self, states: Iterable[HostState], more: Iterable[str] = ()) -> Mapping[str, Fact]:
+        """Return the facts of hosts, those that their roots name included, and ``more``."""
+        found = self._fetch({digest for state in states for digest in wanted(state)} | set(more))
+        return found | self._fetch(wanted_by_roots(found) - found.keys())
+
+    def _fetch(self, digests: AbstractSet[str]) -> dict[str, Fact]:
+        """Return stored facts; a fact never changes, so those that were read lately are kept."""
         with self._lock:
-            found = {digest: self._facts[digest] for digest in wanted if digest in self._facts}
-        read = dict(self._store.facts(wanted - found.keys())) if len(found) < len(wanted) else {}
+            found = {digest: self._facts[digest] for digest in digests if digest in self._facts}
+        read = dict(self._store.facts(digests - found.keys())) if len(found) < len(digests) else {}
         with self._lock:
             _keep(self._facts, read, _KEPT_FACTS)
         return found | read
@@ -208,12 +223,15 @@ def _count_findings(installs: InstallSet, assessment: HostAssessment) -> _Counts
     )
 
 
-def _facts_of(state: HostState, facts: Mapping[str, Fact]) -> tuple[Platform, InstallSet, dict[str, Build]]:
-    platform, installs = facts.get(state.platform), facts.get(state.installs)
-    builds = {digest: fact for digest in state.builds if isinstance(fact := facts.get(digest), Build)}
-    if not isinstance(platform, Platform) or not isinstance(installs, InstallSet) or len(builds) < len(state.builds):
-        raise StoreCorruptError(f"facts of host {state.host_id} are absent although its report was acknowledged")
-    return platform, installs, builds
+def _facts_of(state: HostState, facts: Mapping[str, Fact]) -> HostFacts:
+    known = HostFacts.of(state, facts)
+    if known is None:
+        raise _absent(state)
+    return known
+
+
+def _absent(state: HostState) -> StoreCorruptError:
+    return StoreCorruptError(f"facts of host {state.host_id} are absent although its report was acknowledged")
 
 
 def _keep(kept: OrderedDict[str, _Value], new: Mapping[str, _Value], limit: int) -> None:

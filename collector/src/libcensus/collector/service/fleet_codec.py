@@ -25,6 +25,10 @@ from libcensus.collector.posture.verdict import PortabilityState, Verdict
 from libcensus.facts.codec import (
     build_from_proto,
     build_to_proto,
+    changelog_from_proto,
+    changelog_to_proto,
+    crypto_copy_set_from_proto,
+    crypto_copy_set_to_proto,
     digest_from_proto,
     digest_to_proto,
     evidence_from_proto,
@@ -37,11 +41,20 @@ from libcensus.facts.codec import (
     platform_to_proto,
     probe_result_from_proto,
     probe_result_to_proto,
+    process_set_from_proto,
+    process_set_to_proto,
+    root_set_from_proto,
+    root_set_to_proto,
     seconds_from_proto,
     seconds_to_proto,
     time_from_proto,
     time_to_proto,
+    tool_set_from_proto,
+    tool_set_to_proto,
 )
+from libcensus.facts.crypto import CryptoCopySet
+from libcensus.facts.root import RootSet
+from libcensus.facts.tool import ToolSet
 from libcensus.facts.validation import InvalidFactError
 from libcensus.facts.vocabulary import Linkage
 from libcensus.v1 import fleet_pb2
@@ -50,9 +63,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from enum import StrEnum
 
+    from libcensus.facts.changelog import PackageChangelog
     from libcensus.facts.host import Host
     from libcensus.facts.interpreter import Build, InstallSet
     from libcensus.facts.platform import Platform
+    from libcensus.facts.process import ProcessSet
     from libcensus.facts.report import ProbeResult
 
     _Word = TypeVar("_Word", bound=StrEnum)
@@ -98,7 +113,11 @@ class ToldVerdict:
 
 @dataclass(frozen=True, slots=True)
 class HostDetail:
-    """One host with its facts and all verdicts; ``builds`` and ``verdicts`` are keyed by address."""
+    """One host with its facts and all verdicts.
+
+    ``builds`` are keyed by address, ``verdicts`` by the root's name and the build's address. ``processes`` is absent
+    where the agent did not look.
+    """
 
     summary: HostSummary
     host: Host
@@ -107,9 +126,14 @@ class HostDetail:
     builds: Mapping[str, Build]
     findings: tuple[Finding, ...]
     end_of_life: tuple[EndOfLife, ...]
-    verdicts: Mapping[str, ToldVerdict]
+    verdicts: Mapping[tuple[str, str], ToldVerdict]
     probes: tuple[ProbeResult, ...]
     scan_seconds: float = field(default=0.0)
+    crypto_copies: CryptoCopySet = field(default_factory=CryptoCopySet)
+    tools: ToolSet = field(default_factory=ToolSet)
+    roots: RootSet = field(default_factory=RootSet)
+    changelogs: tuple[PackageChangelog, ...] = ()
+    processes: ProcessSet | None = None
 
 
 def tell_verdict(verdict: Verdict) -> ToldVerdict:
@@ -305,11 +329,17 @@ def detail_to_proto(value: HostDetail) -> fleet_pb2.GetHostResponse:
                 verdict=verdict.state,
                 reasons=verdict.reasons,
                 degraded=verdict.degraded,
+                root=root,
             )
-            for digest, verdict in sorted(value.verdicts.items())
+            for (root, digest), verdict in sorted(value.verdicts.items())
         ],
         probes=[probe_result_to_proto(probe) for probe in value.probes],
         scan_duration=seconds_to_proto(value.scan_seconds),
+        crypto_copies=crypto_copy_set_to_proto(value.crypto_copies),
+        tools=tool_set_to_proto(value.tools),
+        roots=root_set_to_proto(value.roots),
+        changelogs=[changelog_to_proto(changelog) for changelog in value.changelogs],
+        processes=None if value.processes is None else process_set_to_proto(value.processes),
     )
 
 
@@ -326,11 +356,16 @@ def detail_from_proto(message: fleet_pb2.GetHostResponse) -> HostDetail:
         findings=tuple(finding_from_proto(finding) for finding in message.findings),
         end_of_life=tuple(end_of_life_from_proto(support) for support in message.end_of_life),
         verdicts={
-            digest_from_proto(entry.build, "verdicts.build"): ToldVerdict(
+            (_optional(entry, "root") or "/", digest_from_proto(entry.build, "verdicts.build")): ToldVerdict(
                 _word(PortabilityState, "verdicts.verdict", entry.verdict), tuple(entry.reasons), tuple(entry.degraded)
             )
             for entry in message.verdicts
         },
         probes=tuple(probe_result_from_proto(probe) for probe in message.probes),
         scan_seconds=seconds_from_proto("scan_duration", message.scan_duration),
+        crypto_copies=crypto_copy_set_from_proto(message.crypto_copies),
+        tools=tool_set_from_proto(message.tools),
+        roots=root_set_from_proto(message.roots),
+        changelogs=tuple(changelog_from_proto(changelog) for changelog in message.changelogs),
+        processes=process_set_from_proto(message.processes) if message.HasField("processes") else None,
     )
