@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from libcensus.agent.errors import UnreadableError
 from libcensus.agent.host import Root, shown
+from libcensus.agent.images.containerd import ContainerdStore
 from libcensus.agent.images.stores import Records, text_of
 from libcensus.agent.proc import Proc, Survey, cgroup_paths, split_deleted, unit_of
 from libcensus.agent.walk import judge_mount, mounts_below, unescape_mount
@@ -50,8 +51,8 @@ _NAMED = ("nspawn", "lxc", "snap")
 _UNIT_ESCAPE = re.compile(r"\\x([0-9a-f]{2})")
 _STORE = re.compile(r"(?:^|,)upperdir=(?P<folder>/[^,]*?)/(?:overlay2?|fuse-overlayfs)/[0-9a-f]+/diff(?:,|$)")
 _TASKS = "io.containerd.runtime.v2.task"
-_CRI = "io.kubernetes.cri."
-_CRIO = "io.kubernetes.cri-o."
+_POD_LABELS = ("io.kubernetes.pod.namespace", "io.kubernetes.pod.name", "io.kubernetes.container.name")
+_POD_NOTES = tuple(f"io.kubernetes.cri.{name}" for name in ("sandbox-namespace", "sandbox-name", "container-name"))
 _MAX_KEPT_PIDS = 8
 
 
@@ -184,6 +185,7 @@ class _Finder:
         self._records = Records(host, skips)
         self._by_pid: dict[int, Identity] | None = None
         self._tasks: dict[str, list[str]] | None = None
+        self._stores: list[ContainerdStore] | None = None
 
     def find(self) -> ContainerReading:
         survey = Survey(self._proc, self._skips)
@@ -420,17 +422,32 @@ class _Finder:
 
     def _containerd(self, identity: str, near: list[str], runtime: str) -> tuple[Container, list[Evidence]] | None:
         del near
+        for namespace in self._namespaces(identity):
+            for store in self._containerd_stores():
+                told = store.container(namespace, identity)
+                if told is not None:
+                    image, image_id, labels = told
+                    name = labels.get("nerdctl/name") or _joined(labels, _POD_LABELS)
+                    return _container(runtime or "containerd", identity, name, image, image_id, store.record)
         for folder in self._task_folders().get(identity, []):
             path = f"{folder}/config.json"
             record = self._records.json(path)
-            if not isinstance(record, dict):
-                continue
-            told = record.get("annotations")
-            image = text_of(told, f"{_CRI}image-name") or text_of(told, f"{_CRIO}ImageName")
-            pod = (text_of(told, f"{_CRI}{name}") for name in ("sandbox-namespace", "sandbox-name", "container-name"))
-            name = text_of(told, "nerdctl/name") or "/".join(part for part in pod if part) or None
-            return _container(runtime or "containerd", identity, name, image, None, path)
+            if isinstance(record, dict):
+                notes = record.get("annotations")
+                name = text_of(notes, "nerdctl/name") or _joined(notes, _POD_NOTES)
+                image = text_of(notes, "io.kubernetes.cri.image-name")
+                return _container(runtime or "containerd", identity, name, image, None, path)
         return None
+
+    def _containerd_stores(self) -> list[ContainerdStore]:
+        if self._stores is None:
+            self._stores = [ContainerdStore(self._records, one) for one in self._records.containerd_folders()]
+        return self._stores
+
+
+def _joined(told: Any, names: Iterable[str]) -> str | None:
+    """Return ``NAMESPACE/POD/CONTAINER`` from a container's labels or annotations."""
+    return "/".join(part for name in names if (part := text_of(told, name))) or None
 
 
 def _entry(records: Any, identity: str) -> dict[str, Any] | None:

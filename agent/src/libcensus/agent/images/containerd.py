@@ -94,28 +94,46 @@ def read_snapshots(source: RootedFile) -> dict[bytes, tuple[int, bytes | None]]:
 
 def containerd_images(records: Records, folder: str) -> Iterator[ImageRoot]:
     """Yield the images of one containerd, those of each platform that was unpacked."""
-    path = f"{folder}/{METADATA}"
-    try:
-        told = records.host.examine(path, read_metadata)
-    except UnreadableError as error:
-        if error.reason != "not-found":
-            records.skips.add_error(error, shown(path))
-        return
-    yield from _Store(records, folder, told).images()
+    yield from ContainerdStore(records, folder).images()
 
 
-class _Store:
-    def __init__(self, records: Records, folder: str, told: Metadata) -> None:
+class ContainerdStore:
+    """One containerd's folder; what its records do not tell, or tell wrongly, is counted and left out."""
+
+    def __init__(self, records: Records, folder: str) -> None:
         self._records = records
         self._folder = folder
-        self._told = told
+        self._told = self._read()
         self._known: dict[str, dict[bytes, tuple[int, bytes | None]]] = {}
 
+    def _read(self) -> Metadata:
+        try:
+            return self._records.host.examine(self.record, read_metadata)
+        except UnreadableError as error:
+            if error.reason != "not-found":
+                self._records.skips.add_error(error, shown(self.record))
+            return Metadata()
+
+    @property
+    def record(self) -> str:
+        """The path of the metadata database."""
+        return f"{self._folder}/{METADATA}"
+
+    def container(self, namespace: str, identity: str) -> tuple[str | None, str | None, dict[str, str]] | None:
+        """Return the name and the id of the image that a container was made from, and the container's labels."""
+        found = self._told.containers.get((namespace, identity))
+        if found is None:
+            return None
+        image, labels = found
+        digests = [digest for there, name, digest in self._told.images if (there, name) == (namespace, image)]
+        ids = [image_id for digest in digests for image_id, _ in self._configurations(digest)]
+        return image, ids[0] if len(ids) == 1 else None, labels
+
     def images(self) -> Iterator[ImageRoot]:
+        """Yield the images whose layers are unpacked."""
         tags: dict[tuple[str, str], list[str]] = {}
         for namespace, name, digest in self._told.images:
             tags.setdefault((namespace, digest), []).append(name)
-        path = f"{self._folder}/{METADATA}"
         for (namespace, digest), names in sorted(tags.items()):
             unpacked = False
             for image_id, configuration in self._configurations(digest):
@@ -124,9 +142,9 @@ class _Store:
                     unpacked = True
                     runtime, scope = ("docker", "") if namespace == "moby" else (RUNTIME, f"/{namespace}")
                     told = [name for name in names if is_tag(name)]
-                    yield make_image(runtime, image_id, told, created_of(configuration), layers, path, scope)
+                    yield make_image(runtime, image_id, told, created_of(configuration), layers, self.record, scope)
             if not unpacked:
-                words = f"{shown(path)}: {shown(names[0])} in {shown(namespace)}"
+                words = f"{shown(self.record)}: {shown(names[0])} in {shown(namespace)}"
                 self._records.skips.add("image-not-unpacked", f"{words}: its layers are not unpacked here")
 
     def _configurations(self, digest: str) -> Iterator[tuple[str, Any]]:
