@@ -20,10 +20,11 @@ import json
 import logging
 import os
 import time
+from bisect import bisect_left
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from libcensus.agent.accesses import SETTLED_NS, Accesses
 from libcensus.agent.errors import ConfigurationError
@@ -31,7 +32,7 @@ from libcensus.agent.state import StateFolder, write_durably
 from libcensus.agent.version import agent_version
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
     from libcensus.agent.host import FileState
 
@@ -73,6 +74,49 @@ def program_key() -> str:
     return digest.hexdigest()
 
 
+class Keys:
+    """A set of keys in one piece of memory, sorted: sixteen bytes a key, where a set of Python's takes a hundred."""
+
+    def __init__(self, joined: bytes = b"") -> None:
+        self._joined = joined
+
+    def __len__(self) -> int:
+        return len(self._joined) // KEY_BYTES
+
+    def __getitem__(self, position: int) -> bytes:
+        if not 0 <= position < len(self):
+            raise IndexError(position)
+        return self._joined[position * KEY_BYTES : (position + 1) * KEY_BYTES]
+
+    def __contains__(self, key: object) -> bool:
+        if not isinstance(key, bytes):
+            return False
+        position = bisect_left(self, key)
+        return position < len(self) and self[position] == key
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Keys) and self._joined == other._joined
+
+    __hash__ = None  # type: ignore[assignment]
+
+    @classmethod
+    def sort(cls, joined: bytes | bytearray) -> Self:
+        """Return the set of keys that stand one after another in any order."""
+        return cls(b"".join(sorted(bytes(joined[at : at + KEY_BYTES]) for at in range(0, len(joined), KEY_BYTES))))
+
+    def to_json(self) -> str:
+        """Return the set as JSON keeps it."""
+        return base64.b64encode(self._joined).decode()
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Return the set that :meth:`to_json` gave; raises ValueError or TypeError for anything else."""
+        joined = base64.b64decode(text, validate=True)
+        if len(joined) % KEY_BYTES:
+            raise ValueError(f"{len(joined)} bytes are no whole number of keys")
+        return cls(joined)
+
+
 @dataclass(slots=True)
 class Record:
     """All that one scan of a root found, and what it depends on.
@@ -83,7 +127,7 @@ class Record:
     """
 
     fingerprint: str
-    remarkable: frozenset[bytes]
+    remarkable: Keys
     accesses: Accesses
     facts: tuple[tuple[str, bytes], ...]
     runs: tuple[Any, ...]
@@ -93,7 +137,7 @@ class Record:
         """Return the record as JSON keeps it."""
         return {
             "fingerprint": self.fingerprint,
-            "remarkable": _join(self.remarkable),
+            "remarkable": self.remarkable.to_json(),
             "accesses": self.accesses.to_json(),
             "facts": [[kind, base64.b64encode(payload).decode()] for kind, payload in self.facts],
             "runs": list(self.runs),
@@ -105,21 +149,12 @@ class Record:
         """Return the record that :meth:`to_json` gave; raises ValueError, KeyError or TypeError for anything else."""
         return cls(
             fingerprint=str(value["fingerprint"]),
-            remarkable=frozenset(_split(value["remarkable"])),
+            remarkable=Keys.from_json(value["remarkable"]),
             accesses=Accesses.from_json(value["accesses"]),
             facts=tuple((str(kind), base64.b64decode(payload)) for kind, payload in value["facts"]),
             runs=tuple(value["runs"]),
             recognition=value["recognition"],
         )
-
-
-def _join(keys: Iterable[bytes]) -> str:
-    return base64.b64encode(b"".join(sorted(keys))).decode()
-
-
-def _split(text: str) -> Iterable[bytes]:
-    raw = base64.b64decode(text)
-    return (raw[at : at + KEY_BYTES] for at in range(0, len(raw), KEY_BYTES))
 
 
 @dataclass(slots=True)
@@ -133,10 +168,10 @@ class Index:
     started_ns: int = field(default_factory=time.time_ns)
     overflowed: int = 0
     _program: str = field(default_factory=program_key)
-    _old_unremarkable: frozenset[bytes] = frozenset()
+    _old_unremarkable: Keys = field(default_factory=Keys)
     _old_contents: dict[str, Any] = field(default_factory=dict)
     _old_records: dict[str, Any] = field(default_factory=dict)
-    _unremarkable: set[bytes] = field(default_factory=set)
+    _unremarkable: bytearray = field(default_factory=bytearray)
     _contents: dict[str, Any] = field(default_factory=dict)
     _records: dict[str, Any] = field(default_factory=dict)
     _has_recalled: bool = False
@@ -160,8 +195,8 @@ class Index:
             self._note(key)
 
     def _note(self, key: bytes) -> None:
-        if len(self._unremarkable) < MAX_UNREMARKABLE:
-            self._unremarkable.add(key)
+        if len(self._unremarkable) < MAX_UNREMARKABLE * KEY_BYTES:
+            self._unremarkable += key
         else:
             self.overflowed += 1
 
@@ -221,36 +256,33 @@ class Index:
                 return made
             value = json.loads(path.read_bytes())
             if value["version"] == VERSION and value["program"] == made._program:
-                made._old_unremarkable = frozenset(_split(value["unremarkable"]))
+                made._old_unremarkable = Keys.from_json(value["unremarkable"])
                 made._old_contents = dict(value["contents"])
                 made._old_records = dict(value["roots"])
         except (OSError, ValueError, KeyError, TypeError) as error:
             _LOG.debug("no index at %s: %s", path, error)
         return made
 
-    @property
-    def has_news(self) -> bool:
-        """Whether the next scan gains anything from what this one would write."""
-        return (
-            self._unremarkable != self._old_unremarkable
-            or self._contents.keys() != self._old_contents.keys()
-            or any(self._records.get(name) is not value for name, value in self._old_records.items())
-            or self._records.keys() != self._old_records.keys()
-        )
-
     def save(self, path: Path) -> None:
-        """Write the memory; raises OSError where it cannot be written."""
+        """Write the memory where the next scan gains anything from it; raises OSError where it cannot be written."""
         if self._has_recalled:
             # Nobody asked for the contents of a root that was unchanged: they are as good as before.
             for key, content in self._old_contents.items():
                 if key not in self._contents:
                     self._keep_content(key, content)
-        if not self.has_news:
+        unremarkable = Keys.sort(self._unremarkable)
+        has_news = (
+            unremarkable != self._old_unremarkable
+            or self._contents.keys() != self._old_contents.keys()
+            or any(self._records.get(name) is not value for name, value in self._old_records.items())
+            or self._records.keys() != self._old_records.keys()
+        )
+        if not has_news:
             return
         value = {
             "version": VERSION,
             "program": self._program,
-            "unremarkable": _join(self._unremarkable),
+            "unremarkable": unremarkable.to_json(),
             "contents": self._contents,
             "roots": self._records,
         }

@@ -78,7 +78,7 @@ def keep(context: ScanContext, facts: RootFacts, runs: Iterable[ProbeRun], acces
     encoded = [encode_fact(part) for part in parts]
     record = Record(
         fingerprint=scan_key(context),
-        remarkable=frozenset(recognition.remarkable),
+        remarkable=recognition.remarkable,
         accesses=accesses,
         facts=tuple((kind.value, payload) for kind, _, payload in encoded),
         runs=tuple([run.name, run.state.value, run.reason, run.skips.to_json()] for run in runs),
