@@ -10,12 +10,15 @@ import jsonschema
 import pytest
 
 from libcensus.agent.document import scan_schema
+from libcensus.cli.document import verdicts_schema
+from libcensus.collector.app import Collector
+from libcensus.collector.config import CollectorSettings
+from libcensus.collector.store.sql import SqlStore
 from tests.collector.metrics import fleet
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
-    from libcensus.collector.app import Collector
     from tests.cli.conftest import Outcome
 
     Run = Callable[..., Outcome]
@@ -131,3 +134,68 @@ def test_a_server_of_another_kind_is_told(run: Run, collector: Collector) -> Non
     ended = run("hosts", "--collector", collector.http_address)
     assert ended.code == 4
     assert ended.err.count("\n") == 1
+
+
+@pytest.fixture(scope="module")
+def full(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Collector]:
+    """A collector with a host that has something of all that an agent tells."""
+    folder = tmp_path_factory.mktemp("full")
+    with SqlStore.open(f"sqlite:///{folder / 'census.db'}") as store:
+        fleet.report(store, fleet.full_machine())
+        fleet.report(store, fleet.Machine("before"))
+        settings = CollectorSettings(listen="127.0.0.1:0", http_listen="127.0.0.1:0")
+        running = Collector(settings, store, today=lambda: fleet.TODAY).start()
+        try:
+            yield running
+        finally:
+            running.stop()
+
+
+def test_show_tells_copies_tools_roots_and_what_runs(run: Run, full: Collector) -> None:
+    ended = run("show", "full", "--collector", full.grpc_address)
+    assert (ended.code, ended.err) == (0, "")
+    for words in (
+        "/srv/chroot:/usr/bin/python3.11 ",
+        "cryptography 46.0.3 (pypi)",
+        "/usr/lib/x86_64-linux-gnu/libcrypto.so.3 deleted",
+        "711 unattended-upgrades.service, 2204",
+        "podman web of docker.io/library/nginx:alpine",
+        "Settings: uv python-downloads = never (/etc/uv/uv.toml)",
+        "libssl3 3.0.17-1~deb12u2 (2 fixes)",
+        "/srv/chroot:/usr/bin/python3.11 cannot start here: needs GLIBC_2.35",
+    ):
+        assert words in ended.out, words
+
+
+def test_show_as_json_has_the_shape_of_a_scan(run: Run, full: Collector) -> None:
+    machine = fleet.full_machine()
+    told = json.loads(run("show", "full", "--collector", full.grpc_address, "--output", "json").out)
+    jsonschema.validate(told, scan_schema())
+    jsonschema.validate(told, verdicts_schema())
+    assert told["root"] == "/"
+    assert [copy["path"] for copy in told["crypto_copies"]] == [copy.path for copy in machine.copy_set.copies]
+    assert {tool["path"]: tool["newest_build"] for tool in told["tools"]} == {
+        "/root/.local/bin/uv": "20260114",
+        "/usr/local/bin/uv": None,
+    }
+    assert told["tool_settings"][0]["value"] == "never"
+    assert [root["kind"] for root in told["roots"]] == ["host", "folder", "container"]
+    assert {one["package"]["name"]: len(one["fixes"]) for one in told["changelogs"]} == {
+        "libssl3": 2,
+        "python3.11-minimal": 0,
+    }
+    assert [group["processes"] for group in told["processes"]] == [7, 3]
+    assert {(one["root"], one["verdict"]) for one in told["verdicts"]} == {("/", "runs"), ("/srv/chroot", "blocked")}
+    copies = {finding["advisory"] for finding in told["findings"] if finding["subject"]["kind"] == "crypto_copy"}
+    assert "CVE-2025-15467" in copies
+
+
+def test_a_host_whose_agent_tells_nothing_of_them_has_none(run: Run, full: Collector) -> None:
+    told = json.loads(run("show", "before", "--collector", full.grpc_address, "--output", "json").out)
+    jsonschema.validate(told, scan_schema())
+    for key in ("crypto_copies", "tools", "tool_settings", "roots", "changelogs", "processes"):
+        assert told[key] == [], key
+    assert {one["root"] for one in told["verdicts"]} == {"/"}
+    text = run("show", "before", "--collector", full.grpc_address).out
+    assert "COPY OF" not in text
+    assert "Running:" not in text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -84,3 +85,29 @@ def test_explain_shows_the_bytes_behind_each_statement(run: Run, small_root: Pat
     assert "    requirement: " in out
     assert " needs GLIBC_2." in out
     assert "    crypto: " in out
+
+
+def test_a_root_inside_the_root_is_judged_by_itself(run: Run, small_root: Path, tmp_path: Path) -> None:
+    outer, inner = tmp_path / "outer", tmp_path / "outer/srv/inner"
+    shutil.copytree(small_root, outer)
+    shutil.copytree(small_root, inner)
+    for name in ("libssl.so", "libcrypto.so"):
+        for file in inner.rglob(f"{name}*"):
+            file.unlink()
+    (inner / "var/lib/dpkg").mkdir(parents=True)
+    (inner / "var/lib/dpkg/status").touch()
+    told = json.loads(run("scan", "--root", str(outer), "--output", "json").out)
+    jsonschema.validate(told, scan_schema())
+    jsonschema.validate(told, verdicts_schema())
+    assert [root["name"] for root in told["roots"]] == [str(outer), str(inner)]
+    by_root = {install["root"]: install for install in told["installs"]}
+    assert by_root[str(outer)]["crypto"]["family"] == "openssl"
+    assert by_root[str(inner)]["crypto"]["linkage"] == "unresolved"
+    assert by_root[str(outer)]["build"] == by_root[str(inner)]["build"]
+    verdicts = {one["root"]: one for one in told["verdicts"]}
+    assert verdicts.keys() == {str(outer), str(inner)}
+    assert not any("libssl" in text for text in verdicts[str(outer)]["degraded"])
+    assert any("libssl" in text for text in verdicts[str(inner)]["degraded"])
+    table = run("scan", "--root", str(outer)).out
+    assert f"\n{inner}:/usr/bin/python3." in table
+    assert "OTHER ROOT" in table
