@@ -26,6 +26,7 @@ from tests.agent.roots import (
     needs_gcc,
     only_install,
     scan_folder,
+    skips_of,
 )
 
 if TYPE_CHECKING:
@@ -126,6 +127,34 @@ def test_package_in_condas_cache_is_told_from_an_environment(tmp_path: Path) -> 
         (package / "info/repodata_record.json").write_text("{}")
         assert is_cached_package(root, "/opt/conda/pkgs/python-3.99.1-h1234_0_cpython")
         assert not is_cached_package(root, "/opt/conda")
+
+
+@needs_gcc
+@pytest.mark.parametrize(
+    ("prefix", "marks", "skips"),
+    [
+        ("/opt/conda/pkgs/python-3.99.1-h_0", ("{}/info/index.json", "/opt/conda/pkgs/urls.txt"), {"package-cache": 1}),
+        ("/home/u/.cache/uv/archive-v0/x1/runtime", ("/home/u/.cache/uv/CACHEDIR.TAG",), {"package-cache": 1}),
+        ("/home/u/archive-v0/x1/runtime", (), {}),
+        (
+            "/c/archive-v0/x1/lib/python3.12/site-packages/r",
+            ("/c/CACHEDIR.TAG", "/c/archive-v0/x1/pyvenv.cfg"),
+            {},
+        ),
+    ],
+    ids=["conda's", "uv's", "no cache", "environment of uvx"],
+)
+def test_package_in_a_cache_is_no_install(
+    tmp_path: Path, prefix: str, marks: tuple[str, ...], skips: dict[str, int]
+) -> None:
+    make_python(tmp_path, prefix)
+    for mark in marks:
+        file = tmp_path / mark.format(prefix).lstrip("/")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("")
+    found = scan_folder(tmp_path)
+    assert skips_of(found, "interpreters") == skips
+    assert len(found.installs.installs) == (0 if skips else 1)
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe" * 50, b'{"files": ["bin/python3.99"'])

@@ -19,6 +19,7 @@ from libcensus.agent.elf.strings import ContentMarks, CryptoScanner, crypto_in_f
 from libcensus.agent.errors import UnreadableError
 from libcensus.agent.host import shown
 from libcensus.agent.interpreters import PROVIDERS, PYTHON_PROVIDERS
+from libcensus.agent.interpreters.cache import cache_of
 from libcensus.agent.interpreters.candidate import UNKNOWN_PROVIDER, Interpreter, ReadFile, Subject
 from libcensus.agent.interpreters.flags import x86_64_level
 from libcensus.agent.interpreters.installer import find_installer
@@ -48,7 +49,7 @@ def probe_interpreters(context: ScanContext, skips: Skips) -> None:
     # The nicest name of several for the same bytes comes first, so that it becomes the install's.
     bases.sort(key=lambda one: (one.path.rpartition("/")[0], _niceness(one)))
     drafts = [(one, *_layout_of(context, one, libraries, skips)) for one in bases]
-    drafts = _without_embedders(drafts, skips)
+    drafts = _without_cached(context.root, _without_embedders(drafts, skips), skips)
     _ask_owners(context, [layout for _, layout, _ in drafts])
     links = _links_by_target(context)
     for number, (candidate, layout, needed) in enumerate(drafts):
@@ -108,6 +109,20 @@ def _without_embedders(
             what = candidate.program.implementation
             reason = "embeds-python" if what in _PYTHONS else f"embeds-{what}"
             skips.add(reason, f"{shown(candidate.path)}: holds {what}, and has no standard library of its own")
+    return kept
+
+
+def _without_cached(
+    root: Root, drafts: list[tuple[Candidate, Layout, tuple[str, ...]]], skips: Skips
+) -> list[tuple[Candidate, Layout, tuple[str, ...]]]:
+    """Leave out what a tool keeps unpacked in its cache, to make environments of."""
+    kept = []
+    for draft in drafts:
+        whose = cache_of(root, draft[1])
+        if whose is None:
+            kept.append(draft)
+        else:
+            skips.add("package-cache", f"{shown(draft[0].path)}: a package in the cache of {whose}; no install")
     return kept
 
 
