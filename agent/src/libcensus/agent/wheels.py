@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 MOST_COMPONENTS = 100_000
 """Components of one bill that are looked at; the largest that was seen names some thousand."""
 
+MOST_LINES = 1000
+"""Lines of one record that are parsed for one path; a real record names a file once."""
+
 _SITE = re.compile(
     r"(?P<prefix>.*)/(?:lib|lib64|lib32)/(?:python\d[\d.]*[a-z]*|pypy\d[\d.]*)/(?:site|dist)-packages(?=/|\Z)"
 )
@@ -40,7 +43,7 @@ _FAMILIES = (
     (CryptoFamily.LIBRESSL, re.compile(r"libressl(?:-portable)?")),
     (CryptoFamily.AWS_LC, re.compile(r"aws-lc(?:-fips)?")),
 )
-_UPSTREAM = re.compile(r"(?:openssl[-_])?(\d+(?:[._]\d+)+[a-z]{0,2})")
+_UPSTREAM = re.compile(r"(?:openssl[-_])?(\d+(?:[._]\d+)+[a-z]{0,2})", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,23 +107,30 @@ def read_metadata(text: str) -> tuple[str, str | None] | None:
 
 
 def record_names(record: str, wanted: frozenset[str]) -> set[str]:
-    """Return which of the paths (relative to the site folder) a ``RECORD`` names."""
-    if not any(path in record for path in wanted):
-        return set()
-    return {path for path in _recorded(record) if path in wanted}
+    """Return which of the paths (relative to the site folder) a ``RECORD`` names.
+
+    Only lines that hold a path's text are parsed, the first :data:`MOST_LINES` for each path.
+    """
+    return {path for path in wanted if path and any(_first_field(line) == path for line in _lines_with(record, path))}
 
 
-def _recorded(record: str) -> Iterator[str]:
-    rows = csv.reader(record.splitlines())
-    while True:
-        try:
-            row = next(rows)
-        except StopIteration:
+def _lines_with(record: str, text: str) -> Iterator[str]:
+    at = record.find(text)
+    for _ in range(MOST_LINES):
+        if at < 0:
             return
-        except csv.Error:
-            continue
-        if row:
-            yield row[0].removeprefix("./")
+        end = record.find("\n", at)
+        end = len(record) if end < 0 else end
+        yield record[record.rfind("\n", 0, at) + 1 : end]
+        at = record.find(text, end)
+
+
+def _first_field(line: str) -> str | None:
+    try:
+        row = next(csv.reader([line]), [])
+    except csv.Error:
+        return None
+    return row[0].removeprefix("./") if row else None
 
 
 def read_bill(content: bytes) -> tuple[BilledLibrary, ...]:

@@ -36,9 +36,9 @@ if TYPE_CHECKING:
     from libcensus.agent.wheels import BilledLibrary, Site
     from libcensus.facts.package import Package
 
-_MAX_RECORD = 32 << 20
-_MAX_METADATA = 4 << 20
-_MAX_BILL = 16 << 20
+_MAX_RECORD = 8 << 20
+_MAX_METADATA = 1 << 20
+_MAX_BILL = 4 << 20
 _MOST_RECORDS = 4096
 _WORDS = 1024
 
@@ -233,9 +233,11 @@ class _Owners:
         self._skips = skips
         self._conda: dict[str, dict[str, CopyOwner]] = {}
         self._infos: dict[str, dict[str, str]] = {}
+        self._paths: tuple[str, ...] = ()
 
     def find(self, drafts: list[_Draft]) -> None:
         """Set the owner of each draft, with the proof."""
+        self._paths = tuple(draft.path for draft in drafts)
         by_site: dict[str, list[_Draft]] = {}
         for draft in drafts:
             if draft.site is not None:
@@ -373,32 +375,35 @@ class _Owners:
             self._conda[prefix] = (
                 dict(self._conda_files(prefix)) if self._root.is_folder(f"{prefix}/conda-meta") else {}
             )
-        owner = self._conda[prefix].get(draft.path.removeprefix(f"{prefix}/"))
+        owner = self._conda[prefix].get(draft.path)
         if owner is not None:
             draft.owner = owner
             _prove(draft, EvidenceKind.PACKAGE_RECORD, f"{prefix}/conda-meta", f"{owner.name} {owner.version}")
 
     def _conda_files(self, prefix: str) -> Iterator[tuple[str, CopyOwner]]:
-        """Yield the shared objects that conda's records name, with their package."""
+        """Yield the package of each path in question that conda's records name; others are not parsed."""
         folder = f"{prefix}/conda-meta"
+        wanted = {path.removeprefix(f"{prefix}/"): path for path in self._paths if path.startswith(f"{prefix}/")}
         try:
             names = [name for name in self._root.listdir(folder) if name.endswith(".json")]
         except UnreadableError as error:
             self._skips.add_error(error)
             return
+        if len(names) > _MOST_RECORDS:
+            self._skips.add("record-limit", f"{shown(folder)}: {len(names)} records; {_MOST_RECORDS} are read")
         for name in names[:_MOST_RECORDS]:
             text = self.text(f"{folder}/{name}", _MAX_RECORD)
-            if text is None or ".so" not in text:
+            if text is None or not any(path in text for path in wanted):
                 continue
             try:
                 values = json.loads(text)
-                files = [file for file in values["files"] if isinstance(file, str) and ".so" in file]
+                files = [file for file in values["files"] if isinstance(file, str) and file in wanted]
                 owner = self._owner(f"{folder}/{name}", "conda", str(values["name"]), str(values["version"]))
             except (ValueError, KeyError, TypeError, RecursionError) as error:
                 self._skips.add("damaged-record", f"{shown(folder)}/{shown(name)}: {str(error)[:200]}")
                 continue
             if owner is not None:
-                yield from ((file, owner) for file in files)
+                yield from ((wanted[file], owner) for file in files)
 
 
 # --- versions -------------------------------------------------------------------------------------------------------
