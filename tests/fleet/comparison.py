@@ -71,7 +71,7 @@ def differences(root: Path, document: dict[str, Any], truth: Truth) -> list[str]
         *(f"{one['path']}: is of kind {one['kind']}" for one in installs if one["kind"] not in ("base", "venv")),
         *_bases(oracle, bases, truth),
         *_environments(oracle, venvs, truth),
-        *_copies(document["crypto_copies"], truth),
+        *_copies(oracle, document["crypto_copies"], truth, {one["crypto"]["path"] for one in installs}),
         *(
             f"probe {one['name']}: {one['state']}: {one['reason']}"
             for one in document["probes"]
@@ -115,17 +115,17 @@ def _bases(oracle: Oracle, bases: list[dict[str, Any]], truth: Truth) -> Iterato
             got = [one["path"] for one in found] or "none"
             yield f"{group[0].path}: expected one install for {sorted(names)}, got {got}"
         for install in found:
-            yield from _base(oracle, install, group[0])
+            yield from _base(oracle, install, group[0], truth)
     for one in bases:
         if one["realpath"] not in known:
             yield f"{one['path']}: expected no install, got {one['implementation']} {one['version']}"
 
 
-def _base(oracle: Oracle, install: dict[str, Any], true: TrueInterpreter) -> Iterator[str]:
+def _base(oracle: Oracle, install: dict[str, Any], true: TrueInterpreter, truth: Truth) -> Iterator[str]:
     path = install["path"]
     yield from _wrong(path, "implementation", true.implementation, install["implementation"])
     yield from _wrong(path, "version", true.version, install["version"])
-    yield from _crypto(oracle, install, true)
+    yield from _crypto(oracle, install, true, truth.marked)
     package = oracle.package(install["realpath"])
     told = install["package"]
     yield from _wrong(path, "package", package, None if told is None else (told["name"], told["version"]))
@@ -145,14 +145,18 @@ def _source(path: str, package: tuple[str, str] | None) -> tuple[str, str]:
     return "pypi", "pip"
 
 
-def _crypto(oracle: Oracle, install: dict[str, Any], true: TrueInterpreter | TrueEnvironment) -> Iterator[str]:
+def _crypto(
+    oracle: Oracle, install: dict[str, Any], true: TrueInterpreter | TrueEnvironment, marked: frozenset[str]
+) -> Iterator[str]:
     path, crypto = install["path"], install["crypto"]
     yield from _wrong(path, "crypto family", "openssl", crypto["family"])
     yield from _wrong(path, "crypto version", true.openssl, crypto["version"])
     yield from _wrong(path, "linkage", "system" if true.mapped else "static", crypto["linkage"])
-    if not true.mapped:
-        return
     library = crypto["path"]
+    if not true.mapped:
+        if library not in marked:
+            yield f"{path}: {library} is said to hold OpenSSL, and does not name its build folder"
+        return
     yield from _wrong(path, "crypto path", true.mapped[0], library if library is None else oracle.real(library))
     told = crypto["package"]
     owner = oracle.package(true.mapped[0])
@@ -165,34 +169,33 @@ def _environments(oracle: Oracle, venvs: list[dict[str, Any]], truth: Truth) -> 
         if not found:
             yield f"{folder}: expected an environment, got none"
         for install in found:
-            yield from _environment(oracle, install, true)
+            yield from _environment(oracle, install, true, truth)
     for one in venvs:
         if environment_folder(one["path"]) not in truth.environments:
             yield f"{one['path']}: expected no environment, got one"
 
 
-def _environment(oracle: Oracle, install: dict[str, Any], true: TrueEnvironment) -> Iterator[str]:
+def _environment(oracle: Oracle, install: dict[str, Any], true: TrueEnvironment, truth: Truth) -> Iterator[str]:
     name = true.folder.removeprefix(f"{VENVS}/")
     path = install["path"]
     yield from _wrong(path, "state", STATES.get(name, "follows"), install["state"])
     settings = (oracle.root / true.folder[1:] / "pyvenv.cfg").read_text(encoding="utf-8")
-    recorded = re.search(r"^version(?:_info)? = ([\d.]+)", settings, re.MULTILINE)
-    yield from _wrong(path, "recorded version", recorded and recorded[1].strip("."), install["recorded_version"])
+    recorded = re.search(r"^version(?:_info)? = (\d+\.\d+\.\d+)", settings, re.MULTILINE)
+    yield from _wrong(path, "recorded version", recorded and recorded[1], install["recorded_version"])
     if true.version is None:
         yield from _wrong(path, "version", None, install["version"])
         return
     yield from _wrong(path, "version", true.version, install["version"])
     yield from _wrong(path, "realpath", true.realpath, install["realpath"])
-    yield from _crypto(oracle, install, true)
+    yield from _crypto(oracle, install, true, truth.marked)
 
 
-def _copies(reported: list[dict[str, Any]], truth: Truth) -> Iterator[str]:
-    true = {path: copy for one in truth.environments.values() for path, copy in one.copies.items()}
-    environments = {path: one.folder for one in truth.environments.values() for path in one.copies}
+def _copies(oracle: Oracle, reported: list[dict[str, Any]], truth: Truth, held: set[str]) -> Iterator[str]:
+    true = truth.copies
     got = {one["path"]: one for one in reported}
-    interpreters = {name for one in truth.interpreters.values() for name in one.names}
-    for path in sorted(truth.marked - true.keys() - interpreters):
-        yield f"{path}: the oracle found OpenSSL in it, and no wheel that loads it; teach the oracle"
+    for path in sorted(truth.marked - true.keys() - held):
+        if oracle.package(path) is None:
+            yield f"{path}: the oracle found OpenSSL in it, and the scan names it nowhere"
     for path in sorted(true.keys() | got.keys()):
         if path not in got:
             yield f"{path}: expected a copy of {true[path].family} {true[path].version}, got none"
@@ -207,4 +210,4 @@ def _copies(reported: list[dict[str, Any]], truth: Truth) -> Iterator[str]:
             yield from _wrong(path, "version", copy.version, told["version"])
             yield from _wrong(path, "linkage", copy.linkage, told["linkage"])
             yield from _wrong(path, "owner", copy.owner, owner)
-            yield from _wrong(path, "environment", environments[path], told["environment"])
+            yield from _wrong(path, "environment", copy.environment, told["environment"])

@@ -35,7 +35,7 @@ print(json.dumps({
     "version": version if pypy is None else ".".join(map(str, pypy[:3])),
     "openssl": openssl,
     "mapped": sorted(set(re.findall(r"(/\\S*libcrypto[-.]\\S*)", maps))),
-    "prefix": sys.base_prefix,
+    "prefix": sys.prefix,
 }))
 """
 _NODE = """
@@ -125,6 +125,7 @@ class TrueInterpreter:
     version: str
     openssl: str | None
     mapped: tuple[str, ...]
+    copies: dict[str, TrueCopy]
 
 
 @dataclass(frozen=True)
@@ -141,8 +142,9 @@ class TrueEnvironment:
 
 @dataclass(frozen=True)
 class TrueCopy:
-    """One crypto copy in an environment, with the wheel that brought it."""
+    """One crypto copy in an environment or below an interpreter's prefix, with the wheel that brought it."""
 
+    environment: str
     path: str
     family: str
     version: str | None
@@ -152,11 +154,17 @@ class TrueCopy:
 
 @dataclass(frozen=True)
 class Truth:
-    """All that the oracle knows of one root."""
+    """All that the oracle knows of one root; ``marked`` are the files that hold the name of OpenSSL's build folder."""
 
     interpreters: dict[str, TrueInterpreter]
     environments: dict[str, TrueEnvironment]
     marked: frozenset[str]
+
+    @property
+    def copies(self) -> dict[str, TrueCopy]:
+        """Every crypto copy that belongs to an environment or to the packages of an interpreter."""
+        told = [one.copies for one in self.interpreters.values()] + [one.copies for one in self.environments.values()]
+        return {path: copy for copies in told for path, copy in copies.items()}
 
 
 def truth_of(root: Path) -> Truth:
@@ -168,8 +176,7 @@ def truth_of(root: Path) -> Truth:
         interpreters[one.path] = one
     folders = sorted(path.rpartition("/")[0] for path in listing if path.endswith("/pyvenv.cfg"))
     environments = {folder: _environment(root, folder) for folder in folders}
-    within = [path for path in listing if any(path.startswith(f"{folder}/") for folder in folders)]
-    return Truth(interpreters, environments, frozenset(path for path in within if _is_marked(root / path[1:])))
+    return Truth(interpreters, environments, frozenset(path for path in listing if _is_marked(root / path[1:])))
 
 
 def _files(root: Path) -> list[str]:
@@ -215,7 +222,8 @@ def _interpreter(root: Path, names: tuple[str, ...]) -> TrueInterpreter:
     said = _ask(root, names[0], match[1])
     mapped = tuple(said["mapped"])
     text = library_text(root, mapped[0]) if mapped else said["openssl"]
-    return TrueInterpreter(names[0], names, said["implementation"], said["version"], version_of(text), mapped)
+    copies = _copies(root, names[0], said["prefix"]) if said["implementation"] == "cpython" else {}
+    return TrueInterpreter(names[0], names, said["implementation"], said["version"], version_of(text), mapped, copies)
 
 
 def library_text(root: Path, path: str) -> str:
@@ -235,10 +243,10 @@ def _environment(root: Path, folder: str) -> TrueEnvironment:
     real = run_inside(root, "readlink", "-f", python).strip()
     mapped = tuple(said["mapped"])
     text = library_text(root, mapped[0]) if mapped else said["openssl"]
-    return TrueEnvironment(folder, real, said["version"], version_of(text), mapped, _copies(root, python))
+    return TrueEnvironment(folder, real, said["version"], version_of(text), mapped, _copies(root, python, folder))
 
 
-def _copies(root: Path, python: str) -> dict[str, TrueCopy]:
+def _copies(root: Path, python: str, home: str) -> dict[str, TrueCopy]:
     said = json.loads(run_inside(root, python, "-I", "-c", _COPIES))
     wheels = json.loads(
         run_inside(
@@ -251,16 +259,15 @@ def _copies(root: Path, python: str) -> dict[str, TrueCopy]:
         )
     )
     copies = {}
-    home = python.removesuffix("/bin/python")
     for name, path in said["files"].items():
-        if not path.startswith(home):
+        if not path.startswith(f"{home}/"):
             continue
         if name == "grpc":
-            copies[path] = TrueCopy(path, "boringssl", None, "static", ("grpcio", wheels["grpcio"]))
+            copies[path] = TrueCopy(home, path, "boringssl", None, "static", ("grpcio", wheels["grpcio"]))
         elif _is_marked(root / path[1:]):
             version = version_of(said["texts"]["cryptography"])
-            copies[path] = TrueCopy(path, "openssl", version, "static", ("cryptography", wheels["cryptography"]))
+            copies[path] = TrueCopy(home, path, "openssl", version, "static", ("cryptography", wheels["cryptography"]))
     for path, text in said["shared"].items():
         owner = ("psycopg2-binary", wheels["psycopg2-binary"])
-        copies[path] = TrueCopy(path, "openssl", version_of(text), "bundled", owner)
+        copies[path] = TrueCopy(home, path, "openssl", version_of(text), "bundled", owner)
     return copies
