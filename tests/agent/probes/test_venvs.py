@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from libcensus.agent.probes.venvs import parse_pyvenv, recorded_version
-from libcensus.facts.vocabulary import EvidenceKind, Installer, InstallKind, Linkage
-from tests.agent.roots import Python, make_crypto, make_python, needs_gcc, only_install, scan_folder, skips_of
+from libcensus.agent.host import Root
+from libcensus.agent.probes.venvs import parse_pyvenv, recorded_version, trace
+from libcensus.agent.scan import scan
+from libcensus.agent.settings import ScanSettings
+from libcensus.facts.vocabulary import EnvironmentState, EvidenceKind, Installer, InstallKind, Linkage
+from tests.agent.roots import (
+    Python,
+    as_nobody,
+    make_crypto,
+    make_python,
+    needs_gcc,
+    only_install,
+    scan_folder,
+    skips_of,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,6 +51,7 @@ def test_configuration_is_read_as_cpython_reads_it(text: str, values: dict[str, 
         ({"version_info": "3.12.6"}, "3.12.6"),
         ({"version_info": "3.8.10.final.0"}, "3.8.10"),
         ({"version": "3.13.0rc2"}, "3.13.0rc2"),
+        ({"version_info": "3.12"}, None),
         ({"version": "garbage"}, None),
         ({}, None),
     ],
@@ -73,6 +89,7 @@ def test_linked_environment_follows_its_base(python: Python) -> None:
     assert env.base == base.path == env.realpath
     assert env.build == base.build
     assert env.crypto == base.crypto
+    assert env.state is EnvironmentState.FOLLOWS
     assert env.aliases == ("/home/u/env/bin/python3",)
     assert env.recorded_version == "3.99.0"
     assert build is not None
@@ -109,7 +126,7 @@ def test_environment_that_leads_to_nothing(python: Python, target: str, base: st
     path = make_env(python.top, "/env", target)
     env, build = only_install(scan_folder(python.top), path)
     assert (env.base, env.realpath, build) == (base, realpath, None)
-    assert env.crypto.linkage is Linkage.UNRESOLVED
+    assert (env.crypto.linkage, env.state) == (Linkage.UNRESOLVED, EnvironmentState.DANGLING)
     assert any(item.kind is EvidenceKind.ABSENCE for item in env.evidence)
 
 
@@ -130,6 +147,7 @@ def test_copied_environment_of_the_same_bytes_is_the_bases_build(python: Python)
     env, _ = only_install(found, "/env/bin/python")
     base, _ = only_install(found, python.path)
     assert (env.build, env.base, env.realpath) == (base.build, python.path, "/env/bin/python3")
+    assert env.state is EnvironmentState.COPIED
     assert len(found.installs.installs) == 2
 
 
@@ -156,6 +174,7 @@ def test_link_to_a_copied_environment_is_that_copy(python: Python) -> None:
     path = make_env(python.top, "/aaa", "/env/bin/python", home="/env/bin")
     found = scan_folder(python.top)
     assert only_install(found, path)[0].build == only_install(found, "/env/bin/python")[0].build
+    assert only_install(found, path)[0].state is EnvironmentState.COPIED
 
 
 @needs_gcc
@@ -202,3 +221,97 @@ def test_environment_that_venv_makes_is_recognised(tmp_path: Path, options: list
     assert env.recorded_version == ".".join(map(str, sys.version_info[:3]))
     # The base lies outside this root, where nothing is read.
     assert env.build is None
+    assert env.state is (EnvironmentState.COPIED if options else EnvironmentState.DANGLING)
+    if not options:
+        assert any("the base outside it" in item.detail for item in env.evidence if item.subject == "state")
+
+
+def test_dangling_environment_of_a_whole_root_is_said_without_reserve(tmp_path: Path) -> None:
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc/os-release").write_text("ID=debian\n")
+    path = make_env(tmp_path, "/env", "/usr/bin/python3")
+    env, _ = only_install(scan_folder(tmp_path), path)
+    assert env.state is EnvironmentState.DANGLING
+    assert [item for item in env.evidence if item.subject == "state"] == []
+
+
+def test_base_that_may_not_be_seen_is_unknown_and_not_dangling(tmp_path: Path) -> None:
+    path = make_env(tmp_path, "/env", "/secret/python3")
+    (tmp_path / "secret").mkdir()
+    shutil.copy(sys.executable, tmp_path / "secret/python3")
+    (tmp_path / "secret").chmod(0)
+    tmp_path.chmod(0o755)
+    with Root.open(str(tmp_path)) as root, as_nobody():
+        found = scan(root, ScanSettings())
+    (tmp_path / "secret").chmod(0o755)
+    env, _ = only_install(found, path)
+    assert env.state is EnvironmentState.UNKNOWN
+    assert any("could not be seen: permission-denied" in item.detail for item in env.evidence)
+
+
+@pytest.mark.parametrize("links", [39, 60])
+def test_long_chain_of_links_ends(tmp_path: Path, links: int) -> None:
+    path = make_env(tmp_path, "/env", "/l1")
+    for number in range(1, links - 1):
+        (tmp_path / f"l{number}").symlink_to(f"l{number + 1}")
+    shutil.copy(sys.executable, tmp_path / f"l{links - 1}")
+    env, _ = only_install(scan_folder(tmp_path), path)
+    assert env.state is (EnvironmentState.UNKNOWN if links < 40 else EnvironmentState.DANGLING)
+
+
+def test_two_environments_in_a_circle(tmp_path: Path) -> None:
+    first = make_env(tmp_path, "/one", "/two/bin/python")
+    second = make_env(tmp_path, "/two", "/one/bin/python")
+    found = scan_folder(tmp_path)
+    assert [only_install(found, path)[0].state for path in (first, second)] == [EnvironmentState.DANGLING] * 2
+
+
+def test_way_to_an_interpreter_is_told_link_by_link(tmp_path: Path) -> None:
+    (tmp_path / "data/py-1.2.3/bin").mkdir(parents=True)
+    (tmp_path / "data/py-1.2.3/bin/python3").write_text("x")
+    (tmp_path / "opt").symlink_to("data")
+    (tmp_path / "data/py").symlink_to("../opt/./py-1.2.3/bin/..")
+    (tmp_path / "python").symlink_to("/opt/py/bin/python3")
+    with Root.open(str(tmp_path)) as root:
+        steps = trace(root, "/python")
+        assert root.realpath("/python") == steps[-1].path == "/data/py-1.2.3/bin/python3"
+    assert [(step.path, step.named_by) for step in steps if step.path == "/data/py-1.2.3"] == [
+        ("/data/py-1.2.3", "/data/py")
+    ]
+
+
+@needs_gcc
+def test_odd_names_cost_nothing(python: Python) -> None:
+    folder = os.fsdecode(b"/we\xffird\nenv")
+    make_env(python.top, folder, "/opt/python/bin/python3")
+    found = scan_folder(python.top)
+    env, _ = only_install(found, "/we\\xffird\\x0aenv/bin/python")
+    assert env.state is EnvironmentState.FOLLOWS
+
+
+@pytest.mark.parametrize("make", ["fifo", "folder", "link", "huge", "binary"])
+def test_configuration_that_is_none_is_no_error(tmp_path: Path, make: str) -> None:
+    (tmp_path / "env/bin").mkdir(parents=True)
+    (tmp_path / "env/bin/python").symlink_to("/usr/bin/python3")
+    file = tmp_path / "env/pyvenv.cfg"
+    if make == "fifo":
+        os.mkfifo(file)
+    elif make == "folder":
+        file.mkdir()
+    elif make == "link":
+        file.symlink_to("pyvenv.cfg")
+    elif make == "huge":
+        with file.open("wb") as stream:
+            stream.truncate(1 << 40)
+    else:
+        file.write_bytes(bytes(range(256)) * 64)
+    found = scan_folder(tmp_path)
+    assert found.installs.installs == ()
+    assert all(probe.state != "failed" for probe in found.probes)
+
+
+@given(st.text(max_size=400))
+def test_any_configuration_is_parsed(text: str) -> None:
+    values = parse_pyvenv(text)
+    assert all(name == name.strip().lower() for name in values)
+    recorded_version(values)
