@@ -473,6 +473,7 @@ class TestProcesses:
         assert state.report == replace(second.report, processes=IDLE)
         [listed] = store.hosts()
         assert listed.report == second.report
+        assert listed.outdated_processes == state.outdated_processes == 2
 
     def test_a_set_that_is_only_named_is_asked_for(self, store: Store) -> None:
         store.put_facts(WEB.records)
@@ -502,7 +503,7 @@ class TestProcesses:
         store.apply_reports([received(A, WEB.address, NOON + timedelta(hours=1))])
         state = store.find_host(A)
         assert state is not None
-        assert (state.report.processes_digest, state.report.processes) == (None, None)
+        assert (state.report.processes_digest, state.report.processes, state.outdated_processes) == (None, None, None)
         [outcome] = store.apply_reports([received(A, WEB.address, NOON + timedelta(hours=2), named=IDLE)])
         assert outcome != ()
 
@@ -538,4 +539,4 @@ class TestProcesses:
         store.apply_reports([received(A, WEB.address, NOON, processes=ProcessSet())])
         state = store.find_host(A)
         assert state is not None
-        assert state.report.processes == ProcessSet()
+        assert (state.report.processes, state.outdated_processes) == (ProcessSet(), 0)

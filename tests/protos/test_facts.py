@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from libcensus.facts.evidence import Evidence
 from libcensus.facts.interpreter import Build, BuildFile
 from libcensus.facts.platform import Platform, PlatformLibrary
-from libcensus.facts.process import ProcessSet
+from libcensus.facts.process import MappedLibrary, ProcessGroup, ProcessSet
 from libcensus.facts.report import ProbeResult, Report
 from libcensus.facts.requirement import Requirement
 from libcensus.facts.root import ScannedRoot
@@ -27,7 +28,15 @@ from libcensus.facts.validation import (
     check_sorted,
     check_text,
 )
-from libcensus.facts.vocabulary import EvidenceKind, FileRole, Implementation, ProbeState, Provider, RootKind
+from libcensus.facts.vocabulary import (
+    EvidenceKind,
+    FileRole,
+    Implementation,
+    MappingState,
+    ProbeState,
+    Provider,
+    RootKind,
+)
 from tests.protos import strategies as made
 
 if TYPE_CHECKING:
@@ -195,3 +204,24 @@ def test_a_build_whose_files_cannot_load_together_is_refused(
     with pytest.raises(InvalidFactError, match=words) as caught:
         Build(Implementation.CPYTHON, "3.12.1", None, Provider.UNKNOWN, None, (), files)
     assert caught.value.field == "files"
+
+
+@pytest.mark.parametrize(
+    ("executable", "libraries", "outdated"),
+    [
+        (MappingState.CURRENT, (), 0),
+        (MappingState.CURRENT, ((MappingState.CURRENT, 5),), 0),
+        (MappingState.UNKNOWN, ((MappingState.UNKNOWN, 5),), 0),
+        # A process maps libssl and libcrypto both: they are not added.
+        (MappingState.CURRENT, ((MappingState.DELETED, 3), (MappingState.REPLACED, 4)), 4),
+        (MappingState.REPLACED, ((MappingState.DELETED, 3),), 7),
+        (MappingState.DELETED, (), 7),
+    ],
+)
+def test_processes_on_what_is_gone_are_counted_once(
+    executable: MappingState, libraries: tuple[tuple[MappingState, int], ...], outdated: int
+) -> None:
+    mapped = tuple(MappedLibrary(f"/lib/{place}", *one) for place, one in enumerate(libraries))
+    group = ProcessGroup("/", "/usr/bin/python3", executable, 7, libraries=mapped)
+    assert group.outdated == outdated
+    assert ProcessSet((group, replace(group, executable="/usr/bin/ruby"))).outdated == 2 * outdated

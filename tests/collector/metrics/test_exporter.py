@@ -20,6 +20,7 @@ from libcensus.collector.metrics.exposition import Format
 from libcensus.collector.metrics.families import FAMILIES
 from libcensus.collector.metrics.view import Detail
 from libcensus.collector.store.sql import SqlStore
+from libcensus.facts.process import ProcessSet
 from libcensus.facts.vocabulary import InstallKind
 from tests.collector.metrics import fleet
 from tests.golden import check_golden
@@ -432,6 +433,16 @@ def test_copies_are_counted_with_their_findings_and_other_roots_with_their_insta
     assert value(page, "libcensus_installs", implementation="cpython", provider="distro") == 4
     # Two by the interpreter and its environment, one by the wheel.
     assert value(page, "libcensus_host_findings", host="full", severity="high", status="affected") == 4
+
+
+def test_processes_on_what_is_gone_are_told_where_somebody_looked(store: CountingStore) -> None:
+    exporter = exporter_for(store)
+    fleet.report(store, fleet.full_machine())
+    fleet.report(store, fleet.Machine("blind"))
+    assert value(exporter.render()[1], "libcensus_host_outdated_processes") == 3
+    fleet.report(store, replace(fleet.full_machine(), processes=ProcessSet()), at=fleet.NOON + timedelta(hours=1))
+    assert value(exporter.render()[1], "libcensus_host_outdated_processes", host="full") == 0
+    assert store.reads["hosts"] == 3
 
 
 def test_hosts_that_differ_in_their_copies_alone_are_told_apart(store: CountingStore) -> None:

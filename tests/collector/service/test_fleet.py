@@ -213,6 +213,7 @@ summaries = st.builds(
     under_investigation=counts,
     worst_severity=facts.maybe(st.sampled_from(Severity)),
     failed_probes=counts,
+    outdated_processes=facts.maybe(counts),
 )
 sentences = st.lists(facts.texts, max_size=2).map(tuple)
 verdicts = st.builds(ToldVerdict, st.sampled_from(PortabilityState), sentences, sentences)

@@ -400,11 +400,13 @@ def _print_processes(out: Output, assessed: Assessed) -> None:
     processes = assessed.scan.processes
     if processes is None:
         return
-    total = sum(group.processes for group in processes.groups)
+    total, outdated = sum(group.processes for group in processes.groups), processes.outdated
     unread = sum(group.unread for group in processes.groups)
     told = f"{total} interpreter {'process' if total == 1 else 'processes'}"
+    if outdated:
+        told += f", {outdated} on what is gone"
     if unread:
-        told += f", {unread} of which could not be looked into"
+        told += f", {unread} that could not be looked into"
     out.prose(("Running: ", "bold"), (told, ""))
 
 

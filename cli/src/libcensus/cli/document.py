@@ -110,6 +110,7 @@ def summary_object(host: HostSummary) -> dict[str, object]:
         "under_investigation": host.under_investigation,
         "worst_severity": None if host.worst_severity is None else host.worst_severity.value,
         "failed_probes": host.failed_probes,
+        "outdated_processes": host.outdated_processes,
         "first_report": _moment(host.first_report),
         "last_report": _moment(host.last_report),
         "agent_version": host.agent_version,

@@ -6,7 +6,6 @@ It changes by itself, so it stands outside every address; a report carries it on
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from libcensus.facts.validation import (
     InvalidFactError,
@@ -16,11 +15,11 @@ from libcensus.facts.validation import (
     check_root_name,
     check_sorted,
 )
-
-if TYPE_CHECKING:
-    from libcensus.facts.vocabulary import MappingState
+from libcensus.facts.vocabulary import MappingState
 
 MAX_EXAMPLES = 5
+
+_GONE = frozenset({MappingState.DELETED, MappingState.REPLACED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +94,13 @@ class ProcessGroup:
             raise InvalidFactError("examples", f"has {len(self.examples)} entries; at most {MAX_EXAMPLES} are kept")
 
     @property
+    def outdated(self) -> int:
+        """How many processes at least run an executable or map a library that is no longer what its path leads to."""
+        if self.state in _GONE:
+            return self.processes
+        return max((one.processes for one in self.libraries if one.state in _GONE), default=0)
+
+    @property
     def sort_key(self) -> tuple[str, str, str, str]:
         """The order of groups: by root, executable, install and state."""
         return self.root, self.executable, self.install or "", self.state
@@ -109,3 +115,8 @@ class ProcessSet:
     def __post_init__(self) -> None:
         """Refuse an order of its own, or one group twice."""
         check_sorted("groups", self.groups, key=lambda group: group.sort_key)
+
+    @property
+    def outdated(self) -> int:
+        """How many processes at least run on something that is gone."""
+        return sum(group.outdated for group in self.groups)

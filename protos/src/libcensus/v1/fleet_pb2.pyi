@@ -13,7 +13,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class HostSummary(_message.Message):
-    __slots__ = ("host_id", "name", "os_id", "os_version", "arch", "libc_family", "libc_version", "installs", "affected", "worst_severity", "first_report", "last_report", "agent_version", "failed_probes", "under_investigation")
+    __slots__ = ("host_id", "name", "os_id", "os_version", "arch", "libc_family", "libc_version", "installs", "affected", "worst_severity", "first_report", "last_report", "agent_version", "failed_probes", "under_investigation", "outdated_processes")
     HOST_ID_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     OS_ID_FIELD_NUMBER: _ClassVar[int]
@@ -29,6 +29,7 @@ class HostSummary(_message.Message):
     AGENT_VERSION_FIELD_NUMBER: _ClassVar[int]
     FAILED_PROBES_FIELD_NUMBER: _ClassVar[int]
     UNDER_INVESTIGATION_FIELD_NUMBER: _ClassVar[int]
+    OUTDATED_PROCESSES_FIELD_NUMBER: _ClassVar[int]
     host_id: str
     name: str
     os_id: str
@@ -44,7 +45,8 @@ class HostSummary(_message.Message):
     agent_version: str
     failed_probes: int
     under_investigation: int
-    def __init__(self, host_id: _Optional[str] = ..., name: _Optional[str] = ..., os_id: _Optional[str] = ..., os_version: _Optional[str] = ..., arch: _Optional[str] = ..., libc_family: _Optional[str] = ..., libc_version: _Optional[str] = ..., installs: _Optional[int] = ..., affected: _Optional[int] = ..., worst_severity: _Optional[str] = ..., first_report: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., last_report: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., agent_version: _Optional[str] = ..., failed_probes: _Optional[int] = ..., under_investigation: _Optional[int] = ...) -> None: ...
+    outdated_processes: int
+    def __init__(self, host_id: _Optional[str] = ..., name: _Optional[str] = ..., os_id: _Optional[str] = ..., os_version: _Optional[str] = ..., arch: _Optional[str] = ..., libc_family: _Optional[str] = ..., libc_version: _Optional[str] = ..., installs: _Optional[int] = ..., affected: _Optional[int] = ..., worst_severity: _Optional[str] = ..., first_report: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., last_report: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., agent_version: _Optional[str] = ..., failed_probes: _Optional[int] = ..., under_investigation: _Optional[int] = ..., outdated_processes: _Optional[int] = ...) -> None: ...
 
 class ListHostsRequest(_message.Message):
     __slots__ = ("page_size", "page_token")

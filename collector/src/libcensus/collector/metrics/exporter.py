@@ -241,7 +241,9 @@ class FleetExporter:
         shape.hosts += 1
         for what, labels, amount in shape.tally:
             self._counts[what][labels] += amount
-        view = ReportView(stamp.name, state.host_id, state.host, state.report, state.last_report)
+        view = ReportView(
+            stamp.name, state.host_id, state.host, state.report, state.last_report, state.outdated_processes
+        )
         lines = [render_samples(family.name, family.labels, family.samples(view)) for family in self._report_families]
         name = escape_value(stamp.name).encode()
         facts = tuple(template.replace(_NAME.encode(), name) for template in shape.templates)

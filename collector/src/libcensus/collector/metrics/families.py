@@ -271,6 +271,11 @@ def _probe_success(view: ReportView) -> Iterator[Sample]:
             yield (view.name, probe.name), int(probe.state is ProbeState.OK)
 
 
+def _outdated_processes(view: ReportView) -> Iterator[Sample]:
+    if view.outdated_processes is not None:
+        yield (view.name,), view.outdated_processes
+
+
 def _host_findings(view: HostView) -> Iterator[Sample]:
     counts: Counter[tuple[str, str]] = Counter()
     for (_, severity, status), number in view.assessment.counts.items():
@@ -322,6 +327,14 @@ REPORT_FAMILIES: tuple[ReportFamily, ...] = (
         labels=("host", "probe"),
         detail=Detail.HOST,
         samples=_probe_success,
+    ),
+    ReportFamily(
+        name="libcensus_host_outdated_processes",
+        help="Interpreter processes that still run on a crypto library or an executable that was deleted or replaced, "
+        "at the host's last scan; no series where the agent did not look.",
+        labels=("host",),
+        detail=Detail.HOST,
+        samples=_outdated_processes,
     ),
 )
 

@@ -79,6 +79,7 @@ class ReportView:
     host: Host
     report: Report
     last_report: datetime
+    outdated_processes: int | None = None
 
 
 class Count(StrEnum):

@@ -208,6 +208,7 @@ def summarize_host(state: HostState, counts: _Counts) -> HostSummary:
         under_investigation=counts.under_investigation,
         worst_severity=counts.worst_severity,
         failed_probes=sum(probe.state is ProbeState.FAILED for probe in state.report.probes),
+        outdated_processes=state.outdated_processes,
     )
 
 

@@ -75,7 +75,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class HostSummary:
-    """One host as a list shows it; ``affected`` counts findings, ``worst_severity`` is that of the worst of them."""
+    """One host as a list shows it; ``affected`` counts findings, ``worst_severity`` is that of the worst of them.
+
+    ``outdated_processes`` is absent where the agent did not look at what runs.
+    """
 
     host_id: str
     name: str
@@ -92,6 +95,7 @@ class HostSummary:
     under_investigation: int = 0
     worst_severity: Severity | None = None
     failed_probes: int = 0
+    outdated_processes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,6 +277,7 @@ def summary_to_proto(value: HostSummary) -> fleet_pb2.HostSummary:
         last_report=time_to_proto(value.last_report),
         agent_version=value.agent_version,
         failed_probes=value.failed_probes,
+        outdated_processes=value.outdated_processes,
     )
 
 
@@ -295,6 +300,7 @@ def summary_from_proto(message: fleet_pb2.HostSummary) -> HostSummary:
         under_investigation=message.under_investigation,
         worst_severity=None if worst is None else _word(Severity, "worst_severity", worst),
         failed_probes=message.failed_probes,
+        outdated_processes=_optional(message, "outdated_processes"),
     )
 
 

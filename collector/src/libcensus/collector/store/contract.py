@@ -59,7 +59,8 @@ class HostState:
     older host has that name already. It stays as long as the hostname does. ``last_report`` is when the collector
     received the report that tells the state, by its own clock. ``report`` holds what runs, even where the report only
     named it, in what :meth:`Store.find_host` returns; lists of hosts only name it. ``crypto_copies``, ``tools`` and
-    ``roots`` are absent for agents that do not look for them.
+    ``roots`` are absent for agents that do not look for them, and so is ``outdated_processes``, which counts those that
+    run on something that is gone.
     """
 
     host_id: str
@@ -76,6 +77,7 @@ class HostState:
     tools: str | None = None
     roots: str | None = None
     changelogs: tuple[str, ...] = ()
+    outdated_processes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

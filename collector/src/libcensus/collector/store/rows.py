@@ -220,8 +220,12 @@ def report_values(received: ReceivedReport) -> dict[str, object]:
 
 def process_values(report: Report) -> dict[str, object]:
     """Return the columns of a host that tell what runs, for a report that holds it or says that nobody looked."""
-    payload = None if report.processes is None else encode_process_set(report.processes)
-    return {"processes_digest": report.processes_digest, "processes": payload}
+    processes = report.processes
+    return {
+        "processes_digest": report.processes_digest,
+        "processes": None if processes is None else encode_process_set(processes),
+        "outdated_processes": None if processes is None else processes.outdated,
+    }
 
 
 def host_values(digest: str, inventory: Inventory) -> dict[str, object]:
@@ -258,6 +262,7 @@ def host_state_of(row: Row[Any], inventory: Inventory, processes: bytes | None =
         tools=inventory.tools,
         roots=inventory.roots,
         changelogs=inventory.changelogs,
+        outdated_processes=row.outdated_processes,
         report=Report(
             report_id=row.report_id,
             agent_version=row.agent_version,

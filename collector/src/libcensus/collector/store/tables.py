@@ -155,10 +155,12 @@ HOSTS = Table(
     Column("seen_until", Moment, nullable=False),
     Column("processes_digest", Digest),
     Column("processes", LargeBinary),
+    Column("outdated_processes", Integer),
 )
 """One row per host. ``probes`` is JSON; ``seen_until`` is the latest ``last_report`` that there ever was, so that
 intervals keep their order when the collector's clock goes back. ``processes`` are the bytes of the process set that
-the last report named by ``processes_digest``; both are absent where the agent did not look."""
+the last report named by ``processes_digest``, and ``outdated_processes`` counts those in it that run on something
+that is gone; all are absent where the agent did not look."""
 
 INSTALL_INTERVALS = Table(
     "install_intervals",

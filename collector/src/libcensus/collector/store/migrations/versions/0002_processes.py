@@ -19,3 +19,4 @@ def upgrade() -> None:
     """Add the columns."""
     op.add_column("hosts", sa.Column("processes_digest", sa.LargeBinary(32)))
     op.add_column("hosts", sa.Column("processes", sa.LargeBinary))
+    op.add_column("hosts", sa.Column("outdated_processes", sa.Integer))
