@@ -35,7 +35,7 @@ _CRYPTO_LIBRARY = re.compile(r"lib(?:crypto|ssl)(?:[-_.][^/]*)?\.so(?:\.[^/]*)?"
 
 _INTERPRETER_NAME = re.compile(
     r"(?:[a-z0-9_]+-[a-z0-9_]+-[a-z0-9_]+-)?(?:platform-)?"
-    r"(?:python|pypy|node|nodejs|ruby|perl|php(?:-fpm|-cgi)?)-?[\d.]*[a-z]{0,3}"
+    r"(?:python|pypy|node|nodejs|ruby|perl|php(?:-fpm|-cgi)?)-?[\d.]*[dmtu]{0,3}"
 )
 """Names under which an interpreter may run that is no install any more: its file or its whole folder is gone."""
 
