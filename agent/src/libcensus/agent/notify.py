@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import socket
 import threading
 import time
@@ -102,7 +103,8 @@ class Heartbeat:
 
     def vouch(self, seconds: float) -> None:
         """Say that all is well for the next ``seconds``."""
-        self._until = self._clock() + seconds
+        if self._manager.watchdog_seconds is not None:
+            self._until = self._clock() + seconds
 
     def start(self) -> None:
         """Begin, in a thread of its own, where the service manager has a watchdog."""
@@ -118,6 +120,8 @@ class Heartbeat:
             self._thread.join()
 
     def _beat(self, period: float) -> None:
+        # A signal is for the main thread, whose wait it must end.
+        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         is_well = True
         while not self._stopped.is_set():
             was_well, is_well = is_well, self._clock() <= self._until

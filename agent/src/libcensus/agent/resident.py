@@ -209,6 +209,7 @@ class Resident:
         *,
         scan_host: Callable[[AgentConfig, Progress], Scan] = scan_this_host,
         progress: Progress | None = None,
+        watched_root: str = "/",
         retry_seconds: float = RETRY_SECONDS,
         spread: Callable[[float, float], float] = _RANDOM.uniform,
     ) -> None:
@@ -216,6 +217,7 @@ class Resident:
         self._manager = manager
         self._scan_host = scan_host
         self._progress = progress
+        self._watched_root = watched_root
         self._retry_seconds = retry_seconds
         self._spread = spread
         self._heartbeat = Heartbeat(manager)
@@ -245,7 +247,7 @@ class Resident:
 
     def _serve(self, config: AgentConfig, reason: str, signals: Signals) -> AgentConfig:
         """Work with one configuration; returns the next one."""
-        with Root.open("/") as root, Watch(root) as watch:
+        with Root.open(self._watched_root) as root, Watch(root) as watch:
             if config.run.watch:
                 watch.arm()
             schedule = Schedule(config.run, now_seconds())
