@@ -39,6 +39,11 @@ _VERSION_TEXT = re.compile(rb"\[PyPy (\d+\.\d+\.\d+)(?:-[a-z]+\d*)? with ")
 _LANGUAGE_TEXT = re.compile(rb"\0(\d\.\d+\.\d+)[a-z0-9+]{0,8} \([0-9A-Za-z.+~-]{1,64}, [A-Z][a-z]{2} \d\d \d{4}, ")
 _HEADER_VERSION = re.compile(r'^#define\s+PYPY_VERSION\s+"(\d+\.\d+\.\d+)', re.MULTILINE)
 _MAX_HEADER = 64 << 10
+_DOWNLOADS = (
+    (re.compile(r"pypy\d\.\d+-v\d+\.\d+\.\d+(?:rc\d+)?-(?:linux|s390x|aarch64)\d*"), "the folder of a download"),
+    (re.compile(r"pypy-\d+\.\d+\.\d+-linux-[^/]+-gnu"), "uv's key of a download"),
+    (re.compile(r"pypy\d\.\d+-\d+\.\d+\.\d+"), "pyenv's name of a download"),
+)
 
 
 def recognise(elf: Elf, source: Source, name: str) -> MainProgram | None:
@@ -153,15 +158,19 @@ def read_flags(root: Root, layout: Layout, holder: str) -> list[tuple[str, Evide
 
 
 def claim(subject: Subject) -> Claim | None:
-    """Return the claim for a portable build, as pypy.org offers it: with its headers, licence and own libraries."""
+    """Return the claim for a portable build, as pypy.org offers it, by the name of its folder.
+
+    That is the archive's own, or the one that uv or pyenv gives to it: they bring no other builds of PyPy.
+    """
     layout = subject.layout
     if layout.implementation is not Implementation.PYPY or subject.package is not None or layout.stdlib is None:
         return None
     name = layout.prefix.rpartition("/")[2]
-    if not re.fullmatch(r"pypy\d\.\d+-v\d+\.\d+\.\d+-(?:linux|s390x|aarch64)\d*", name):
-        return None
-    proof = Evidence("provider", EvidenceKind.PATH, shown(layout.prefix), f"the folder of a download: {shown(name)}")
-    return Claim(Provider.UPSTREAM, evidence=(proof,))
+    for pattern, words in _DOWNLOADS:
+        if pattern.fullmatch(name):
+            proof = Evidence("provider", EvidenceKind.PATH, shown(layout.prefix), f"{words}: {shown(name)}")
+            return Claim(Provider.UPSTREAM, evidence=(proof,))
+    return None
 
 
 TRAITS = Traits(

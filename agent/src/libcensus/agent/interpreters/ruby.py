@@ -116,7 +116,8 @@ def find_layout(root: Root, candidate: Candidate, library: str | None, skips: Sk
         tls.insert(0, gem[0])
         evidence = (Evidence("crypto", EvidenceKind.PATH, shown(gem[0]), gem[1]),)
     api = _API.fullmatch(values.get("ruby_version", ""))
-    sysconfig = {"prefix": values["configured_prefix"]} if "configured_prefix" in values else {}
+    configured = values.get("configured_prefix") or values.get("prefix")
+    sysconfig = {} if configured is None else {"prefix": configured}
     return _layout(
         prefix or "/",
         candidate.path,
