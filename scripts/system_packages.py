@@ -27,6 +27,7 @@ NEEDS: dict[str, list[tuple[str, str]]] = {
         ("git", "git"),
         ("unshare", "util-linux"),
         ("ps", "procps"),
+        ("rpm", "rpm"),
         ("zstd", "zstd"),
     ],
     "fleet-test": [

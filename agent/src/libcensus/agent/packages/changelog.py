@@ -52,7 +52,7 @@ _NEGATION = re.compile(
     r"|\bstill\s+(?:affected|vulnerable|open|unfixed)\b"
     r"|\b(?:cannot|could\s+not)\s+be\s+(?:fixed|backported|applied)\b"
     r"|\bwon'?t\s*fix\b|\bpostponed\b|\bno-dsa\b|\bto\s+be\s+fixed\b"
-    r"|\bpartial(?:ly)?\s+(?:fix|address|mitigat|backport)",
+    r"|\bpartial\s+(?:fix|mitigation|backport)\b|\bpartially\s+(?:fix|address|mitigat|backport)",
     re.IGNORECASE,
 )
 _TAKEN_BACK = re.compile(
@@ -67,7 +67,9 @@ _FIXED_BY_REVERT = re.compile(
     re.IGNORECASE,
 )
 _DROPPED = re.compile(r"\b(?:drop|remov|disabl)(?:s|ed|p|ped|e|ing|ping)?\b", re.IGNORECASE)
-_BROKEN = re.compile(r"\bregress|\bbr(?:eak|oke)|\bpending\b|\bfurther\s+investigation|\buntil\b", re.IGNORECASE)
+_BROKEN = re.compile(
+    r"\bregress|\bbr(?:eak|oke)|\bpending\s+(?:a|the|further|more)\b|\binvestigation|\buntil\b", re.IGNORECASE
+)
 _UPSTREAM = re.compile(r"\bupstream|\bobsolete|\bno longer|\bmerged\b|\bincluded\b|\bapplied\b", re.IGNORECASE)
 
 _FIRST = re.compile(
