@@ -18,6 +18,7 @@ from libcensus.agent.containers import find_containers
 from libcensus.agent.errors import UnreadableError
 from libcensus.agent.host import shown
 from libcensus.agent.index import remembered
+from libcensus.agent.probes.changelogs import probe_changelogs
 from libcensus.agent.probes.context import ProbeSkippedError, ScanContext
 from libcensus.agent.probes.copies import probe_copies
 from libcensus.agent.probes.crypto import probe_crypto
@@ -73,6 +74,7 @@ PROBES: tuple[tuple[str, Callable[[ScanContext, Skips], None]], ...] = (
     ("crypto", probe_crypto),
     ("venvs", probe_venvs),
     ("copies", probe_copies),
+    ("changelogs", probe_changelogs),
     ("tools", probe_tools),
 )
 """The one registration of the probes of a root, in the order in which they run: each builds on those before it."""
