@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import struct
 import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -219,6 +220,25 @@ def test_kernel_and_build_id_agree_with_readelf(built: Path) -> None:
 
 def test_a_sysv_hash_table_counts_symbols_too(built: Path) -> None:
     assert "__libc_start_main" in read(built / "sysv-hash").imports
+
+
+def test_tables_that_end_behind_their_segment_in_its_last_page_are_read_as_the_loader_maps_them(built: Path) -> None:
+    """patchelf left the string table of a published Perl so; the loader maps whole pages, and it runs."""
+    data = bytearray((built / "libanswer.so.1").read_bytes())
+    with (built / "libanswer.so.1").open("rb") as file:
+        elf = ELFFile(file)
+        number, first = next((n, one) for n, one in enumerate(elf.iter_segments()) if one["p_type"] == "PT_LOAD")
+        strings = next(one for one in elf.iter_sections() if one.name == ".dynstr")
+        assert first["p_offset"] == 0
+        for field in (32, 40):
+            struct.pack_into("<Q", data, elf.header["e_phoff"] + 56 * number + field, strings["sh_offset"] + 4)
+    edited = built / "libedited.so.1"
+    edited.write_bytes(data)
+    program = "import ctypes, sys; print(ctypes.CDLL(sys.argv[1]).answer(4))"
+    done = subprocess.run([sys.executable, "-c", program, str(edited)], capture_output=True, text=True, check=True)
+    assert done.stdout == "4\n"
+    found, whole = read_elf(BytesSource(bytes(data))), read(built / "libanswer.so.1")
+    assert (found.soname, found.defines("answer")) == (whole.soname, True)
 
 
 def test_an_object_file_has_no_dynamic_part(built: Path) -> None:

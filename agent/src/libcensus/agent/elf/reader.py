@@ -51,6 +51,8 @@ _DEBUG_ONLY = "the file holds the debugging information of a program that lies e
 
 _WINDOW = 64 << 10
 _HEAD = 4096
+_PAGE = 4096
+"""The smallest page of any machine that Linux runs on."""
 _MAX_NAME = 64 << 10
 _MAX_SONAME = 1024
 _MAX_VERSION = 256
@@ -263,6 +265,7 @@ class _Segment:
     address: int
     size: int
     align: int
+    memory: int
 
 
 class _Strings:
@@ -551,8 +554,8 @@ class _Reader:
             _absurd(f"{count} program headers of {entry} bytes do not fit in {self.size} bytes")
         raw = self._bytes(offset, count * entry, "the program headers")
         if self.is_64:
-            return [_Segment(h[0], h[2], h[3], h[5], h[7]) for h in layout.iter_unpack(raw)]
-        return [_Segment(h[0], h[1], h[2], h[4], h[7]) for h in layout.iter_unpack(raw)]
+            return [_Segment(h[0], h[2], h[3], h[5], h[7], h[6]) for h in layout.iter_unpack(raw)]
+        return [_Segment(h[0], h[1], h[2], h[4], h[7], h[5]) for h in layout.iter_unpack(raw)]
 
     def _interpreter(self, segment: _Segment) -> str:
         if not segment.size:
@@ -630,11 +633,25 @@ class _Reader:
                 values[tag] = value
 
     def _offset(self, address: int, what: str) -> tuple[int, int]:
-        """Return where an address lies in the file, and where the bytes of its segment end."""
+        """Return where an address lies in the file, and where the bytes end that are mapped with it."""
         for segment in self.loads:
             if segment.address <= address < segment.address + segment.size:
-                return address - segment.address + segment.offset, segment.offset + segment.size
+                return address - segment.address + segment.offset, self._mapped_end(segment)
+        for segment in self.loads:
+            offset, end = address - segment.address + segment.offset, self._mapped_end(segment)
+            if segment.offset <= offset < end:
+                return offset, end
         _absurd(f"{what} lies at address {address:#x}, in no segment of the file")
+
+    def _mapped_end(self, segment: _Segment) -> int:
+        """Return where the bytes end that a loader maps for a segment: whole pages, unless the rest is set to zero.
+
+        Programs that were edited (by patchelf, for wheels) have tables that end behind their segment, and run.
+        """
+        end = segment.offset + segment.size
+        if segment.memory != segment.size:
+            return end
+        return max(end, min(-(-end // _PAGE) * _PAGE, self.size))
 
     def _strings(self) -> _Strings | None:
         address, size = self.dynamic.get(_DT_STRTAB), self.dynamic.get(_DT_STRSZ)
