@@ -96,12 +96,20 @@ def make_ruby(top: Path, prefix: str = "/opt/ruby", *, is_shared: bool = True) -
     return f"{prefix}/bin/ruby"
 
 
-def make_perl(top: Path, prefix: str = "/opt/perl", *, is_shared: bool = False, name: str = "perl") -> str:
+def make_perl(
+    top: Path,
+    prefix: str = "/opt/perl",
+    *,
+    is_shared: bool = False,
+    name: str = "perl",
+    is_relocatable: bool = False,
+) -> str:
     """Build a Perl that names its folders, with its configuration and one standard module."""
     folder = top / prefix.lstrip("/")
     standard = f"{prefix}/lib/perl/5.99.1/x86_64-linux"
     site = f"{prefix}/lib/site_perl/5.99.1/x86_64-linux"
-    code = PERL_CODE + f'const char *texts[] = {{"v5.99.1", "{standard}", "{site}"}};\n'
+    told = [text.replace(prefix, ".../..") if is_relocatable else text for text in (standard, site)]
+    code = PERL_CODE + f'const char *texts[] = {{"v5.99.1", "{told[0]}", "{told[1]}"}};\n'
     if is_shared:
         library = shared(folder / "lib/libperl.so.5.99", code, "libperl.so.5.99")
         compile_c(folder / "bin" / name, PERL_CALLS + PERL_MAIN, str(library), "-Wl,-rpath,$ORIGIN/../lib")
@@ -112,7 +120,7 @@ def make_perl(top: Path, prefix: str = "/opt/perl", *, is_shared: bool = False, 
     (place / "Config.pm").write_text(
         "tie %Config, 'Config', {\n    useithreads => 'define',\n    version => '5.99.1',\n};\n"
     )
-    (place / "Config_heavy.pl").write_text(f"prefixexp='{prefix}'\nsitearchexp='{site}'\narchlibexp='{standard}'\n")
+    (place / "Config_heavy.pl").write_text(f"prefixexp='{prefix}'\nsitearchexp='{told[1]}'\narchlibexp='{told[0]}'\n")
     return f"{prefix}/bin/{name}"
 
 

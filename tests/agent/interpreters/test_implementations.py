@@ -455,6 +455,16 @@ def test_perl_without_its_configuration_leaves_the_crypto_unknown(tmp_path: Path
 
 
 @needs_gcc
+def test_relocatable_perl_finds_its_folders_from_its_executable(tmp_path: Path) -> None:
+    path = make_perl(tmp_path, is_relocatable=True)
+    ssl, _ = make_crypto(tmp_path / "usr/lib64")
+    add_tls_module(tmp_path / TLS_MODULES["perl"].lstrip("/"), ssl)
+    install, build = made(tmp_path, path)
+    assert build.version == "5.99.1"
+    assert [item.file for item in install.evidence if item.kind == "elf-needed"] == [TLS_MODULES["perl"]]
+
+
+@needs_gcc
 def test_site_comes_before_vendor_and_standard(tmp_path: Path) -> None:
     path = make_perl(tmp_path)
     ssl, _ = make_crypto(tmp_path / "usr/lib64")

@@ -2,9 +2,10 @@
 
 Debian's ``perl`` has its code inside and exports it; others need ``libperl.so``. A program that embeds Perl calls the
 same functions and then Perl code (``Perl_eval_pv``, ``Perl_call_sv``…), which Perl's own main program never does. The
-folders of ``@INC`` are texts in the code; the configuration in ``Config.pm`` there is the interpreter's, for Perl
-itself refuses another. TLS is in ``Net::SSLeay``, which is no part of Perl: without it there is none. Sources:
-``ExtUtils::Miniperl``, ``perl.c``, ``configpm`` of https://github.com/Perl/perl5.
+folders of ``@INC`` are texts in the code, with ``...`` for the executable's folder in a relocatable Perl; the
+configuration in ``Config.pm`` there is the interpreter's, for Perl itself refuses another. TLS is in ``Net::SSLeay``,
+which is no part of Perl: without it there is none. Sources: ``ExtUtils::Miniperl``, ``perl.c``, ``configpm`` of
+https://github.com/Perl/perl5.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ _LIBRARY = re.compile(r"(?:^|/)libperl(?:-[\d.]+)?\.so(?:\.(?P<version>\d+\.\d+)
 _MAIN = ("perl_alloc", "perl_construct", "perl_parse", "perl_run")
 _EMBEDS = ("Perl_eval_", "Perl_call_")
 _START_UP_TEXTS = (b"PERL5LIB", b"PERL5OPT", b"PERL_HASH_SEED")
-_FOLDER_TEXT = re.compile(rb"\0(/[\x21-\x7e]{0,160}perl[\x21-\x7e]{0,160})(?=\0)")
+_FOLDER_TEXT = re.compile(rb"\0((?:\.\.\.)?/[\x21-\x7e]{0,160}perl[\x21-\x7e]{0,160})(?=\0)")
 _VERSION_TEXT = re.compile(rb"\0v(5\.\d{1,3}\.\d{1,3})(?=\0)")
 _CONFIG_VERSION = re.compile(r"^ {4}version => '(\d+\.\d+\.\d+)',$", re.MULTILINE)
 _HEAVY = re.compile(r"^(sitearchexp|vendorarchexp|archlibexp|prefixexp|usethreads)='([^'\n]*)'$", re.MULTILINE)
@@ -81,12 +82,13 @@ def find_layout(root: Root, candidate: Candidate, library: str | None, skips: Sk
     """Return where a candidate's parts lie, by the folders of ``@INC`` that its own code names."""
     program = candidate.program
     prefix = prefix_of(candidate.path)
-    folders = _include_folders(root, library or candidate.path, skips)
+    folders = _include_folders(root, candidate.path, library or candidate.path, skips)
     configured = [folder for folder in folders if root.is_file(f"{folder}/Config.pm")]
     if not configured:
         return _layout(prefix, candidate.path, library, None, program.version)
     values = _configuration(root, configured)
-    order = [values[name] for name in ("sitearchexp", "vendorarchexp", "archlibexp") if values.get(name)]
+    named = [values.get(name, "") for name in ("sitearchexp", "vendorarchexp", "archlibexp")]
+    order = [place for text in named if (place := _absolute(root, text, candidate.path)) is not None]
     places = tuple(dict.fromkeys([*order, *folders]))
     standard: dict[str, None] = {}
     for folder in configured:
@@ -136,14 +138,25 @@ def _layout(
     )
 
 
-def _include_folders(root: Root, holder: str, skips: Skips) -> list[str]:
+def _absolute(root: Root, text: str, executable: str) -> str | None:
+    """Return the folder that a text of the configuration names; None where there is none."""
+    if not text.startswith("..."):
+        return text if text.startswith("/") and root.is_folder(text) else None
+    try:
+        folder = root.realpath(executable.rpartition("/")[0] + text.removeprefix("..."))
+    except UnreadableError:
+        return None
+    return folder if root.is_folder(folder) else None
+
+
+def _include_folders(root: Root, executable: str, holder: str, skips: Skips) -> list[str]:
     """Return the folders that are there of those that the code names, in the order of its texts."""
     try:
         texts = root.examine(holder, lambda file: matches(file, _FOLDER_TEXT))
     except UnreadableError as error:
         skips.add_error(error)
         return []
-    found = [text for text in texts if root.is_folder(text)]
+    found = [folder for text in texts if (folder := _absolute(root, text, executable)) is not None]
     if len(found) > _MAX_FOLDERS:
         skips.add("include-folders", f"{shown(holder)}: names {len(found)} folders; {_MAX_FOLDERS} are looked at")
     return found[:_MAX_FOLDERS]
