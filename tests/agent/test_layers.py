@@ -21,7 +21,6 @@ from libcensus.agent.walk import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from libcensus.agent.host import Root
 

@@ -17,7 +17,8 @@ from libcensus.agent.images.image import chain_ids, is_tag, moment
 from libcensus.agent.images.storage import find_images
 from libcensus.agent.images.stores import Records
 from libcensus.agent.probes.skips import Skips
-from libcensus.facts.root import RootKind, ScannedRoot
+from libcensus.facts.root import ScannedRoot
+from libcensus.facts.vocabulary import RootKind
 
 if TYPE_CHECKING:
     from libcensus.agent.images.image import ImageRoot
