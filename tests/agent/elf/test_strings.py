@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import re
 import subprocess
@@ -320,6 +321,22 @@ def test_a_file_made_of_one_word_is_bounded_and_says_so(monkeypatch: pytest.Monk
     marks = scan(b"OpenSSL 3.0.13 30 Jan 2024 " * 100)
     assert marks.count(MarkKind.OPENSSL_TEXT) == 50
     assert marks.saturated == ("OpenSSL ",)
+
+
+def test_a_word_that_is_given_up_hides_no_other_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(strings, "MAX_HITS", 50)
+    marks = scan(b"OpenSSL " * 100 + DIRECTORY + b"BoringSSL " * 100 + BORING + b"OpenSSL " * 9)
+    assert len(marks.of(MarkKind.OPENSSLDIR)) == 1
+    assert len(marks.of(MarkKind.BORINGSSL_SOURCE)) == 2
+    assert marks.saturated == ("OpenSSL ", "oringSSL")
+
+
+def test_a_digest_is_made_only_where_it_is_wanted() -> None:
+    scanner = CryptoScanner(with_digest=False)
+    scanner.feed(OPENSSL + DIRECTORY)
+    found, whole = scanner.result(), scan(OPENSSL + DIRECTORY)
+    assert found.sha256 == ""
+    assert dataclasses.replace(found, sha256=whole.sha256) == whole
 
 
 def test_many_texts_of_a_kind_are_counted_and_not_all_kept() -> None:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 _MARKS = "marks"
 _DIGEST = "digest"
+_CRYPTO = "crypto"
 
 
 def read_marks(file: RootedFile) -> ContentMarks:
@@ -26,6 +27,16 @@ def read_marks(file: RootedFile) -> ContentMarks:
     for chunk in file.chunks():
         scanner.feed(chunk)
     return _keep(file, _MARKS, scanner.result())
+
+
+def read_crypto_marks(file: RootedFile) -> ContentMarks:
+    """Return the marks of crypto libraries in a file, and its size; the digest is empty where nobody needed it yet."""
+    if (known := _recall(file, _MARKS) or _recall(file, _CRYPTO)) is not None:
+        return known
+    scanner = CryptoScanner(with_digest=False)
+    for chunk in file.chunks():
+        scanner.feed(chunk)
+    return _keep(file, _CRYPTO, scanner.result())
 
 
 def read_digest(file: RootedFile) -> ContentMarks:

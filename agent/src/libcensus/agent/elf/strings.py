@@ -106,15 +106,34 @@ class ContentMarks:
         return dict(self.counts).get(kind, 0)
 
 
+_Search = tuple[re.Pattern[bytes], int, tuple[bytes, ...]]
+
+_SEARCHES: tuple[_Search, ...] = (
+    (re.compile(rb"O(?:penSSL |PENSSLDIR: )"), 0, (b"OpenSSL ", b"OPENSSLDIR: ")),
+    (re.compile(rb"oring[Ss][Ss][Ll]"), 0, (b"oringSSL", b"oringssl")),
+    (re.compile(rb"WS-LC "), 1, (b"AWS-LC ",)),
+    (re.compile(rb"LibreSSL "), 0, (b"LibreSSL ",)),
+    (re.compile(rb"crypto/evp/"), 0, (b"crypto/evp/",)),
+    (re.compile(rb"aws-lc/crypto/"), 0, (b"aws-lc/crypto/",)),
+)
+"""How the words are searched for: a pattern, how many bytes of the word stand before it, and the words that it finds.
+
+A pattern costs one pass over all bytes of a host's libraries. These were measured: words that share a beginning cost
+one pass together, and one that starts with a letter that is frequent in code is found by its rest.
+"""
+
+_LONGEST_WORD = 14
+
+
 class CryptoScanner:
     """One streaming pass over a file's bytes: feed chunks of any size in order, then ask for the result once.
 
     Memory is bounded by the largest chunk and by :data:`MAX_TEXTS`; the result does not depend on how the bytes were
-    cut into chunks.
+    cut into chunks. Without ``with_digest`` the result's digest is empty, and the pass a third shorter.
     """
 
-    def __init__(self) -> None:
-        self._digest = hashlib.sha256()
+    def __init__(self, *, with_digest: bool = True) -> None:
+        self._digest = hashlib.sha256() if with_digest else None
         self._size = 0
         self._carried = b""
         self._done = 0
@@ -122,20 +141,22 @@ class CryptoScanner:
         self._counts: dict[MarkKind, int] = {}
         self._kept: dict[MarkKind, int] = {}
         self._hits: dict[bytes, int] = {}
-        self._finders: tuple[tuple[bytes, Callable[[bytes, int, int], None]], ...] = (
-            (b"OpenSSL ", self._on_openssl),
-            (b"OPENSSLDIR: ", self._on_directory),
-            (b"crypto/evp/", self._on_evp_source),
-            (b"LibreSSL ", self._on_libressl),
-            (b"oringSSL", self._on_boringssl),
-            (b"oringssl", self._on_boringssl_path),
-            (b"AWS-LC ", self._on_aws_lc),
-            (b"aws-lc/crypto/", self._on_aws_lc_path),
-        )
+        self._searches = _SEARCHES
+        self._handlers: dict[bytes, Callable[[bytes, int, int], None]] = {
+            b"OpenSSL ": self._on_openssl,
+            b"OPENSSLDIR: ": self._on_directory,
+            b"crypto/evp/": self._on_evp_source,
+            b"LibreSSL ": self._on_libressl,
+            b"oringSSL": self._on_boringssl,
+            b"oringssl": self._on_boringssl_path,
+            b"AWS-LC ": self._on_aws_lc,
+            b"aws-lc/crypto/": self._on_aws_lc_path,
+        }
 
     def feed(self, chunk: bytes) -> None:
         """Take the next bytes of the file."""
-        self._digest.update(chunk)
+        if self._digest is not None:
+            self._digest.update(chunk)
         self._size += len(chunk)
         self._search(self._carried + chunk if self._carried else chunk, is_last=False)
 
@@ -143,9 +164,9 @@ class CryptoScanner:
         """Return what was found; nothing may be fed afterwards."""
         self._search(self._carried, is_last=True)
         marks = sorted(self._marks.values(), key=lambda mark: (mark.offset, mark.kind))
-        saturated = sorted(needle.decode() for needle, hits in self._hits.items() if hits >= MAX_HITS)
+        saturated = sorted(word.decode() for word, hits in self._hits.items() if hits >= MAX_HITS)
         return ContentMarks(
-            self._digest.hexdigest(),
+            "" if self._digest is None else self._digest.hexdigest(),
             self._size,
             tuple(marks),
             tuple(sorted(self._counts.items())),
@@ -158,17 +179,40 @@ class CryptoScanner:
         limit = len(data) if is_last else len(data) - _LOOK_AHEAD
         start = self._done - base
         if limit > start:
-            for needle, handle in self._finders:
-                hits = self._hits.get(needle, 0)
-                # A hit counts by where it starts, so it may end behind the limit.
-                at = data.find(needle, start, limit + len(needle) - 1)
-                while at >= 0 and hits < MAX_HITS:
-                    hits += 1
-                    handle(data, at, base)
-                    at = data.find(needle, at + 1, limit + len(needle) - 1)
-                self._hits[needle] = hits
+            for search in self._searches:
+                at = start
+                while (stopped := self._find(search, data, base, at, limit)) is not None:
+                    at, search = stopped  # noqa: PLW2901 - the same search, without the word that is saturated
             self._done = base + limit
         self._carried = data[-(_LOOK_BEHIND + _LOOK_AHEAD) :]
+
+    def _find(self, search: _Search, data: bytes, base: int, start: int, limit: int) -> tuple[int, _Search] | None:
+        """Handle the hits of one search that start before ``limit``; where a word saturates, return how to go on."""
+        pattern, before, _ = search
+        # A hit counts by where it starts, so it may end behind the limit.
+        for match in pattern.finditer(data, start + before, limit + _LONGEST_WORD):
+            at = match.start() - before
+            if at >= limit:
+                return None
+            word = data[at : match.end()]
+            handle = self._handlers.get(word)
+            if handle is None:
+                continue
+            hits = self._hits[word] = self._hits.get(word, 0) + 1
+            handle(data, at, base)
+            if hits >= MAX_HITS:
+                rest = self._give_up(search, word)
+                return None if rest is None else (at + 1, rest)
+        return None
+
+    def _give_up(self, search: _Search, word: bytes) -> _Search | None:
+        """Search for a word no more: a file made of nothing else must not cost hours."""
+        words = tuple(one for one in search[2] if one != word)
+        rest = (re.compile(b"|".join(re.escape(one) for one in words)), 0, words) if words else None
+        self._searches = tuple(
+            changed for one in self._searches if (changed := rest if one is search else one) is not None
+        )
+        return rest
 
     def _note(self, kind: MarkKind, text: bytes, offset: int, version: bytes | None = None) -> None:
         self._counts[kind] = self._counts.get(kind, 0) + 1

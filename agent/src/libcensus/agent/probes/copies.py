@@ -17,8 +17,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from libcensus.agent import wheels
+from libcensus.agent.content import read_crypto_marks
 from libcensus.agent.elf.reader import MAGIC, read_elf
-from libcensus.agent.elf.strings import CryptoPresence, CryptoScanner, crypto_in_file, is_crypto_soname
+from libcensus.agent.elf.strings import CryptoPresence, crypto_in_file, is_crypto_soname
 from libcensus.agent.errors import ElfError, UnreadableError
 from libcensus.agent.host import shown
 from libcensus.facts.crypto import CopyOwner, CryptoCopy, CryptoLibrary
@@ -148,10 +149,7 @@ class _Reader:
                 return None
             if file.size > limit:
                 raise UnreadableError("too-large", f"{shown(path)}: {file.size} bytes; at most {limit} are read")
-            scanner = CryptoScanner()
-            for chunk in file.chunks():
-                scanner.feed(chunk)
-            marks = scanner.result()
+            marks = read_crypto_marks(file)
             return crypto_in_file(marks, read_elf(file)) if marks.marks else None
 
         try:
