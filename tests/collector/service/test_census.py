@@ -7,6 +7,7 @@ import threading
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -23,9 +24,15 @@ from libcensus.collector.service import census as census_module
 from libcensus.collector.service.census import UploadBudget, spread_interval
 from libcensus.collector.service.errors import PUSHBACK_KEY, OverloadedError
 from libcensus.collector.store.sql import SqlStore
-from libcensus.facts.codec import digest_to_proto, encode_fact
+from libcensus.facts.codec import (
+    digest_to_proto,
+    encode_fact,
+    process_set_digest,
+    process_set_from_proto,
+    process_set_to_proto,
+)
 from libcensus.facts.digest import FactKind, fact_digest
-from libcensus.v1 import census_pb2, facts_pb2, vocabulary_pb2
+from libcensus.v1 import census_pb2, facts_pb2, fleet_pb2, vocabulary_pb2
 from tests.collector.service.running import (
     HOST_ID,
     Client,
@@ -36,7 +43,7 @@ from tests.collector.service.running import (
     status_of,
     upload_of,
 )
-from tests.contract.specimens import Census, build, install, platform, record
+from tests.contract.specimens import Census, Extras, address, build, install, platform, record, running
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -103,6 +110,39 @@ def test_a_report_that_is_sent_twice_is_acknowledged_twice(client: Client, mark:
     report_id = uuid.uuid4().bytes
     assert not client.report(census.address, mark, report_id).missing
     assert not client.report(census.address, mark, report_id).missing
+
+
+def test_uploads_are_answered_with_the_platforms_that_their_roots_name(client: Client, mark: str) -> None:
+    census = replace(specimen(mark), extras=Extras.of(mark))
+    assert census.extras is not None
+    asked = client.upload(record(census.inventory), host_id=mark)
+    assert {digest.hex() for digest in asked.missing} == set(census.inventory.references)
+    inner = address(census.extras.inner)
+    named = client.upload(*(one for one in census.records if one.digest != inner), host_id=mark)
+    assert [digest.hex() for digest in named.missing] == [inner]
+    client.upload(record(census.extras.inner), host_id=mark)
+    assert not client.report(census.address, mark).missing
+
+
+def test_what_runs_is_asked_for_where_it_is_only_named(client: Client, mark: str) -> None:
+    census = specimen(mark)
+    client.upload(*census.records, host_id=mark)
+    busy = running("web.service")
+
+    def send(*, told: bool) -> list[bytes]:
+        request = report_of(census.address)
+        request.processes_digest = digest_to_proto(process_set_digest(busy))
+        if told:
+            request.processes.CopyFrom(process_set_to_proto(busy))
+        answer = client.census.Report(request, metadata=metadata_of(mark), timeout=30)
+        return list(answer.missing)
+
+    assert send(told=False) == [digest_to_proto(process_set_digest(busy))]
+    assert send(told=True) == []
+    assert send(told=False) == []
+    shown = client.fleet.GetHost(fleet_pb2.GetHostRequest(host=mark))
+    assert process_set_from_proto(shown.processes) == busy
+    assert shown.summary.outdated_processes == 2
 
 
 def test_fields_of_a_newer_contract_are_kept_and_do_no_harm(client: Client, mark: str) -> None:

@@ -421,11 +421,12 @@ def _print_settings(out: Output, assessed: Assessed) -> None:
 
 def _print_changelogs(out: Output, assessed: Assessed) -> None:
     """Print which packages' changelogs were read, and how many fixes each names."""
-    told = []
+    # Two roots with the same version of a package may tell its builder by other words: people read it once.
+    told: dict[str, None] = {}
     for one in sorted(assessed.scan.changelogs.values(), key=lambda one: (one.package.name, one.package.version)):
         fixes = f"{len(one.fixes)} {'fix' if len(one.fixes) == 1 else 'fixes'}"
         state = {ChangelogState.COMPLETE: fixes, ChangelogState.TRUNCATED: f"{fixes}, truncated"}.get(one.state)
-        told.append(f"{one.package.name} {one.package.version} ({state or one.state})")
+        told[f"{one.package.name} {one.package.version} ({state or one.state})"] = None
     if told:
         out.prose(("Changelogs: ", "bold"), ("; ".join(told), ""))
 
