@@ -12,9 +12,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from libcensus.agent.content import read_marks
 from libcensus.agent.elf.loader import LoadedObject, Rule
 from libcensus.agent.elf.reader import read_elf
-from libcensus.agent.elf.strings import CryptoPresence, CryptoScanner, crypto_in_file, is_crypto_soname
+from libcensus.agent.elf.strings import CryptoPresence, crypto_in_file, is_crypto_soname
 from libcensus.agent.errors import UnreadableError
 from libcensus.agent.host import shown
 from libcensus.facts.crypto import CryptoLibrary, CryptoUse
@@ -185,10 +186,7 @@ class CryptoReader:
                 limit = self._context.settings.max_file_bytes
                 if file.size > limit:
                     raise UnreadableError("too-large", f"{shown(path)}: {file.size} bytes; at most {limit} are read")
-                scanner = CryptoScanner()
-                for chunk in file.chunks():
-                    scanner.feed(chunk)
-                return crypto_in_file(scanner.result(), read_elf(file))
+                return crypto_in_file(read_marks(file), read_elf(file))
 
             try:
                 self._read[path] = self._context.root.examine(path, read)

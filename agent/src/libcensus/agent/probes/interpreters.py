@@ -9,13 +9,13 @@ Executables inside virtual environments are left to the environments' probe.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 from typing import TYPE_CHECKING
 
+from libcensus.agent.content import read_digest, read_marks
 from libcensus.agent.elf.loader import LoadedObject
 from libcensus.agent.elf.reader import MAGIC, read_elf
 from libcensus.agent.elf.requirement import requirement_of
-from libcensus.agent.elf.strings import ContentMarks, CryptoScanner, crypto_in_file
+from libcensus.agent.elf.strings import crypto_in_file
 from libcensus.agent.errors import UnreadableError
 from libcensus.agent.host import shown
 from libcensus.agent.interpreters import PROVIDERS, PYTHON_PROVIDERS
@@ -275,7 +275,7 @@ def read_build_file(root: Root, layout: Layout, path: str, role: FileRole, limit
         if file.read_at(0, 4) != MAGIC:
             raise UnreadableError("not-elf", f"{shown(path)}: is no ELF file")
         elf = read_elf(file)
-        marks = _read_marks(file) if searches_crypto else _read_digest(file)
+        marks = read_marks(file) if searches_crypto else read_digest(file)
         fact = BuildFile(
             path=relative,
             role=role,
@@ -288,22 +288,6 @@ def read_build_file(root: Root, layout: Layout, path: str, role: FileRole, limit
         return ReadFile(path, fact, dataclasses.replace(elf, symbols=None), crypto, is_tls)
 
     return root.examine(path, read)
-
-
-def _read_marks(file: RootedFile) -> ContentMarks:
-    scanner = CryptoScanner()
-    for chunk in file.chunks():
-        scanner.feed(chunk)
-    return scanner.result()
-
-
-def _read_digest(file: RootedFile) -> ContentMarks:
-    digest = hashlib.sha256()
-    size = 0
-    for chunk in file.chunks():
-        digest.update(chunk)
-        size += len(chunk)
-    return ContentMarks(digest.hexdigest(), size)
 
 
 def _claim(subject: Subject) -> Claim:
