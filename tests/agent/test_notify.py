@@ -66,7 +66,7 @@ def test_a_manager_that_does_not_listen_is_told_once_in_the_log(
         ({"WATCHDOG_USEC": "0"}, None),
         ({"WATCHDOG_USEC": "soon"}, None),
     ],
-    ids=str,
+    ids=["not set", "set", "for this process", "for another process", "off", "no number"],
 )
 def test_the_watchdog_is_taken_from_the_environment(environment: dict[str, str], seconds: float | None) -> None:
     assert ServiceManager(environment).watchdog_seconds == seconds

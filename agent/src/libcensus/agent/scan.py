@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
     from libcensus.agent.containers import ContainerRoot
     from libcensus.agent.host import Root
-    from libcensus.agent.images import ImageRoot
+    from libcensus.agent.images.image import ImageRoot
     from libcensus.agent.index import Index
     from libcensus.agent.interpreters.candidate import Environment, Interpreter
     from libcensus.agent.settings import ScanSettings
@@ -335,7 +335,7 @@ class _Trees:
     def _find_images(self) -> Sequence[ImageRoot]:
         if not self._settings.images:
             return ()
-        from libcensus.agent.images import find_images  # noqa: PLC0415 - few scans look at storage
+        from libcensus.agent.images.storage import find_images  # noqa: PLC0415 - few scans look at storage
 
         run, images = attempt("images", lambda skips: find_images(self._root, skips))
         self.runs.append(run)
