@@ -16,14 +16,13 @@ from rich.cells import cell_len
 from libcensus.agent.scan import Scan
 from libcensus.cli.account import (
     HOST_COLUMNS,
-    INSTALL_COLUMNS,
     count_findings,
-    install_row,
     print_account,
     print_evidence,
     print_findings,
 )
 from libcensus.cli.assessed import Assessed, has_ended, last_day, most_urgent, worst_of
+from libcensus.cli.rows import INSTALL_COLUMNS, install_row
 from libcensus.cli.terminal import Cell, Column, Output, shorten_path
 from libcensus.collector.posture.finding import (
     Component,

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 def show_command(host: str, collector: CollectorAddress, output: str, *, findings: bool, explain: bool) -> int:
     """Show one host: its interpreters, which OpenSSL each really uses, what each needs, and what is wrong.
 
+    Further tables hold the copies of crypto libraries in environments and products, the tools that bring interpreters,
+    processes that still run on what was deleted or replaced, and the roots (containers, chroots) that lie on the host.
     HOST is the display name or the id that `libcensus hosts` shows. The JSON is that of `libcensus scan`, with the
     host's summary as `summary`.
     """
