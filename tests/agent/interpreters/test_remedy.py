@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from libcensus.agent.interpreters.remedy import moves_on
@@ -90,6 +92,18 @@ def make_env(
             make_build("3.12.6", Provider.CONDA),
             "conda install -p '/opt/conda/envs/a b' 'python=3.12'",
             id="conda",
+        ),
+        pytest.param(
+            make_base(Installer.CONDA, "/srv/app/.pixi/envs/default/bin/python3.12"),
+            make_build("3.12.6", Provider.CONDA),
+            "pixi update python, in /srv/app",
+            id="pixi",
+        ),
+        pytest.param(
+            make_base(Installer.CONDA, "/home/u/.pixi/envs/tool/bin/python3.12"),
+            make_build("3.12.6", Provider.CONDA),
+            "pixi global update tool",
+            id="pixi, for a user",
         ),
         pytest.param(
             make_base(Installer.CONDA, "/opt/conda/bin/node", implementation=Implementation.NODEJS),
@@ -215,3 +229,23 @@ AGAIN = ", and install its packages again"
 )
 def test_environments(install: Install, build: Build | None, base: Install | None, expected: str | None) -> None:
     assert moves_on(install, build, base) == expected
+
+
+@pytest.mark.parametrize(
+    ("folder", "expected"),
+    [
+        (
+            "/home/u/.local/share/uv/tools/ruff",
+            "uv tool uninstall ruff && uv tool install --python python3.11 ruff",
+        ),
+        ("/home/u/.local/share/pipx/venvs/black", "pipx reinstall --python python3.11 black"),
+        (
+            "/home/u/.cache/pypoetry/virtualenvs/app-x1-py3.11",
+            "poetry env use python3.11 and poetry install, in its project",
+        ),
+        ("/srv/app/.tox/py311", "tox run --recreate -e py311, in its project"),
+    ],
+)
+def test_environment_that_a_tool_keeps_is_that_tools_to_make(folder: str, expected: str) -> None:
+    env = dataclasses.replace(make_env(EnvironmentState.PINNED, Installer.UV), path=f"{folder}/bin/python")
+    assert moves_on(env, make_build(), UV_BASE) == f"uv python upgrade 3.11; then {expected}"

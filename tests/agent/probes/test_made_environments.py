@@ -203,8 +203,14 @@ def test_what_is_said_to_move_a_copy_on_does_so(tmp_path: Path) -> None:
     assert build == base_build
 
 
+def pyenv_pythons() -> list[Path]:
+    """The Pythons that pyenv compiled on this machine."""
+    top = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
+    return sorted(top.glob("versions/3.*/bin/python3")) if os.access(top, os.R_OK) else []
+
+
 def test_pyenvs_environment_is_pinned(tmp_path: Path) -> None:
-    pythons = sorted(Path("/root/.pyenv/versions").glob("3.*/bin/python3")) if os.access("/root", os.R_OK) else []
+    pythons = pyenv_pythons()
     if not pythons:
         pytest.skip("this machine has no pyenv")
     prefix = pythons[0].parents[1]
@@ -214,6 +220,32 @@ def test_pyenvs_environment_is_pinned(tmp_path: Path) -> None:
     assert build is not None
     assert (build.provider, env.state) == (Provider.PYENV, EnvironmentState.PINNED)
     assert build.version == prefix.name
+
+
+def test_every_interpreter_that_uv_finds_on_the_machine_is_found(uv: Path, tmp_path: Path) -> None:
+    folders = [Path("/usr/bin"), *(python.parent for python in pyenv_pythons()[-2:])]
+    path = ":".join(map(str, folders))
+    listed = json.loads(
+        run_tool(
+            uv,
+            *("python", "list", "--only-installed", "--no-managed-python", "--output-format", "json"),
+            home=tmp_path,
+            PATH=path,
+            UV_CACHE_DIR=str(tmp_path / "cache"),
+        )
+    )
+    truth = {(os.path.realpath(one["path"]), one["version"]) for one in listed}
+    found = scan_places(*folders)
+    ours = {
+        (install.realpath, found.builds[install.build].version)
+        for install in found.installs.installs
+        if install.build is not None and install.implementation is Implementation.CPYTHON
+    }
+    assert truth <= ours
+    # What uv leaves out is what it does not support.
+    assert {
+        version for _, version in ours - truth if version is None or not version.startswith(("2.", "3.6."))
+    } == set()
 
 
 @pytest.fixture(scope="module")

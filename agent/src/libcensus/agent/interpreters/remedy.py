@@ -33,6 +33,11 @@ def moves_on(install: Install, build: Build | None, base: Install | None = None)
 def upgrade(install: Install, build: Build | None) -> str | None:
     """Return how the installer of a base upgrades it."""
     fields = _fields(install, build)
+    if install.installer is Installer.CONDA and (match := _PIXI.fullmatch(install.realpath)):
+        # pixi keeps what was installed for a user in the same folder of the home as a project keeps its own.
+        if _HOME.fullmatch(match["project"]):
+            return f"pixi global update {shlex.quote(match['name'])}"
+        return f"pixi update {fields['longer']}, in {shlex.quote(match['project'])}"
     commands = _COMMANDS.get(install.installer, ())
     if install.implementation is Implementation.PYPY and install.installer in _OF_PYPY:
         commands = (_OF_PYPY[install.installer],)
@@ -68,9 +73,15 @@ def _environment(install: Install, build: Build | None, base: Install | None) ->
 
 
 def _make(install: Install, base: Install | None, build: Build | None) -> str:
-    """Return the command that makes an environment anew, and what it takes with it."""
+    """Return the command that makes an environment anew, and what it takes with it.
+
+    An environment that another tool keeps is that tool's to make: only it knows what belongs into it.
+    """
     folder = shlex.quote(_environment_folder(install.path))
     minor = _language(install, build) or _minor(install.recorded_version)
+    for pattern, words in _KEPT:
+        if match := pattern.search(_environment_folder(install.path)):
+            return words.format(name=shlex.quote(match[1]), python=f"python{minor or 3}")
     if install.installer is Installer.UV:
         version = "" if minor is None else f" --python {minor}"
         command = f"uv venv --clear{version} {folder}"
@@ -159,6 +170,18 @@ _COMMANDS: dict[Installer, tuple[str, ...]] = {
 }
 """What each installer's user types, the first for which all words are known."""
 
+_KEPT = (
+    (re.compile(r"/uv/tools/([^/]+)$"), "uv tool uninstall {name} && uv tool install --python {python} {name}"),
+    (re.compile(r"/pipx/venvs/([^/]+)$"), "pipx reinstall --python {python} {name}"),
+    (re.compile(r"/pypoetry/virtualenvs/([^/]+)$"), "poetry env use {python} and poetry install, in its project"),
+    (re.compile(r"/pre-commit/(repo[^/]+)/py_env-[^/]+$"), "pre-commit clean, and its next run makes it again"),
+    (re.compile(r"/\.tox/([^/]+)$"), "tox run --recreate -e {name}, in its project"),
+    (re.compile(r"/\.nox/([^/]+)$"), "nox, in its project: a session makes its environment again"),
+)
+"""Environments that a tool makes for its own use, by their folders."""
+
+_PIXI = re.compile(r"(?P<project>.*)/\.pixi/envs/(?P<name>[^/]+)/bin/[^/]+")
+_HOME = re.compile(r"/root|/home/[^/]+|/Users/[^/]+")
 _OF_PYPY = {Installer.UV: "uv python install --reinstall pypy{line}", Installer.PYENV: "pyenv install pypy{line}"}
 _OF_WHEELS = {Installer.UV: "uv pip install --upgrade {wheel}, in the environment that holds it"}
 _BY_PROVIDER = {
