@@ -10,8 +10,9 @@ MEMBERS := protos agent collector cli
 PURE_CORE := */libcensus/facts/*,*/libcensus/agent/elf/*,*/libcensus/collector/posture/*
 DEMO_ARGS ?=
 PYTEST_ARGS ?=
+FUZZ_TARGETS ?=
 
-.PHONY: help demo test fleet-test lint types protos docs bench build locks clean
+.PHONY: help demo test fleet-test lint types protos docs bench fuzz build locks clean
 
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -54,7 +55,7 @@ lint: .venv/.dev types ## Check style, types, import contracts, and that nothing
 	$(BIN)/python scripts/generate_docs.py --check
 
 types: .venv/.dev ## Check types alone
-	$(BIN)/mypy protos/src agent/src collector/src cli/src tests scripts benchmarks
+	$(BIN)/mypy protos/src agent/src collector/src cli/src tests scripts benchmarks fuzz
 
 protos: .venv/.dev ## Generate the contract's Python code
 	$(BIN)/python scripts/generate_protos.py
@@ -66,6 +67,10 @@ bench: .venv/.dev ## Measure ratios against named peers
 	@$(PYTHON) scripts/system_packages.py bench
 	@test -x $(BIN)/syft || $(BIN)/pip install -q --disable-pip-version-check --require-hashes -r requirements/bench.txt
 	$(BIN)/python -m benchmarks
+
+fuzz: .venv/.dev ## Fuzz every parser for FUZZ_SECONDS each (20 by default)
+	@$(BIN)/python -c 'import atheris' 2>/dev/null || $(BIN)/pip install -q --disable-pip-version-check --require-hashes -r requirements/fuzz.txt
+	$(BIN)/python -m fuzz $(FUZZ_TARGETS)
 
 build: .venv/.dev ## Build the four wheels into dist/
 	@rm -rf dist && mkdir dist
