@@ -59,9 +59,8 @@ PHP_CODE = (
     "int main(int c, char **v) {{ return texts[c][0] + php_module_startup(); }}\n"
 )
 PYPY_CODE = (
-    "#include <stddef.h>\n"
-    'const char *texts[] = {"3.99.16 (7.98.1+dfsg-2, Dec 30 2030, 22:36:23)\\n", "[PyPy 7.98.1 with GCC 12.2.0]"};\n'
-    "int pypy_main_startup(int c, char **v) { return texts[c][0]; }\n"
+    'const char *text = "3.99.16 (7.98.1+dfsg-2, Dec 30 2030, 22:36:23)\\n[PyPy 7.98.1 with GCC 12.2.0]";\n'
+    "int pypy_main_startup(int c, char **v) { return text[c]; }\n"
 )
 PYPY_MAIN = (
     "extern int pypy_main_startup(int, char **);\nint main(int c, char **v) { return pypy_main_startup(c, v); }\n"

@@ -36,7 +36,9 @@ _MOST_LEVELS = 4
 _STDLIB = re.compile(r"pypy(\d\.\d+)")
 _TLS_MODULE = re.compile(r"_pypy_openssl\b[^/]*\.so")
 _VERSION_TEXT = re.compile(rb"\[PyPy (\d+\.\d+\.\d+)(?:-[a-z]+\d*)? with ")
-_LANGUAGE_TEXT = re.compile(rb"\0(\d\.\d+\.\d+)[a-z0-9+]{0,8} \([0-9A-Za-z.+~-]{1,64}, [A-Z][a-z]{2} \d\d \d{4}, ")
+_BEHIND_LANGUAGE = re.compile(rb"(\n\[PyPy )\d")
+_LANGUAGE = re.compile(rb"(?<![0-9.])(\d\.\d+\.\d+)[a-z0-9+]{0,8} \([^()\n\0]{1,120}\)$")
+_LOOK_BEHIND = 160
 _HEADER_VERSION = re.compile(r'^#define\s+PYPY_VERSION\s+"(\d+\.\d+\.\d+)', re.MULTILINE)
 _MAX_HEADER = 64 << 10
 _DOWNLOADS = (
@@ -144,17 +146,26 @@ def read_flags(root: Root, layout: Layout, holder: str) -> list[tuple[str, Evide
     """Return which Python this PyPy speaks, from the text of ``sys.version`` in its code, else from its folders."""
     where = shown(holder.removeprefix(layout.prefix.rstrip("/") + "/").lstrip("/"))
     try:
-        texts = root.examine(holder, lambda file: matches(file, _LANGUAGE_TEXT))
+        found = root.examine(holder, _language)
     except UnreadableError:
-        texts = {}
-    if len(texts) == 1:
-        ((language, offset),) = texts.items()
+        found = None
+    if found is not None:
+        language, offset = found
         flag = f"python-{'.'.join(language.split('.')[:2])}"
         return [(flag, Evidence("flags", EvidenceKind.STRING, where, f"sys.version: {language}", offset))]
     if layout.version is None:
         return []
     detail = f"the version in the name of its library or standard library: {layout.version}"
     return [(f"python-{layout.version}", Evidence("flags", EvidenceKind.PATH, where, detail))]
+
+
+def _language(source: Source) -> tuple[str, int] | None:
+    """Return the Python's version that stands before PyPy's in ``sys.version``, and where."""
+    for end in matches(source, _BEHIND_LANGUAGE, 1).values():
+        start = max(0, end - _LOOK_BEHIND)
+        if match := _LANGUAGE.search(source.read_at(start, end - start)):
+            return match[1].decode("ascii"), start + match.start(1)
+    return None
 
 
 def claim(subject: Subject) -> Claim | None:

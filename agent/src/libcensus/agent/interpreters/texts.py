@@ -42,8 +42,11 @@ def matches(source: Source, pattern: re.Pattern[bytes], most: int = MAX_MATCHES)
     while data := source.read_at(offset, _WINDOW):
         window = tail + data
         for match in pattern.finditer(window):
-            if tail and match.start() == 0:
+            if match.start() == 0 and offset > len(tail):
                 # Seen whole in the piece before; what stands before it is cut off here.
+                continue
+            if match.end() == len(window) and offset + len(data) < source.size:
+                # It may go on in the next piece, and is seen whole there.
                 continue
             text = match[1].decode("utf-8", "backslashreplace")
             if text not in found:
