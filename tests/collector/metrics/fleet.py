@@ -27,6 +27,7 @@ from libcensus.facts.tool import Tool, ToolSet, ToolSetting
 from libcensus.facts.vocabulary import (
     ChangelogState,
     CryptoFamily,
+    EnvironmentState,
     EvidenceKind,
     FileRole,
     Implementation,
@@ -209,6 +210,7 @@ def install(
     installer: Installer = Installer.UNKNOWN,
     base: str | None = None,
     root: str = "/",
+    state: EnvironmentState = EnvironmentState.UNKNOWN,
 ) -> Install:
     """Return an install of a build."""
     return Install(
@@ -221,6 +223,7 @@ def install(
         build=None if of is None else digest_of(of),
         crypto=crypto,
         base=base,
+        state=state,
     )
 
 
@@ -306,7 +309,25 @@ def full_machine(hostname: str = "full") -> Machine:
         builds=(DISTRO_311, PBS_312, NODE),
         installs=(
             *Machine("").installs,
-            install("/srv/app/.venv/bin/python", PBS_312, STATIC, kind=InstallKind.VENV, base="/opt/py/bin/python3.12"),
+            install(
+                "/srv/app/.venv/bin/python",
+                PBS_312,
+                STATIC,
+                kind=InstallKind.VENV,
+                base="/opt/py/bin/python3.12",
+                state=EnvironmentState.FOLLOWS,
+            ),
+            install(
+                "/srv/old/.venv/bin/python",
+                DISTRO_311,
+                SYSTEM,
+                kind=InstallKind.VENV,
+                base="/usr/bin/python3.11",
+                state=EnvironmentState.COPIED,
+            ),
+            install(
+                "/srv/gone/.venv/bin/python", None, WITHOUT, kind=InstallKind.VENV, state=EnvironmentState.DANGLING
+            ),
             install("/opt/node/bin/node", NODE, STATIC_NODE),
             install("/usr/bin/python3.11", DISTRO_311, SYSTEM, installer=Installer.DPKG, root=CHROOT),
         ),

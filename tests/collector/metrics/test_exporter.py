@@ -430,7 +430,7 @@ def test_copies_are_counted_with_their_findings_and_other_roots_with_their_insta
     affected = {"component": "openssl", "status": "affected"}
     assert value(page, "libcensus_findings", provider="pypi", severity="high", **affected) == 2
     assert value(page, "libcensus_installs", implementation="nodejs", version="18.19.0", provider="upstream") == 2
-    assert value(page, "libcensus_installs", implementation="cpython", provider="distro") == 4
+    assert value(page, "libcensus_installs", implementation="cpython", provider="distro") == 6
     # Two by the interpreter and its environment, one by the wheel.
     assert value(page, "libcensus_host_findings", host="full", severity="high", status="affected") == 4
 

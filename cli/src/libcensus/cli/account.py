@@ -6,7 +6,7 @@ from collections import Counter
 from datetime import UTC
 from typing import TYPE_CHECKING
 
-from libcensus.cli.assessed import has_ended, is_about
+from libcensus.cli.assessed import has_ended
 from libcensus.cli.rows import (
     COMPONENT_NAMES,
     COPY_COLUMNS,
@@ -338,8 +338,8 @@ def print_evidence(out: Output, assessed: Assessed) -> None:
 
 def _print_proven(out: Output, assessed: Assessed, what: Install | CryptoCopy) -> None:
     """Print the findings on an install or a copy, each with its proofs."""
-    for finding in sorted(assessed.findings, key=_order):
-        if is_about(finding.subject, what) and finding.status is not VexStatus.NOT_AFFECTED:
+    for finding in sorted(assessed.findings_on(what), key=_order):
+        if finding.status is not VexStatus.NOT_AFFECTED:
             severity = SEVERITY_STYLES[finding.severity]
             out.prose(
                 (f"  {finding.advisory} ", ""),

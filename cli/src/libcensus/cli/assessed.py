@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping  # noqa: TC003  the dataclass decorator of slots needs it at run time
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from libcensus.agent.scan import Scan
-from libcensus.collector.posture.finding import SubjectKind, SupportState, VexStatus
+from libcensus.collector.posture.finding import Subject, SubjectKind, SupportState, VexStatus
 from libcensus.facts.codec import encode_fact
 from libcensus.facts.interpreter import Install
 from libcensus.facts.vocabulary import RootKind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Sequence
     from datetime import date
 
-    from libcensus.collector.posture.finding import EndOfLife, Finding, Subject
+    from libcensus.collector.posture.finding import EndOfLife, Finding
     from libcensus.collector.service.fleet_codec import HostDetail, ToldVerdict
     from libcensus.facts.crypto import CryptoCopy
     from libcensus.facts.interpreter import Build
@@ -29,6 +30,27 @@ class Assessed:
     findings: tuple[Finding, ...]
     end_of_life: tuple[EndOfLife, ...]
     verdicts: Mapping[tuple[str, str], ToldVerdict]
+    _findings: Mapping[Subject, list[Finding]] = field(init=False, repr=False, compare=False)
+    _ends: Mapping[Subject, list[EndOfLife]] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Sort the verdicts by what they are about: a host may have thousands of installs, each with many."""
+        findings: dict[Subject, list[Finding]] = {}
+        for finding in self.findings:
+            findings.setdefault(finding.subject, []).append(finding)
+        ends: dict[Subject, list[EndOfLife]] = {}
+        for end in self.end_of_life:
+            ends.setdefault(end.subject, []).append(end)
+        object.__setattr__(self, "_findings", findings)
+        object.__setattr__(self, "_ends", ends)
+
+    def findings_on(self, what: Install | CryptoCopy) -> Sequence[Finding]:
+        """Return the findings on an install or a crypto copy."""
+        return self._findings.get(_subject_of(what), ())
+
+    def ends_on(self, what: Install | CryptoCopy) -> Sequence[EndOfLife]:
+        """Return the support of every branch that an install or a crypto copy uses."""
+        return self._ends.get(_subject_of(what), ())
 
     def build_of(self, install: Install) -> Build | None:
         """Return the build of an install, None where it could not be read."""
@@ -73,10 +95,9 @@ def _scanned_root(detail: HostDetail) -> str:
     return installed.pop() if len(installed) == 1 else "/"
 
 
-def is_about(subject: Subject, what: Install | CryptoCopy) -> bool:
-    """Tell whether a verdict is about this install or crypto copy."""
+def _subject_of(what: Install | CryptoCopy) -> Subject:
     kind = SubjectKind.INSTALL if isinstance(what, Install) else SubjectKind.CRYPTO_COPY
-    return (subject.kind, subject.root, subject.path) == (kind, what.root, what.path)
+    return Subject(kind, what.root, what.path)
 
 
 def worst_of(findings: Iterable[Finding]) -> Finding | None:

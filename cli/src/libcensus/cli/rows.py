@@ -5,10 +5,17 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from libcensus.cli.assessed import has_ended, is_about, last_day, most_urgent, worst_of
+from libcensus.cli.assessed import has_ended, last_day, most_urgent, worst_of
 from libcensus.cli.terminal import Cell, Column
 from libcensus.collector.posture.finding import Component, Severity, SupportState, VexStatus
-from libcensus.facts.vocabulary import CryptoFamily, Implementation, InstallKind, Linkage, MappingState
+from libcensus.facts.vocabulary import (
+    CryptoFamily,
+    EnvironmentState,
+    Implementation,
+    InstallKind,
+    Linkage,
+    MappingState,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -172,29 +179,36 @@ def place_of(assessed: Assessed, root: str, path: str) -> str:
     return path if root in ("/", assessed.scan.root) else f"{root}:{path}"
 
 
+def _provider_cell(install: Install, build: Build | None) -> Cell:
+    """Return who built an install, and of an environment whether an upgrade of its base would pass it by."""
+    is_venv = install.kind is InstallKind.VENV
+    if build is None:
+        is_dangling = is_venv and install.state is EnvironmentState.DANGLING
+        return Cell("dangling venv", "dangling", "red") if is_dangling else Cell("unreadable", style="red")
+    if not is_venv:
+        return Cell(build.provider.value)
+    left_behind = install.state in {EnvironmentState.PINNED, EnvironmentState.COPIED}
+    if not left_behind:
+        return Cell(f"{build.provider} (venv)", f"{build.provider} venv")
+    return Cell(f"{build.provider} ({install.state} venv)", f"{build.provider} {install.state}", "yellow")
+
+
 def install_row(assessed: Assessed, install: Install, today: date, *, under_root: bool = False) -> tuple[Cell, ...]:
     """Return one install as a row of :data:`INSTALL_COLUMNS`; ``under_root``: what stands above tells its root."""
     build = assessed.build_of(install)
-    findings = [finding for finding in assessed.findings if is_about(finding.subject, install)]
-    ends = [end for end in assessed.end_of_life if is_about(end.subject, install)]
-    provider = "unreadable" if build is None else build.provider.value
-    venv = install.kind is InstallKind.VENV and build is not None
-    provider_style = "red" if build is None else ""
     return (
         Cell(install.path if under_root else place_of(assessed, install.root, install.path)),
         Cell(_version_text(install, build)),
-        Cell(f"{provider} (venv)" if venv else provider, f"{provider} venv" if venv else None, provider_style),
+        _provider_cell(install, build),
         Cell(needed_glibc(build)),
         _crypto_cell(install.crypto),
-        _finding_cell(findings, is_judged=_is_judged(install.crypto.library)),
-        _support_cell(most_urgent(ends), today),
+        _finding_cell(assessed.findings_on(install), is_judged=_is_judged(install.crypto.library)),
+        _support_cell(most_urgent(assessed.ends_on(install)), today),
     )
 
 
 def copy_row(assessed: Assessed, copy: CryptoCopy, today: date) -> tuple[Cell, ...]:
     """Return one crypto copy as a row of :data:`COPY_COLUMNS`."""
-    findings = [finding for finding in assessed.findings if is_about(finding.subject, copy)]
-    ends = [end for end in assessed.end_of_life if is_about(end.subject, copy)]
     owner = copy.owner
     brought = Cell("-", style="dim")
     if owner is not None:
@@ -204,8 +218,8 @@ def copy_row(assessed: Assessed, copy: CryptoCopy, today: date) -> tuple[Cell, .
         Cell(place_of(assessed, copy.root, copy.path)),
         Cell(describe_library(copy.library, copy.linkage), describe_library(copy.library, copy.linkage, short=True)),
         brought,
-        _finding_cell(findings, is_judged=_is_judged(copy.library)),
-        _support_cell(most_urgent(ends), today),
+        _finding_cell(assessed.findings_on(copy), is_judged=_is_judged(copy.library)),
+        _support_cell(most_urgent(assessed.ends_on(copy)), today),
     )
 
 
