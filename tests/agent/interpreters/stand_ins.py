@@ -55,7 +55,7 @@ PERL_MAIN = "int main(void) { return " + " + ".join(f"{name}()" for name in PERL
 PHP_CODE = (
     "int php_module_startup(void) {{ return 0; }}\n"
     'const char *texts[] = {{"X-Powered-By: PHP/9.8.1", "{extensions}", "{settings}", "API20990101,{threads}", '
-    '"{name}"}};\n'
+    "\"{name}\", \" './configure'  '--prefix={prefix}' '--enable-cli'\"}};\n"
     "int main(int c, char **v) {{ return texts[c][0] + php_module_startup(); }}\n"
 )
 PYPY_CODE = (
@@ -123,12 +123,21 @@ def make_perl(
     return f"{prefix}/bin/{name}"
 
 
-def make_php(top: Path, prefix: str = "/opt/php", *, name: str = "php9.8", threads: str = "NTS") -> str:
+def make_php(
+    top: Path,
+    prefix: str = "/opt/php",
+    *,
+    name: str = "php9.8",
+    threads: str = "NTS",
+    configured: str | None = None,
+) -> str:
     """Build a PHP with one extension and its folder of settings."""
     folder = top / prefix.lstrip("/")
     extensions = f"{prefix}/lib/php/20990101"
     settings = f"{prefix}/etc/php/conf.d"
-    source = PHP_CODE.format(extensions=extensions, settings=settings, threads=threads, name=name)
+    source = PHP_CODE.format(
+        extensions=extensions, settings=settings, threads=threads, name=name, prefix=configured or prefix
+    )
     compile_c(folder / "bin" / name, source, "-rdynamic")
     if not (folder / "lib/php/20990101/ctype.so").exists():
         shared(folder / "lib/php/20990101/ctype.so", "int get_module(void) { return 0; }\n", None)

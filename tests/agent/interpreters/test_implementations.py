@@ -332,6 +332,28 @@ def test_downloads_of_nodejs_org_are_told_by_their_own_configuration(
 
 
 @needs_gcc
+@pytest.mark.parametrize(
+    ("implementation", "configured", "provider"),
+    [
+        ("nodejs", "/opt/node", "source"),
+        ("nodejs", "/elsewhere", "unknown"),
+        ("php", "/opt/php", "source"),
+        ("php", "/elsewhere", "unknown"),
+        ("perl", "/opt/perl", "source"),
+        ("ruby", "/opt/ruby", "source"),
+    ],
+)
+def test_built_for_where_it_lies_is_built_from_source(
+    tmp_path: Path, implementation: str, configured: str, provider: str
+) -> None:
+    path = make_php(tmp_path, configured=configured) if implementation == "php" else MAKERS[implementation](tmp_path)
+    if implementation == "nodejs":
+        text = f"{{ 'variables': {{ 'node_prefix': '{configured}', 'node_release_urlbase': '' }} }}\n"
+        (tmp_path / "opt/node/include/node/config.gypi").write_text(text)
+    assert made(tmp_path, path)[1].provider == provider
+
+
+@needs_gcc
 def test_third_partys_package_comes_before_its_content(tmp_path: Path) -> None:
     path = make_node(tmp_path, "/usr")
     (tmp_path / "usr/include/node/config.gypi").write_text(
@@ -535,7 +557,7 @@ def test_thread_safe_debug_build_says_so(tmp_path: Path) -> None:
 @needs_gcc
 def test_official_image_of_php_is_told_by_its_scripts(tmp_path: Path) -> None:
     path = make_php(tmp_path, "/usr/local", name="php")
-    assert made(tmp_path, path)[1].provider == "unknown"
+    assert made(tmp_path, path)[1].provider == "source"
     (tmp_path / "usr/local/bin/docker-php-ext-install").write_text("#!/bin/sh\n")
     assert made(tmp_path, path)[1].provider == "docker-official"
 

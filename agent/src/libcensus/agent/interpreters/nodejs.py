@@ -39,6 +39,7 @@ _START_UP_TEXTS = (b"NODE_EXTRA_CA_CERTS", b"NODE_OPTIONS", b"node.js/v")
 _VERSION_TEXT = re.compile(rb"node\.js/v(\d+\.\d+\.\d+(?:-[0-9A-Za-z.]{1,40})?)(?![0-9A-Za-z.-])")
 _RELEASE = re.compile(rb'(node_release_urlbase": *"https://nodejs\.org/download/[a-z]+/)"')
 _RELEASE_LINE = re.compile(r"""['"]node_release_urlbase['"]: *['"](https://nodejs\.org/download/[a-z]+/)['"]""")
+_PREFIX_LINE = re.compile(r"""['"]node_prefix['"]: *['"](/[^'"\n]{0,200})['"]""")
 _DEFINES = re.compile(r"^#define\s+NODE_(MAJOR|MINOR|PATCH)_VERSION\s+(\d+)$", re.MULTILINE)
 _MAX_HEADER = 256 << 10
 
@@ -66,9 +67,14 @@ def _program(elf: Elf, kind: EvidenceKind, detail: str, library: str | None, *, 
 
 def find_layout(root: Root, candidate: Candidate, library: str | None, skips: Skips) -> Layout:
     """Return where a candidate's parts lie; the headers stand for the standard library, which is in the code."""
-    del skips
     prefix = prefix_of(candidate.path)
     headers = f"{prefix.rstrip('/')}/include/node"
+    configured = None
+    try:
+        configured = _PREFIX_LINE.search(root.read_text(f"{headers}/config.gypi", _MAX_HEADER))
+    except UnreadableError as error:
+        if error.reason != "not-found":
+            skips.add_error(error)
     return Layout(
         prefix,
         candidate.path,
@@ -76,8 +82,8 @@ def find_layout(root: Root, candidate: Candidate, library: str | None, skips: Sk
         headers if root.is_file(f"{headers}/node_version.h") else None,
         None,
         "",
-        {},
-        None,
+        {} if configured is None else {"prefix": configured[1]},
+        None if configured is None else f"{headers}/config.gypi",
         implementation=Implementation.NODEJS,
         tls_places=() if candidate.program.library is not None and library is None else (library or candidate.path,),
         tls_name="crypto",

@@ -40,6 +40,7 @@ _FOLDER_TEXT = re.compile(
 )
 _SETTINGS_TEXT = re.compile(rb"\0(/[\x21-\x7e]{1,160}/(?:conf\.d|php\.d))/?(?=\0)")
 _MODULE_API = re.compile(rb"API\d{8},((?:NTS|TS)(?:,debug)?)(?=\0)")
+_PREFIX = re.compile(rb"'--prefix=(/[^'\0]{0,200})'")
 _LOADS_OPENSSL = re.compile(r"^\s*(extension\s*=\s*\"?(?:[^\s\";]*/)?openssl(?:\.so)?\"?)\s*(?:;.*)?$", re.MULTILINE)
 _EXTENSION_FOLDER = re.compile(r"^\s*extension_dir\s*=\s*\"?(/[^\s\";]+)\"?", re.MULTILINE)
 _MAX_SETTINGS = 1 << 20
@@ -99,6 +100,7 @@ def find_layout(root: Root, candidate: Candidate, library: str | None, skips: Sk
             proof = Evidence("crypto", EvidenceKind.ABSENCE, shown(tls[0]), "no setting that was found loads it")
         evidence = (*evidence, proof)
     prefix = prefix_of(candidate.path)
+    configured = _configured_prefix(root, holder)
     return Layout(
         prefix.removesuffix("/lib/cgi-bin") or "/",
         candidate.path,
@@ -106,8 +108,8 @@ def find_layout(root: Root, candidate: Candidate, library: str | None, skips: Sk
         folder if named else None,
         candidate.program.version,
         "",
-        {},
-        None,
+        {} if configured is None else {"prefix": configured},
+        holder,
         implementation=Implementation.PHP,
         modules=tuple(named),
         tls_modules=tls,
@@ -128,6 +130,15 @@ def _folders(root: Root, holder: str, skips: Skips) -> tuple[str | None, list[st
     folders = [folder.rstrip("/") for folder in folders]
     there = [folder for folder in folders if root.is_folder(folder)] or folders
     return (there[0] if len(there) == 1 else None), settings
+
+
+def _configured_prefix(root: Root, holder: str) -> str | None:
+    """Return the prefix in the command of ``configure`` that the engine tells in ``phpinfo()``."""
+    try:
+        found = list(root.examine(holder, lambda file: matches(file, _PREFIX)))
+    except UnreadableError:
+        return None
+    return found[0] if len(found) == 1 else None
 
 
 def _settings(root: Root, folders: list[str], skips: Skips) -> Iterator[tuple[str, str]]:
