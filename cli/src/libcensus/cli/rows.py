@@ -190,7 +190,7 @@ def _provider_cell(install: Install, build: Build | None) -> Cell:
     left_behind = install.state in {EnvironmentState.PINNED, EnvironmentState.COPIED}
     if not left_behind:
         return Cell(f"{build.provider} (venv)", f"{build.provider} venv")
-    return Cell(f"{build.provider} ({install.state} venv)", f"{build.provider} {install.state}", "yellow")
+    return Cell(f"{build.provider} ({install.state} venv)", install.state, "yellow")
 
 
 def install_row(assessed: Assessed, install: Install, today: date, *, under_root: bool = False) -> tuple[Cell, ...]:
