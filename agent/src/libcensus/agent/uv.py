@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 SETTINGS = ("python-downloads", "python-downloads-json-url", "python-install-mirror", "python-preference")
 """The settings that decide whether uv brings a Python of its own, and from where."""
 
-MOST_FRAMES = 64
+MOST_FRAMES = 32
 """Zstandard frames of one program that are looked into; real ones hold up to eight."""
 
 FEWEST_ADDRESSES = 16
@@ -33,8 +33,8 @@ FEWEST_ADDRESSES = 16
 
 _CHUNK = 1 << 20
 _OVERLAP = 512
-_MAX_FRAME = 4 << 20
-_MAX_CATALOGUE = 64 << 20
+_MAX_FRAME = 2 << 20
+_MAX_CATALOGUE = 32 << 20
 
 _SOURCES = b"crates/uv/src/"
 _VARIABLE = b"UV_CACHE_DIR"
@@ -89,17 +89,24 @@ def read_uv(source: Source) -> UvProgram | None:
         tag = max(marks.counts, key=build_order)
         newest = Told(tag, marks.builds[tag])
         return UvProgram(proofs, marks.version, newest, sum(marks.counts.values()))
-    damaged = None
+    return _read_frames(source, proofs, marks)
+
+
+def _read_frames(source: Source, proofs: tuple[Told, ...], marks: _Marks) -> UvProgram:
+    """Look for the catalogue in the compressed frames; the first one that holds an address is it, or none is."""
+    unread = "holds no catalogue of builds in a form that is known"
     for offset in marks.frames:
         try:
             counts = _catalogue(source.read_at(offset, _MAX_FRAME))
         except ZstandardError as error:
-            damaged = f"the compressed catalogue cannot be read: {error.detail}"
-            continue
+            unread = f"the compressed catalogue cannot be read: {error.detail}"
+            break
         if sum(counts.values()) >= FEWEST_ADDRESSES:
-            tag = max(counts, key=build_order)
-            return UvProgram(proofs, marks.version, Told(tag, offset), sum(counts.values()), is_compressed=True)
-    return UvProgram(proofs, marks.version, unread=damaged or "holds no catalogue of builds in a form that is known")
+            newest = Told(max(counts, key=build_order), offset)
+            return UvProgram(proofs, marks.version, newest, sum(counts.values()), is_compressed=True)
+        if counts:
+            break
+    return UvProgram(proofs, marks.version, unread=unread)
 
 
 def _windows(source: Source) -> Iterator[tuple[int, bytes, int]]:
