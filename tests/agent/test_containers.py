@@ -7,7 +7,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tarfile
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -31,6 +30,7 @@ from libcensus.agent.probes.skips import Skips
 from libcensus.agent.settings import ScanSettings
 from libcensus.facts.root import ScannedRoot
 from libcensus.facts.vocabulary import EvidenceKind, RootKind
+from tests.agent.images.records import unpack
 from tests.agent.procfs import Procfs
 from tests.agent.roots import as_nobody, compile_c, needs_gcc
 
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
 
 ID = "0123456789abcdef" * 4
 OTHER = "fedcba9876543210" * 4
-FIXTURES = Path(__file__).parents[1] / "fixtures/images"
 PAUSE = '#include <unistd.h>\nint main(void) { write(1, "ready\\n", 6); pause(); return 0; }\n'
 
 
@@ -157,11 +156,8 @@ def test_a_data_folder_that_only_the_mount_table_tells(machine: Machine) -> None
 
 
 def test_podman_as_it_wrote_it(machine: Machine) -> None:
-    target = machine.top / "var/lib/containers"
-    target.mkdir(parents=True)
-    with tarfile.open(FIXTURES / "storage.tar.xz") as archive:
-        archive.extractall(target, filter="data")
-    record = json.loads((target / "storage/overlay-containers/containers.json").read_text())[0]
+    store = unpack("storage", machine.top / "var/lib/containers/storage")
+    record = json.loads((store / "overlay-containers/containers.json").read_text())[0]
     machine.container(7, cgroup=f"0::/machine.slice/libpod-{record['id']}.scope/container\n")
     one = machine.only()
     assert one.container is not None
@@ -171,10 +167,7 @@ def test_podman_as_it_wrote_it(machine: Machine) -> None:
 
 
 def test_containerd_as_it_wrote_it(machine: Machine) -> None:
-    target = machine.top / "var/lib"
-    target.mkdir(parents=True)
-    with tarfile.open(FIXTURES / "containerd.tar.xz") as archive:
-        archive.extractall(target, filter="data")
+    unpack("containerd", machine.top / "var/lib/containerd")
     machine.write("/run/containerd/io.containerd.runtime.v2.task/default/tinyone/init.pid", "7")
     machine.container(7)
     one = machine.only()

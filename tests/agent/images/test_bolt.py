@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import struct
-import tarfile
-from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -13,8 +11,8 @@ from hypothesis import strategies as st
 
 from libcensus.agent.errors import UnreadableError
 from libcensus.agent.images.bolt import Bolt, Bucket, fnv_1a
+from tests.agent.images.records import unpack
 
-FIXTURE = Path(__file__).parents[2] / "fixtures/images/containerd.tar.xz"
 PAGE = 4096
 
 
@@ -30,11 +28,9 @@ class Bytes:
 
 
 @pytest.fixture(scope="module")
-def metadata() -> bytes:
-    with tarfile.open(FIXTURE) as archive:
-        file = archive.extractfile("containerd/io.containerd.metadata.v1.bolt/meta.db")
-        assert file is not None
-        return file.read()
+def metadata(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    store = unpack("containerd", tmp_path_factory.mktemp("store") / "containerd-store")
+    return (store / "io.containerd.metadata.v1.bolt/meta.db").read_bytes()
 
 
 def everything(bucket: Bucket, depth: int = 0) -> dict[bytes, object]:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import tarfile
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -19,11 +17,13 @@ from libcensus.agent.images.stores import Records
 from libcensus.agent.probes.skips import Skips
 from libcensus.facts.root import ScannedRoot
 from libcensus.facts.vocabulary import RootKind
+from tests.agent.images.records import unpack
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from libcensus.agent.images.image import ImageRoot
 
-FIXTURES = Path(__file__).parents[2] / "fixtures/images"
 TINY = "sha256:bb1ad41794523d6e6c09978d7fe55f6d3407125a616dcfa93214da41481ab3e9"
 PLACES = {"docker": "var/lib/docker", "storage": "var/lib/containers/storage", "containerd": "var/lib/containerd"}
 
@@ -37,12 +37,7 @@ def host(tmp_path: Path) -> Path:
 
 def add_store(host: Path, name: str, place: str | None = None) -> Path:
     """Put a real engine's records in their place below a host."""
-    target = host / (place or PLACES[name])
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tarfile.open(FIXTURES / f"{name}.tar.xz") as archive:
-        archive.extractall(target.parent, filter="data")
-    (target.parent / name).rename(target)
-    return target
+    return unpack(name, host / (place or PLACES[name]))
 
 
 def images_of(host: Path) -> tuple[list[ImageRoot], Skips]:

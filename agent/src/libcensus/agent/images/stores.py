@@ -123,7 +123,8 @@ class Records:
             try:
                 real = self.host.realpath(folder)
             except UnreadableError as error:
-                if error.reason != "not-found":
+                # The walk has said of each mount that is not read that it is not.
+                if error.reason not in ("not-found", "foreign-mount"):
                     self.skips.add_error(error, shown(folder))
                 continue
             found[real] = None
