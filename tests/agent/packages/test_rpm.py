@@ -88,6 +88,7 @@ def test_owners(tmp_path: Path, name: str, folder: str) -> None:
     }
     assert found["/usr/lib64/libcrypto.so.1.1"] == OPENSSL
     assert not skips
+    assert not records.has_gaps
 
 
 @each_form
@@ -143,6 +144,7 @@ def test_write_ahead_log_is_told(tmp_path: Path) -> None:
     records, skips = opened(tmp_path)
     assert records.owner("/usr/bin/node") is not None
     assert skips.counts == {"write-ahead-log": 1}
+    assert records.has_gaps
 
 
 def test_first_manager_with_an_owner_counts(tmp_path: Path) -> None:
@@ -187,6 +189,7 @@ def test_damage_is_told_once(tmp_path: Path, data: bytes, reason: str) -> None:
     assert records.owner("/usr/bin/node") is None
     assert records.owner("/usr/bin/python3.11") is None
     assert skips.counts == {reason: 1}
+    assert records.has_gaps
 
 
 def test_what_stands_before_the_damage_is_found(tmp_path: Path) -> None:

@@ -126,14 +126,15 @@ def test_vendors_package_that_brings_both_is_bundled(tmp_path: Path) -> None:
     assert install.installer == "dpkg"
 
 
-def test_owner_is_not_denied_where_the_database_is_not_read(tmp_path: Path) -> None:
+def test_owner_is_not_denied_where_the_records_cannot_be_read(tmp_path: Path) -> None:
     python = make_python(tmp_path)
     ssl, _ = make_crypto(tmp_path / "usr/lib64")
     with_module(python, ssl)
     (tmp_path / "var/lib/rpm").mkdir(parents=True)
+    (tmp_path / "var/lib/rpm/rpmdb.sqlite").write_bytes(b"damaged")
     install, _ = only_install(scan_folder(tmp_path), python.path)
     assert install.crypto.linkage is Linkage.SYSTEM
-    assert any("not read yet" in item.detail for item in install.evidence)
+    assert any("cannot be read" in item.detail for item in install.evidence)
 
 
 @pytest.mark.parametrize("holder", ["executable", "libpython", "_ssl", "_hashlib"])

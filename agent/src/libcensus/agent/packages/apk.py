@@ -68,6 +68,7 @@ class ApkRecords:
         self._skips = skips
         self._ids = distribution_ids
         self._merged = merged
+        self.has_gaps = False
         self._databases = self._find()
         self._repositories: list[str] | None = None
         self._pinned: frozenset[str] = frozenset()
@@ -95,6 +96,7 @@ class ApkRecords:
             try:
                 records = self._root.examine(database, lambda file: list(parse_apk_installed(_lines(file), wanted)))
             except UnreadableError as error:
+                self.has_gaps = True
                 self._skips.add_error(error, shown(database))
                 continue
             for record in records:

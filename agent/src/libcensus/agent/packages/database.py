@@ -32,6 +32,10 @@ class Records(Protocol):
     def is_present(self) -> bool:
         """Whether the root has such records."""
 
+    @property
+    def has_gaps(self) -> bool:
+        """Whether some of the records could not be read."""
+
     def look_up(self, paths: Iterable[str]) -> dict[str, Package]:
         """Return the owning package of each of these real paths that a package owns."""
 
@@ -51,6 +55,7 @@ class PackageDatabase:
             ApkRecords(root, skips, distribution_ids, merged),
             PacmanRecords(root, skips, distribution_ids, merged),
         )
+        self._all = readers
         self._readers = tuple(reader for reader in readers if reader.is_present)
         self._owners: dict[str, Package | None] = {}
 
@@ -58,6 +63,11 @@ class PackageDatabase:
     def manager(self) -> str | None:
         """The main package manager of the root, or None where there is none."""
         return self._readers[0].manager if self._readers else None
+
+    @property
+    def has_gaps(self) -> bool:
+        """Whether some records could not be read, so far: a file without an owner here may have one."""
+        return any(reader.has_gaps for reader in self._all)
 
     def owners(self, paths: Iterable[str]) -> dict[str, Package]:
         """Return the owning package of each of these real paths that a package owns."""

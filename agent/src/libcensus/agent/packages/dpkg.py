@@ -53,6 +53,7 @@ class DpkgRecords:
         self._skips = skips
         self._ids = distribution_ids
         self._merged = merged
+        self.has_gaps = False
         self._packages: dict[str, Package | None] = {}
         self._told_lists: set[str] = set()
         self._release_origins: dict[str, str | None] = {}
@@ -127,6 +128,7 @@ class DpkgRecords:
         try:
             return self._root.listdir(path)
         except UnreadableError as error:
+            self.has_gaps = self.has_gaps or path.startswith(_DPKG)
             self._skips.add_error(error)
             return []
 
@@ -134,6 +136,7 @@ class DpkgRecords:
         try:
             return self._root.read_bytes(path, _MAX_LIST)
         except UnreadableError as error:
+            self.has_gaps = True
             self._skips.add_error(error)
             return b""
 
@@ -172,6 +175,7 @@ class DpkgRecords:
             try:
                 data = self._root.read_bytes(path, _MAX_STATUS)
             except UnreadableError as error:
+                self.has_gaps = True
                 self._skips.add_error(error)
                 continue
             for paragraph in _paragraphs(data):

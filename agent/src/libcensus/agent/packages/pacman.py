@@ -61,6 +61,7 @@ class PacmanRecords:
         self._skips = skips
         self._ids = distribution_ids
         self._merged = merged
+        self.has_gaps = False
         self._is_present = root.is_folder(_LOCAL)
 
     @property
@@ -76,6 +77,7 @@ class PacmanRecords:
             try:
                 files = parse_pacman_files(self._root.read_bytes(f"{_LOCAL}/{folder}/files", _MAX_FILES))
             except UnreadableError as error:
+                self.has_gaps = True
                 self._skips.add_error(error)
                 continue
             owned = wanted.keys() & files
@@ -89,6 +91,7 @@ class PacmanRecords:
         try:
             return [name for name in self._root.listdir(_LOCAL) if name != "ALPM_DB_VERSION"]
         except UnreadableError as error:
+            self.has_gaps = True
             self._skips.add_error(error)
             return []
 

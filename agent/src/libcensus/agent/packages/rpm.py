@@ -59,12 +59,18 @@ class RpmRecords:
         self._skips = skips
         self._ids = distribution_ids
         self._merged = merged
+        self._has_unknown_form = False
         self._databases = [_Database(root, skips, path, form) for path, form in self._find()]
 
     @property
     def is_present(self) -> bool:
         """Whether the root has such records."""
         return bool(self._databases)
+
+    @property
+    def has_gaps(self) -> bool:
+        """Whether some of the records could not be read."""
+        return self._has_unknown_form or any(database.has_gaps for database in self._databases)
 
     def _find(self) -> Iterator[tuple[str, Callable[[RootedFile], BlobReader]]]:
         """Yield the newest form of each folder; a folder that is a link to the other is one."""
@@ -77,6 +83,7 @@ class RpmRecords:
         for folder in sorted(real):
             there = [(name, form) for name, form in _FORMS if self._root.is_file(f"{folder}/{name}")]
             if not there and self._is_used(folder):
+                self._has_unknown_form = True
                 self._skips.add("database-not-read", f"{shown(folder)}: holds no rpm database of a known form")
             for name, form in there[:1]:
                 yield f"{folder}/{name}", form
@@ -188,6 +195,7 @@ class _Database:
         self._known: dict[_Place, array[int]] = {}
         self._known_state: FileState | None = None
         self._is_unreadable = False
+        self.has_gaps = False
         self._tell_log()
 
     def _tell_log(self) -> None:
@@ -197,6 +205,7 @@ class _Database:
         except UnreadableError:
             return
         if size:
+            self.has_gaps = True
             detail = f"{shown(self.path)}-wal: {size} bytes of the newest changes are not read; rpm writes them back"
             self._skips.add("write-ahead-log", detail)
 
@@ -211,7 +220,7 @@ class _Database:
         try:
             return self._root.examine(self.path, lambda file: collect(self._headers(file, sums)))
         except UnreadableError as error:
-            self._is_unreadable = True
+            self._is_unreadable = self.has_gaps = True
             self._skips.add_error(error, shown(self.path))
             return None
 
@@ -239,6 +248,7 @@ class _Database:
             if file.has_changed() or not known:
                 raise
             # What was read up to the damage holds; the rest stays unknown.
+            self.has_gaps = True
             self._skips.add_error(error, shown(self.path))
         self._known, self._known_state = known, file.state
 
@@ -249,5 +259,6 @@ class _Database:
             if file.has_changed():
                 raise
             if not is_told:
+                self.has_gaps = True
                 self._skips.add_error(error, shown(self.path))
             return None

@@ -146,7 +146,7 @@ class CryptoReader:
             evidence.append(Evidence("crypto", EvidenceKind.PACKAGE_RECORD, shown(path), detail))
         linkage = self._linkage(subject, path, package)
         if package is None:
-            words = "a package database is there that is not read yet: the owner is not known"
+            words = "package records are there that cannot be read: the owner is not known"
             if linkage is not Linkage.SYSTEM:
                 words = "no package owns it"
             evidence.append(Evidence("crypto", EvidenceKind.ABSENCE, shown(path), words))
@@ -161,8 +161,9 @@ class CryptoReader:
             return Linkage.BUNDLED if is_own or is_private else Linkage.SYSTEM
         if is_private:
             return Linkage.BUNDLED
-        has_reader = self._context.packages is not None and self._context.packages.manager is not None
-        return Linkage.SYSTEM if self._has_unread_manager and not has_reader else Linkage.LOCAL
+        packages = self._context.packages
+        may_be_owned = self._has_unread_manager if packages is None else packages.has_gaps
+        return Linkage.SYSTEM if may_be_owned else Linkage.LOCAL
 
     def _resolve(
         self, search: LibrarySearch, executable: ReadFile, needed: str, chain: list[LoadedObject]
