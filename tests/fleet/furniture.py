@@ -69,6 +69,18 @@ def wheels(lock: str, python: str) -> Path:
     return folder
 
 
+def uv_program() -> Path:
+    """Return a uv that runs on this machine and in the roots."""
+    (wheel,) = wheels("python3.11-programs", "3.11.2").glob("uv-*.whl")
+    program = wheel.with_name("uv")
+    if not program.exists():
+        with zipfile.ZipFile(wheel) as archive:
+            member = next(name for name in archive.namelist() if name.endswith("/scripts/uv"))
+            program.write_bytes(archive.read(member))
+        program.chmod(0o755)
+    return program
+
+
 def furnished_root(suite: str) -> Path:
     """Return the Debian root of a suite with all that this module puts into it."""
     root = debian_root(suite)
@@ -116,12 +128,7 @@ class _Furniture:
         return self.root / path.lstrip("/")
 
     def _programs(self) -> None:
-        (wheel,) = wheels("python3.11-programs", self.version).glob("uv-*.whl")
-        target = self._inside(UV)
-        with zipfile.ZipFile(wheel) as archive:
-            member = next(name for name in archive.namelist() if name.endswith("/scripts/uv"))
-            target.write_bytes(archive.read(member))
-        target.chmod(0o755)
+        shutil.copy(uv_program(), self._inside(UV))
 
     def _install(self, environment: str, lock: str, *names: str) -> None:
         """Let the environment's own pip install wheels offline: all of a lock, or those that are named."""

@@ -13,9 +13,12 @@ import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tests.fleet.roots import run_inside
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _NAMES = re.compile(r"(python|pypy|node|nodejs|ruby|perl|php)[\d.]*(-c|-x86_64-linux-gnu)?")
 _COPY_MARK = b'OPENSSLDIR: "'
@@ -31,7 +34,7 @@ except ImportError as error:
 maps = open("/proc/self/maps").read()
 pypy = getattr(sys, "pypy_version_info", None)
 print(json.dumps({
-    "implementation": sys.implementation.name,
+    "implementation": platform.python_implementation().lower(),
     "version": version if pypy is None else ".".join(map(str, pypy[:3])),
     "openssl": openssl,
     "mapped": sorted(set(re.findall(r"(/\\S*libcrypto[-.]\\S*)", maps))),
@@ -70,8 +73,8 @@ echo json_encode(['implementation' => 'php', 'version' => $version,
   JSON_UNESCAPED_SLASHES);
 """
 _PROGRAMS = {
-    "python": ("-I", "-c", _PYTHON),
-    "pypy": ("-I", "-c", _PYTHON),
+    "python": ("-E", "-s", "-c", _PYTHON),
+    "pypy": ("-E", "-s", "-c", _PYTHON),
     "node": ("-e", _NODE),
     "nodejs": ("-e", _NODE),
     "ruby": ("-e", _RUBY),
@@ -170,19 +173,23 @@ class Truth:
 def truth_of(root: Path) -> Truth:
     """Run everything in a root and return what it said."""
     listing = _files(root)
-    interpreters = {}
-    for names in _interpreter_files(root, listing):
-        one = _interpreter(root, names)
-        interpreters[one.path] = one
+    interpreters = {one.path: one for one in _interpreters(root, listing, copies=True)}
     folders = sorted(path.rpartition("/")[0] for path in listing if path.endswith("/pyvenv.cfg"))
     environments = {folder: _environment(root, folder) for folder in folders}
     return Truth(interpreters, environments, frozenset(path for path in listing if _is_marked(root / path[1:])))
 
 
-def _files(root: Path) -> list[str]:
+def interpreters_of(root: Path, *folders: str) -> list[TrueInterpreter]:
+    """Run the interpreters below some folders of a root, without a look at the packages that they have."""
+    listing = [path for folder in folders for path in _files(root, folder)]
+    return list(_interpreters(root, listing, copies=False))
+
+
+def _files(root: Path, top: str = "") -> list[str]:
     found = []
-    for folder, below, names in os.walk(root):
-        at = folder.removeprefix(str(root))
+    start = f"{str(root).rstrip('/')}{top}"
+    for folder, below, names in os.walk(start):
+        at = folder.removeprefix(str(root).rstrip("/"))
         if not at:
             below[:] = [name for name in below if name not in ("proc", "sys", "dev")]
         found += [f"{at}/{name}" for name in names]
@@ -211,19 +218,24 @@ def _interpreter_files(root: Path, listing: list[str]) -> list[tuple[str, ...]]:
     return [tuple(names) for names in by_file.values()]
 
 
+def _interpreters(root: Path, listing: list[str], *, copies: bool) -> Iterator[TrueInterpreter]:
+    for names in _interpreter_files(root, listing):
+        yield _interpreter(root, names, copies=copies)
+
+
 def _ask(root: Path, path: str, kind: str) -> dict[str, Any]:
     answer: dict[str, Any] = json.loads(run_inside(root, path, *_PROGRAMS[kind]))
     return answer
 
 
-def _interpreter(root: Path, names: tuple[str, ...]) -> TrueInterpreter:
+def _interpreter(root: Path, names: tuple[str, ...], *, copies: bool) -> TrueInterpreter:
     match = _NAMES.fullmatch(Path(names[0]).name)
     assert match is not None
     said = _ask(root, names[0], match[1])
     mapped = tuple(said["mapped"])
     text = library_text(root, mapped[0]) if mapped else said["openssl"]
-    copies = _copies(root, names[0], said["prefix"]) if said["implementation"] == "cpython" else {}
-    return TrueInterpreter(names[0], names, said["implementation"], said["version"], version_of(text), mapped, copies)
+    held = _copies(root, names[0], said["prefix"]) if copies and said["implementation"] == "cpython" else {}
+    return TrueInterpreter(names[0], names, said["implementation"], said["version"], version_of(text), mapped, held)
 
 
 def library_text(root: Path, path: str) -> str:
