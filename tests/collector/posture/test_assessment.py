@@ -492,3 +492,29 @@ def test_a_day_changes_the_posture_without_new_facts() -> None:
     after = _assess(one, assessor=Assessor(load_snapshot(), date(2026, 11, 2)))
     states = [{e.component: e.state for e in host.end_of_life}[Component.OPENSSL] for host in (before, after)]
     assert states == [SupportState.SUPPORTED, SupportState.ENDED]
+
+
+def test_words_of_a_newer_agent_leave_verdicts_open_and_crash_nothing() -> None:
+    root = ScannedRoot("/srv/new", RootKind.UNKNOWN)
+    unknown = install(
+        CryptoUse(Linkage.UNKNOWN),
+        root="/srv/new",
+        implementation=Implementation.UNKNOWN,
+        installer=Installer.UNKNOWN,
+        kind=InstallKind.UNKNOWN,
+    )
+    build = replace(python_build(None, Provider.UNKNOWN), implementation=Implementation.UNKNOWN)
+    copies = CryptoCopySet(
+        (_copy("9.9.9-new", linkage=Linkage.UNKNOWN, root="/srv/new"), _copy("9.9.9-new", root="/x"))
+    )
+    found = Assessor(load_snapshot(), TODAY).assess(
+        DEBIAN,
+        glibc_host(),
+        InstallSet((unknown,)),
+        {digest(1): build},
+        crypto_copies=copies,
+        roots=RootSet((root,)),
+    )
+    assert found.findings == ()
+    assert {end.state for end in found.end_of_life} == {SupportState.UNKNOWN}
+    assert {verdict.state for verdict in found.verdicts.values()} == {PortabilityState.UNKNOWN}

@@ -427,7 +427,7 @@ class _Places:
         place = self.roots.get(root)
         if place is None or place.kind is RootKind.HOST:
             return None
-        if place.kind is RootKind.FOLDER:
+        if place.kind not in {RootKind.CONTAINER, RootKind.IMAGE}:
             return f"inside {root}"
         image = (place.container and place.container.image) or next(iter(place.tags), root)
         return f"in the image {image}"
