@@ -220,6 +220,18 @@ def test_a_container_that_nobody_knows(machine: Machine) -> None:
     assert one.path is None
 
 
+def test_what_a_manager_wrote_inside_counts_where_nothing_outside_tells(machine: Machine) -> None:
+    tree = machine.container(7)
+    (tree / "run/host").mkdir(parents=True)
+    (tree / "run/host/container-manager").write_text("systemd-nspawn\n")
+    (tree / "run/host/container-uuid").symlink_to("/etc/../../../../../../etc/hostname")
+    one = machine.only()
+    assert one.container is not None
+    assert (one.container.runtime, one.container.id) == ("nspawn", None)
+    (tree / "run/host/container-manager").write_text("two words\n")
+    assert machine.only().container is None
+
+
 @pytest.mark.parametrize("content", ["", "[", "[" * 100_000, "null", '{"Name": 3, "Config": []}', "[{}]"])
 def test_damaged_records_cost_the_name_alone(machine: Machine, content: str) -> None:
     machine.write(f"/var/lib/docker/containers/{ID}/config.v2.json", content)
@@ -374,6 +386,9 @@ def test_systemd_nspawn(tree: Path) -> None:
         with Root.open("/") as root:
             containers = find_containers(root, Skips()).containers
         (one,) = [one for one in containers if one.path == str(tree)]
+        assert one.container is not None
+        assert one.container.runtime == "nspawn"
+        assert one.name == f"container:nspawn{tree}"
         with one.open() as inside:
             assert inside.is_file("/usr/bin/python3")
 

@@ -55,6 +55,11 @@ _POD_LABELS = ("io.kubernetes.pod.namespace", "io.kubernetes.pod.name", "io.kube
 _POD_NOTES = tuple(f"io.kubernetes.cri.{name}" for name in ("sandbox-namespace", "sandbox-name", "container-name"))
 _MAX_KEPT_PIDS = 8
 
+_MANAGER = "/run/host/container-manager"
+_UUID = "/run/host/container-uuid"
+_MANAGERS = {"systemd-nspawn": "nspawn"}
+_WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
 
 @dataclass(frozen=True, slots=True)
 class Identity:
@@ -266,6 +271,8 @@ class _Finder:
             words = f"{shown(top.fs_type)} {shown(top.source)} {shown(top.folder)} is mounted as its root"
             evidence.append(Evidence("container", EvidenceKind.MOUNT, "/proc", words[:2048]))
         container, proofs = self._told(identity, top)
+        if container is None:
+            container, proofs = self._told_inside(group, pids)
         evidence += proofs
         path = first.view.top if first.view.top != "/" else self._path_on_host(top)
         if first.view.top != "/":
@@ -290,10 +297,12 @@ class _Finder:
     ) -> str:
         top = first.view.top
         if container is not None:
+            if container.name is None and path is not None and identity is None:
+                return shown(f"container:{container.runtime}{path}")
             if container.runtime == "containerd" and identity is not None:
                 what = "/".join([*(self._namespaces(identity.id)[:1]), identity.id])
             else:
-                what = container.name or container.id or ""
+                what = container.name or container.id or first.exe
             inner = "" if top == "/" else f"/chroot{top}"
             return shown(f"container:{container.runtime}/{what}{inner}")
         if path is not None or top != "/":
@@ -386,6 +395,27 @@ class _Finder:
                 return told
         return Container(identity.runtime or "unknown", shown(identity.id)[:512]), []
 
+    def _told_inside(self, group: _Group, pids: Sequence[int]) -> tuple[Container | None, list[Evidence]]:
+        """Return what a container's manager has written into it (https://systemd.io/CONTAINER_INTERFACE).
+
+        It stands where the container's own programs may write, so it counts only where nothing outside tells.
+        """
+        for pid in pids:
+            try:
+                descriptor = os.open(self._proc.place(pid, "root"), os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+            except OSError:
+                continue
+            with Root("/", descriptor, is_own=False) as root:
+                status = os.fstat(descriptor)
+                manager = _line(root, _MANAGER)
+                if (status.st_dev, status.st_ino) != (group.device, group.inode) or manager is None:
+                    continue
+                uuid = _line(root, _UUID)
+            words = f"{manager}, in the container's own tree" + ("" if uuid is None else f", {uuid}")
+            proof = Evidence("container", EvidenceKind.RUNTIME_RECORD, _MANAGER, words)
+            return Container(_MANAGERS.get(manager, manager), uuid), [proof]
+        return None, []
+
     def _docker(self, identity: str, near: list[str], runtime: str) -> tuple[Container, list[Evidence]] | None:
         for folder in dict.fromkeys((*near, *self._records.docker_folders())):
             path = f"{folder}/containers/{identity}/config.v2.json"
@@ -443,6 +473,15 @@ class _Finder:
         if self._stores is None:
             self._stores = [ContainerdStore(self._records, one) for one in self._records.containerd_folders()]
         return self._stores
+
+
+def _line(root: Root, path: str) -> str | None:
+    """Return the one word that a small file holds; None for anything else."""
+    try:
+        text = root.read_text(path, 256).strip()
+    except UnreadableError:
+        return None
+    return text if _WORD.fullmatch(text) else None
 
 
 def _joined(told: Any, names: Iterable[str]) -> str | None:
