@@ -320,7 +320,7 @@ def _field(paragraph: bytes, name: bytes) -> str | None:
 def parse_paragraph(text: str) -> dict[str, str]:
     """Parse one paragraph of a control file (deb822(5)) into its fields, by lower-case name; bodies are left out."""
     fields: dict[str, str] = {}
-    for line in text.splitlines():
+    for line in text.split("\n"):
         name, separator, value = line.partition(":")
         if separator and name and not name[0].isspace():
             fields.setdefault(name.lower(), value.strip())
