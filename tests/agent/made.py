@@ -35,8 +35,17 @@ def find_pbs() -> tuple[Path, str] | None:
 
 def install_tool(folder: Path, name: str) -> Path:
     """Install a tool by name with pip into a new environment, and return its program; skips where pip cannot."""
-    subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
-    command = [str(folder / "bin/python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", name]
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True)
+    pip = [
+        sys.executable,
+        "-m",
+        "pip",
+        "--quiet",
+        "--disable-pip-version-check",
+        "--python",
+        str(folder / "bin/python"),
+    ]
+    command = [*pip, "install", name]
     made = subprocess.run(command, check=False, capture_output=True, text=True)
     if made.returncode != 0:
         pytest.skip(f"pip cannot install {name}: {made.stderr.strip()[-200:]}")

@@ -126,7 +126,7 @@ def test_uv_moves_its_minor_version_link_and_what_follows_goes_along(managed: Ma
     key = managed.key.replace(f".{patch}-", f".{patch + 1}-")
     folder = tmp_path / "pythons"
     for one in (managed.key, key):
-        shutil.copytree(managed.prefix, folder / one, symlinks=True)
+        shutil.copytree(managed.prefix, folder / one, symlinks=True, copy_function=os.link)
     minor = folder / managed.key.replace(f".{patch}-", "-")
     minor.symlink_to(folder / managed.key)
     base = f"bin/python{managed.minor}"
