@@ -11,7 +11,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from libcensus.agent.proc import Mapping, Proc, cgroup_paths, has_ptrace, parse_maps, parse_stat, unit_of
+from libcensus.agent.proc import (
+    CAP_SYS_ADMIN,
+    CAP_SYS_PTRACE,
+    Mapping,
+    Proc,
+    cgroup_paths,
+    has_capability,
+    parse_maps,
+    parse_stat,
+    unit_of,
+)
 
 MAPS = rb"""559e713ef000-559e713f1000 r--p 00000000 fe:00 247026                     /usr/bin/cat
 559e713f1000-559e713f6000 r-xp 00002000 fe:00 247026                     /usr/bin/cat
@@ -86,7 +96,7 @@ def test_no_text_makes_a_parser_fail(text: str) -> None:
     parse_stat(text)
     cgroup_paths(text)
     unit_of(text)
-    has_ptrace(text)
+    has_capability(text, CAP_SYS_PTRACE)
 
 
 @pytest.mark.parametrize(
@@ -105,10 +115,12 @@ def test_unit(text: str, unit: str | None) -> None:
     assert unit_of(text) == unit
 
 
-def test_has_ptrace() -> None:
-    assert has_ptrace("Name:\tx\nCapEff:\t0000000000080000\n")
-    assert not has_ptrace("Name:\tx\nCapEff:\t0000000000000004\n")
-    assert not has_ptrace("CapEff:\tnonsense\n")
+def test_capabilities() -> None:
+    assert has_capability("Name:\tx\nCapEff:\t0000000000080000\n", CAP_SYS_PTRACE)
+    assert not has_capability("Name:\tx\nCapEff:\t0000000000080000\n", CAP_SYS_ADMIN)
+    assert not has_capability("Name:\tx\nCapEff:\t0000000000000004\n", CAP_SYS_PTRACE)
+    assert not has_capability("CapEff:\tnonsense\n", CAP_SYS_PTRACE)
+    assert not Proc("/nowhere").is_capable(CAP_SYS_PTRACE)
 
 
 def test_a_real_process() -> None:

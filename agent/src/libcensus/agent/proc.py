@@ -26,8 +26,9 @@ DELETED = " (deleted)"
 """What the kernel puts behind the path of a file that has been unlinked under the name by which it was opened."""
 
 NEEDS_PTRACE = "needs CAP_SYS_PTRACE"
-_CAP_SYS_PTRACE = 19
-"""The capability's number in the kernel's include/uapi/linux/capability.h."""
+CAP_SYS_PTRACE = 19
+CAP_SYS_ADMIN = 21
+"""Capabilities by their numbers in the kernel's include/uapi/linux/capability.h."""
 
 _MAX_TEXT = 64 << 10
 _MAX_MAPS = 64 << 20
@@ -123,13 +124,13 @@ def unit_of(text: str) -> str | None:
     return None
 
 
-def has_ptrace(status: str) -> bool:
-    """Tell from /proc/PID/status (proc_pid_status(5)) whether a process may read those of other users."""
+def has_capability(status: str, number: int) -> bool:
+    """Tell from /proc/PID/status (proc_pid_status(5)) whether a capability is effective in a process."""
     for line in status.splitlines():
         name, _, value = line.partition(":")
         if name == "CapEff":
             try:
-                return bool(int(value.strip(), 16) >> _CAP_SYS_PTRACE & 1)
+                return bool(int(value.strip(), 16) >> number & 1)
             except ValueError:
                 return False
     return False
@@ -164,6 +165,13 @@ class Proc:
     def text(self, pid: int, name: str, limit: int = _MAX_TEXT) -> str:
         """Return the start of a file of /proc as text, undecodable bytes as surrogates."""
         return os.fsdecode(self.read(pid, name, limit))
+
+    def is_capable(self, number: int) -> bool:
+        """Tell whether a capability is effective in this program itself; unlike the others it raises nothing."""
+        try:
+            return has_capability(self.text(os.getpid(), "status"), number)
+        except OSError:
+            return False
 
     def stat(self, pid: int) -> Stat | None:
         """Return the process in one line; None when the line has another form."""
@@ -228,7 +236,7 @@ class Survey:
         self._proc = proc
         self._skips = skips
         self._refused = 0
-        self._may_trace = self._has_ptrace()
+        self._may_trace = proc.is_capable(CAP_SYS_PTRACE)
         pids = self._pids()
         own = os.getpid()
         # Every namespace of processes has a first one; only hidepid of proc(5) keeps it out of the list.
@@ -248,12 +256,6 @@ class Survey:
     def remedy(self) -> str:
         """Return what helps, or does not, when the kernel refuses to show a process."""
         return "refused in spite of CAP_SYS_PTRACE" if self._may_trace else NEEDS_PTRACE
-
-    def _has_ptrace(self) -> bool:
-        try:
-            return has_ptrace(self._proc.text(os.getpid(), "status"))
-        except OSError:
-            return False
 
     def _pids(self) -> list[int]:
         try:

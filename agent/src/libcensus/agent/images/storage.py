@@ -15,6 +15,7 @@ from libcensus.agent.images.containerd import containerd_images
 from libcensus.agent.images.containers_storage import storage_images
 from libcensus.agent.images.docker import docker_images
 from libcensus.agent.images.stores import Records
+from libcensus.agent.proc import CAP_SYS_ADMIN, Proc
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from libcensus.agent.host import Root
     from libcensus.agent.images.image import ImageRoot
     from libcensus.agent.probes.skips import Skips
+
+_UNSEEN = "files of a folder that an upper layer replaced as a whole may be listed; seeing that needs CAP_SYS_ADMIN"
 
 
 def find_images(host: Root, skips: Skips) -> list[ImageRoot]:
@@ -41,6 +44,10 @@ def find_images(host: Root, skips: Skips) -> list[ImageRoot]:
                     by_id[image.container.image_id] = image if known is None else _joined(known, image)
             except UnreadableError as error:
                 skips.add_error(error, shown(folder))
+    if not Proc().is_capable(CAP_SYS_ADMIN):
+        for image in by_id.values():
+            if len(image.layers) > 1:
+                skips.add("opaque-unseen", f"{image.name}: {_UNSEEN}")
     found: dict[str, ImageRoot] = {}
     for image in sorted(by_id.values(), key=lambda one: (one.name, one.container.image_id or "")):
         name, number = image.name, 1
