@@ -52,6 +52,8 @@ def fixed(*entries: str) -> dict[str, str]:
         pytest.param(["  * This isn't affected by CVE-2023-0001"], set(), id="isn't"),
         pytest.param(["  * The fix for CVE-2023-0001 is not backported"], set(), id="not backported"),
         pytest.param(["  * CVE-2023-0001: not yet fixed"], set(), id="not yet fixed"),
+        pytest.param(["  * CVE-2023-0001 remains unfixed"], set(), id="remains unfixed"),
+        pytest.param(["  * CVE-2023-0001, compatible with unfixed clients"], {1}, id="somebody else is unfixed"),
         pytest.param(["  * CVE-2023-0001: Partial fix"], set(), id="partial fix"),
         pytest.param(["  * CVE-2023-0001: partial address comparison"], {1}, id="partial in a title"),
         pytest.param(["  * CVE-2023-0001 (not affected), CVE-2023-0002"], {2}, id="a remark speaks of its own alone"),
@@ -194,7 +196,11 @@ def test_entries_without_any_version_count_for_the_installed_one() -> None:
 
 @pytest.mark.parametrize(
     ("text", "state"),
-    [("- Initial build", ChangelogState.COMPLETE), ("- Update to 3.0", ChangelogState.UNKNOWN)],
+    [
+        ("- Initial build", ChangelogState.COMPLETE),
+        ("- inital packaging\n- changes from base:", ChangelogState.COMPLETE),
+        ("- Update to 3.0", ChangelogState.UNKNOWN),
+    ],
 )
 def test_completeness_of_rpms(text: str, state: ChangelogState) -> None:
     found, reason = judge_completeness(rpm(("A <a@b.c> - 1-1", text)), has_notices=False)

@@ -47,7 +47,7 @@ _NEGATION = re.compile(
     r"\bnot\s+(?:(?:be|been|yet|being|currently|directly|going|to|itself|really|actually)\s+){0,3}"
     r"(?:affect|backport|vulnerable|fix|address|applicable|applied|apply|exploitable|resolved|patched|impact|present)"
     r"|n't\s+(?:be\s+|been\s+)?(?:affect|backport|vulnerable|fixed|address|appl|exploitable|patched|impact|been\s+fixed)"
-    r"|\bun(?:affected|fixed|patched)\b"
+    r"|\bunaffected\b|\b(?:is|are|remains?|still|left)\s+un(?:fixed|patched)\b"
     r"|\bno\s+(?:fix|patch)\b|\bwithout\s+(?:a\s+|the\s+)?fix\b"
     r"|\bstill\s+(?:affected|vulnerable|open|unfixed)\b"
     r"|\b(?:cannot|could\s+not)\s+be\s+(?:fixed|backported|applied)\b"
@@ -73,7 +73,7 @@ _BROKEN = re.compile(
 _UPSTREAM = re.compile(r"\bupstream|\bobsolete|\bno longer|\bmerged\b|\bincluded\b|\bapplied\b", re.IGNORECASE)
 
 _FIRST = re.compile(
-    r"\b(?:initial|first)\b[\w\s'\"/.-]{0,40}\b(?:release|upload|version|packag\w*|debian\w*|import|build|spec|rpm)\b"
+    r"\b(?:initial|inital|first)\b[\w\s'\"/.-]{0,40}\b(?:release|upload|version|packag\w*|debian\w*|import|build|spec|rpm)\b"
     r"|\bnew package\b",
     re.IGNORECASE,
 )
