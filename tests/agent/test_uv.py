@@ -57,6 +57,15 @@ def test_catalogue_as_text() -> None:
     assert data[program.newest_build.offset :].startswith(b"python-build-standalone/releases/download/20251007/")
 
 
+def test_version_between_texts_that_a_linker_aligned() -> None:
+    data = b"UV_CACHE_DIR\0crates/uv/src/lib.rs\0}}0.13.9\0\0\0\0\0version_info\0\0\0\0include-system-site-packages"
+    program = read_uv(BytesSource(data))
+    assert program is not None
+    assert program.version is not None
+    assert program.version.text == "0.13.9"
+    assert data[program.version.offset :].startswith(b"0.13.9")
+
+
 def test_build_whose_tag_names_the_wrong_year_is_ordered_by_its_day() -> None:
     program = read_uv(BytesSource(SELF + addresses("20260320", "20250323", "20251007")))
     assert program is not None

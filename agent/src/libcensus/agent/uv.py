@@ -39,7 +39,8 @@ _MAX_CATALOGUE = 32 << 20
 _SOURCES = b"crates/uv/src/"
 _VARIABLE = b"UV_CACHE_DIR"
 _CONFIGURATION = b"include-system-site-packages"
-_VERSION = re.compile(rb"(?<![0-9.])(\d{1,4}\.\d{1,4}\.\d{1,4})(?:version_info)?\Z")
+# What uv writes into pyvenv.cfg stands together; some linkers align each text, which leaves zeros between them.
+_VERSION = re.compile(rb"(?<![0-9.])(\d{1,4}\.\d{1,4}\.\d{1,4})\0{0,16}(?:version_info\0{0,16})?\Z")
 _ADDRESS = re.compile(rb"python-build-standalone/releases/download/(\d{8})/")
 
 _SECRET = re.compile(r"(?<=://)[^/@\s\"']*@")
@@ -143,7 +144,7 @@ class _Marks:
                 self.first[text] = offset + at
         for at in _hits(data, _CONFIGURATION, start, end):
             self.first.setdefault(_CONFIGURATION, offset + at)
-            match = _VERSION.search(data, max(0, at - 48), at)
+            match = _VERSION.search(data, max(0, at - 64), at)
             if match is not None and self.version is None:
                 self.version = Told(match[1].decode(), offset + match.start(1))
         for at in _hits(data, MAGIC, start, end):
