@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 import shutil
 from typing import TYPE_CHECKING, Any
 
@@ -11,11 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from libcensus.agent.host import Root
-from libcensus.agent.images.image import chain_ids, is_tag, moment
+from libcensus.agent.images.image import chain_ids, is_tag, make_image, moment
 from libcensus.agent.images.storage import find_images
 from libcensus.agent.images.stores import Records
+from libcensus.agent.layers import walk_of
 from libcensus.agent.probes.skips import Skips
 from libcensus.agent.proc import CAP_SYS_ADMIN, Proc
+from libcensus.agent.settings import ScanSettings
 from libcensus.facts.root import ScannedRoot
 from libcensus.facts.vocabulary import RootKind
 from tests.agent.images.records import unpack
@@ -202,6 +205,28 @@ def test_links_in_storage_do_not_lead_out(host: Path, tmp_path: Path) -> None:
     found, skips = images_of(host)
     assert found == []
     assert reasons(skips) == {"image-layer-missing": 1}
+
+
+def test_many_layers_in_one_deep_folder_may_be_open_at_once(host: Path) -> None:
+    folder = "usr/lib/python3/dist-packages/a/b/c"
+    layers = []
+    for number in range(127):
+        layer = host / f"layers/{number}"
+        (layer / folder).mkdir(parents=True)
+        (layer / folder / f"mark-{number}").write_text("")
+        layers.append(f"/layers/{number}")
+    image = make_image("docker", TINY, [], None, layers, "/x")
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
+    try:
+        with Root.open(str(host)) as root, image.open(root) as merged:
+            skips = Skips()
+            for _ in walk_of(merged, ScanSettings(), skips):
+                pass
+            assert not skips
+            assert len(merged.listdir(f"/{folder}")) == 127
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def test_nothing_there(host: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import resource
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -27,6 +28,10 @@ MAX_LAYERS = 512
 
 DIGEST = re.compile(r"sha256:([0-9a-f]{64})")
 _MOMENT = re.compile(r"(\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d)(?:\.\d+)?([Zz]|[+-]\d\d:\d\d)")
+_OTHER_FILES = 256
+_FILES_PER_LAYER = 48
+"""A layer may have a part in every folder from the top down to where the walk stands, and a look-up does the same."""
+
 _UNTOLD_YEARS = (1, 1970)
 """Go's zero time, and the epoch that reproducible builds write: both mean that nobody says when."""
 
@@ -45,6 +50,7 @@ class ImageRoot:
     def open(self, host: Root) -> LayeredRoot:
         """Open the layers as one root, through the root that the storage lies in. Raises UnreadableError."""
         descriptors: list[int] = []
+        allow_open_files(_OTHER_FILES + len(self.layers) * _FILES_PER_LAYER)
         try:
             for layer in self.layers:
                 with host.open_below(layer) as folder:
@@ -56,6 +62,14 @@ class ImageRoot:
         except UnreadableError:
             close_all(descriptors)
             raise
+
+
+def allow_open_files(count: int) -> None:
+    """Raise this process's own limit of open files to ``count``, as far as its hard limit lets it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = count if hard == resource.RLIM_INFINITY else min(count, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def make_image(
