@@ -251,6 +251,21 @@ def test_mounts_are_judged_by_their_type(fs_type: str, reason: str | None) -> No
     assert judge_mount(mount, (fs_type,)) is None
 
 
+@pytest.mark.parametrize(
+    ("point", "fs_type", "reason"),
+    [
+        ("/snap/core22/1122", "squashfs", None),
+        ("/snap/my-tool/x1", "fuse.squashfuse", None),
+        ("/var/lib/snapd/snap/core22/1122", "squashfs", None),
+        ("/snap/core22", "squashfs", "foreign-mount"),
+        ("/mnt/image", "squashfs", "foreign-mount"),
+        ("/snap/core22/1122", "nfs4", "network-file-system"),
+    ],
+)
+def test_revisions_of_snaps_are_walked_and_other_images_are_not(point: str, fs_type: str, reason: str | None) -> None:
+    assert judge_mount(Mount(point, fs_type, "/dev/loop1"), ()) == reason
+
+
 def test_examples_are_few_and_short() -> None:
     skips = Skips()
     for number in range(10):

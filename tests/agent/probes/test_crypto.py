@@ -192,6 +192,19 @@ def test_library_that_is_nowhere_is_unresolved(tmp_path: Path) -> None:
     assert any(item.kind is EvidenceKind.ABSENCE and "libssl.so.9" in item.detail for item in install.evidence)
 
 
+@pytest.mark.parametrize("is_inside", [True, False], ids=["in the snap", "in its base snap"])
+def test_a_snap_never_takes_the_hosts_library(tmp_path: Path, is_inside: bool) -> None:
+    python = make_python(tmp_path, "/snap/tool/12/usr")
+    ssl, _ = make_crypto(python.folder / "lib" if is_inside else tmp_path / "usr/lib64")
+    with_module(python, ssl, "-Wl,-rpath,$ORIGIN/../..")
+    install, _ = only_install(scan_folder(tmp_path), python.path)
+    if is_inside:
+        assert install.crypto.linkage is Linkage.BUNDLED
+    else:
+        assert (install.crypto.linkage, install.crypto.library) == (Linkage.UNKNOWN, None)
+        assert any("comes from its base snap" in item.detail for item in install.evidence)
+
+
 def test_library_of_another_architecture_is_passed_over(tmp_path: Path) -> None:
     python = make_python(tmp_path)
     ssl, libcrypto = make_crypto(tmp_path / "usr/lib64")

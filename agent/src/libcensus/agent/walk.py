@@ -134,6 +134,10 @@ _IMAGE_LAYER = re.compile(
 )
 """Where Docker, Podman and containerd keep layers: a layer hides and repeats files of others, a merged view counts."""
 
+_SNAP_FS_TYPES = frozenset({"squashfs", "fuse.squashfuse", "fuse.snapfuse"})
+_SNAP_POINT = re.compile(r"(?:/var/lib/snapd)?/snap/[a-z0-9][a-z0-9_-]*/x?\d+")
+"""Where snapd mounts a revision of a snap; a file-system image that is mounted elsewhere is not the host's."""
+
 _LAYER_STORES = ("/aufs/diff/", "/vfs/dir/", "/btrfs/subvolumes/", "/io.containerd.snapshotter.v1.")
 
 _LOADER_FOLDERS = ("lib", "lib64", "lib32", "usr/lib", "usr/lib64")
@@ -215,6 +219,8 @@ def judge_mount(mount: Mount, extra_fs_types: Iterable[str]) -> str | None:
         return "network-file-system"
     if mount.fs_type in PSEUDO_FS_TYPES:
         return "pseudo-file-system"
+    if mount.fs_type in _SNAP_FS_TYPES and _SNAP_POINT.fullmatch(mount.point):
+        return None
     if mount.fs_type in ("overlay", "squashfs", "aufs"):
         return "foreign-mount"
     return "unknown-file-system"

@@ -26,6 +26,12 @@ _NAME = re.compile(r"^name:\s*['\"]?([a-z0-9-]{1,64})['\"]?\s*(?:#.*)?$", re.MUL
 _MAX_DESCRIPTION = 1 << 20
 
 
+def snap_folder(path: str) -> str | None:
+    """Return the folder of the revision of a snap that holds a path; None outside of snaps."""
+    match = _FOLDER.match(path)
+    return None if match is None else match[1]
+
+
 def find_snap(root: Root, path: str) -> tuple[str, str, str | None, str] | None:
     """Return name, revision, version and description file of the snap that holds a path; None outside of snaps."""
     match = _FOLDER.match(path)

@@ -18,6 +18,7 @@ from libcensus.agent.elf.reader import read_elf
 from libcensus.agent.elf.strings import CryptoPresence, crypto_in_file, is_crypto_soname
 from libcensus.agent.errors import UnreadableError
 from libcensus.agent.host import shown
+from libcensus.agent.interpreters.snap import snap_folder
 from libcensus.facts.crypto import CryptoLibrary, CryptoUse
 from libcensus.facts.evidence import Evidence
 from libcensus.facts.vocabulary import CryptoFamily, EvidenceKind, FileRole, Linkage
@@ -135,6 +136,11 @@ class CryptoReader:
             ]
         code = next((one for name, one in found.items() if name.startswith("libcrypto")), found[needed[0]])
         path = self._context.root.realpath(code.path or "")
+        if (snap := snap_folder(executable.path)) is not None and not path.startswith(f"{snap}/"):
+            # A strictly confined snap loads from its base snap's root, which this search does not see.
+            detail = f"{asked} is not in the snap {snap}: it comes from its base snap, not from {path}"
+            evidence.append(Evidence("crypto", EvidenceKind.ABSENCE, shown(asker.path), shown(detail)))
+            return CryptoUse(Linkage.UNKNOWN, needed=asked), evidence
         crypto = self._crypto_of(path)
         package = self._context.packages.owner(path) if self._context.packages is not None else None
         family, version = CryptoFamily.UNKNOWN, None
