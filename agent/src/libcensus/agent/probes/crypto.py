@@ -129,6 +129,11 @@ class CryptoReader:
             found[name] = self._resolve(search, executable, name, at)
             evidence.append(_resolution_proof(found[name], asker.path))
             path, library = found[name].path, found[name].elf
+            if (snap := snap_folder(executable.path)) is not None and not (path or "").startswith(f"{snap}/"):
+                # A confined snap loads from its base snap's root, which this search does not see.
+                detail = f"{name} is not in {snap}: it comes from its base snap, and from nowhere else on the host"
+                evidence.append(Evidence("crypto", EvidenceKind.ABSENCE, shown(asker.path), shown(detail)))
+                return CryptoUse(Linkage.UNKNOWN, needed=asked), evidence
             if path is None or library is None:
                 return CryptoUse(Linkage.UNRESOLVED, needed=asked), evidence
             pending += [
@@ -136,11 +141,6 @@ class CryptoReader:
             ]
         code = next((one for name, one in found.items() if name.startswith("libcrypto")), found[needed[0]])
         path = self._context.root.realpath(code.path or "")
-        if (snap := snap_folder(executable.path)) is not None and not path.startswith(f"{snap}/"):
-            # A strictly confined snap loads from its base snap's root, which this search does not see.
-            detail = f"{asked} is not in the snap {snap}: it comes from its base snap, not from {path}"
-            evidence.append(Evidence("crypto", EvidenceKind.ABSENCE, shown(asker.path), shown(detail)))
-            return CryptoUse(Linkage.UNKNOWN, needed=asked), evidence
         crypto = self._crypto_of(path)
         package = self._context.packages.owner(path) if self._context.packages is not None else None
         family, version = CryptoFamily.UNKNOWN, None
