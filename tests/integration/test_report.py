@@ -409,6 +409,8 @@ def agent(*arguments: str, state: Path) -> subprocess.CompletedProcess[str]:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("LIBCENSUS_")}
     environment["LIBCENSUS_AGENT_STATE_FOLDER"] = str(state)
     environment["LIBCENSUS_AGENT_SCAN_EXCLUDE"] = ":".join(ELSEWHERE)
+    # What other tests start and end on this machine is no change of the host that these are about.
+    environment["LIBCENSUS_AGENT_SCAN_CONTAINERS"] = environment["LIBCENSUS_AGENT_SCAN_PROCESSES"] = "false"
     environment["LIBCENSUS_AGENT_COLLECTOR_ATTEMPTS"] = "2"
     return subprocess.run(
         [AGENT, *arguments], capture_output=True, text=True, check=False, timeout=200, env=environment
