@@ -412,6 +412,20 @@ def test_newer_gem_is_the_one_in_use(tmp_path: Path, gem: str, is_newer: bool) -
     assert not any("gems" in file.path for file in build.files)
 
 
+@needs_gcc
+def test_fedoras_folders_of_ruby(tmp_path: Path) -> None:
+    path = make_ruby(tmp_path, "/usr")
+    (tmp_path / "usr/lib64").mkdir()
+    (tmp_path / "usr/lib/ruby/9.8.0/x86_64-linux").rename(tmp_path / "usr/lib64/ruby")
+    ssl, _ = make_crypto(tmp_path / "usr/lib64")
+    for number in ("3.2.0", "3.10.0"):
+        add_tls_module(tmp_path / f"usr/lib64/gems/ruby/openssl-{number}/openssl.so", ssl)
+    install, build = made(tmp_path, path)
+    assert [file.path for file in build.files if file.role is FileRole.MODULE] == ["lib64/ruby/stringio.so"]
+    needs = [item.file for item in install.evidence if item.kind == "elf-needed"]
+    assert needs == ["/usr/lib64/gems/ruby/openssl-3.10.0/openssl.so"]
+
+
 def test_rbconfig_is_read_as_text() -> None:
     values = parse_rbconfig(RBCONFIG.format(prefix="/opt/x"))
     assert values["TOPDIR"] == "/lib/ruby/9.8.0/x86_64-linux"

@@ -110,6 +110,9 @@ def find_layout(root: Root, candidate: Candidate, library: str | None, skips: Sk
     standard = tuple(f"{folder}/{name}" for name in names)
     places = _load_path(folder, prefix, values)
     tls = [f"{place}/openssl.so" for place in places if root.is_file(f"{place}/openssl.so")]
+    if not tls:
+        places += tuple(f"{prefix.rstrip('/')}/{name}/gems/ruby" for name in _LIBRARY_FOLDERS)
+        tls = _fedora_modules(root, places)
     gem = _newest_gem(root, prefix, values)
     evidence: tuple[Evidence, ...] = ()
     if gem is not None:
@@ -226,6 +229,16 @@ def _load_path(folder: str, prefix: str, values: dict[str, str]) -> tuple[str, .
     """Return the folders in which ``require`` looks for extension modules, in its order."""
     named = [_expand(name, values, prefix) for name in ("sitearchdir", "vendorarchdir")]
     return tuple(dict.fromkeys([*(one for one in named if one is not None), folder]))
+
+
+def _fedora_modules(root: Root, places: tuple[str, ...]) -> list[str]:
+    """Return the modules of openssl where Fedora keeps those of gems, the newest first."""
+    found: dict[tuple[int, ...], str] = {}
+    for place in places:
+        for name in _names(root, place):
+            if (match := _GEM.fullmatch(name)) and root.is_file(f"{place}/{name}/openssl.so"):
+                found.setdefault(tuple(map(int, match[1].split("."))), f"{place}/{name}/openssl.so")
+    return [found[number] for number in sorted(found, reverse=True)]
 
 
 def _newest_gem(root: Root, prefix: str, values: dict[str, str]) -> tuple[str, str] | None:
