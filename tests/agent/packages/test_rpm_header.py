@@ -85,8 +85,8 @@ def test_damaged_header_raises_the_documented_error_alone(data: st.DataObject) -
 
 def test_absurd_counts_cost_no_memory() -> None:
     entry = struct.pack(">iIii", tags.BASE_NAMES, 8, 0, 2**31 - 1)
-    header = parse_rpm_header(struct.pack(">II", 1, 4) + entry + b"a\0b\0")
-    assert header.raw_strings(tags.BASE_NAMES) == []
+    with pytest.raises(UnreadableError, match="values of tag"):
+        parse_rpm_header(struct.pack(">II", 1, 4) + entry + b"a\0b\0")
 
 
 @pytest.mark.parametrize(

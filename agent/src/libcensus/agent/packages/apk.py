@@ -38,8 +38,9 @@ class ApkRecord:
 
 
 def parse_apk_installed(lines: Iterable[bytes], wanted: Mapping[bytes, str]) -> Iterator[ApkRecord]:
-    """Yield the records that own a wanted file; ``wanted`` is keyed by the path without its first ``/``."""
+    """Yield the records that own a wanted file, the first of each; ``wanted`` is keyed by paths without the first ``/``."""
     record, folder = ApkRecord(), b""
+    owned: set[str] = set()
     for line in lines:
         key, value = line[:2], line[2:]
         if not line:
@@ -50,7 +51,8 @@ def parse_apk_installed(lines: Iterable[bytes], wanted: Mapping[bytes, str]) -> 
             folder = value + b"/" if value else b""
         elif key == b"R:":
             path = wanted.get(folder + value)
-            if path is not None:
+            if path is not None and path not in owned:
+                owned.add(path)
                 record.owned.append(path)
         elif key[1:] == b":" and key[:1] in b"PVAom":
             record.fields.setdefault(chr(key[0]), value.decode("utf-8", "backslashreplace"))

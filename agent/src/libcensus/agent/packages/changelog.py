@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 import zlib
+from bisect import bisect_left
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -27,10 +28,13 @@ MAX_UNPACKED = 8 << 20
 """The largest changelog that is read. Those of OpenSSL, glibc and the interpreters have less than a tenth of it."""
 
 _MAX_ENTRY_TEXT = 1 << 20
+_MAX_LINE = 4096
+_MAX_ENTRIES = 20_000
+_MAX_ITEMS = 20_000
 _MAX_TEXT = 512
 _MAX_VERSION = 256
 
-_HEAD = re.compile(r"(?P<source>\w[-+0-9a-z.]*) \((?P<version>[^() \t]+)\)(?:\s+[-+0-9a-z.]+)+;", re.IGNORECASE)
+_HEAD = re.compile(r"(?P<source>\w[-+0-9a-z.]*) \((?P<version>[^() \t]+)\)(?:\s++[-+0-9a-z.]++)++;", re.IGNORECASE)
 _SIGNATURE = re.compile(r" -- ?(?:[^<]*)<[^>]*>\s+(?P<date>.*\S)")
 _NOTICE = re.compile(
     r"# Older entries have been removed from this changelog|# For older changelog entries, run", re.IGNORECASE
@@ -41,7 +45,7 @@ _BULLET = re.compile(r"(?P<indent>\s+)(?P<bullet>[*+\-o•])\s+(?=\S)")
 _ADVISORY = re.compile(r"\b(?:CVE|CAN)-(\d{4})-(\d{4,12})(?!\d)", re.IGNORECASE)
 _CUT_ADVISORY = re.compile(r"\b((?:CVE|CAN)-(?:\d{4}-)?) (?=\d{4})", re.IGNORECASE)
 _SENTENCE_END = re.compile(r"(?<=[.;!?])\s+")
-_PARENTHESIS = re.compile(r"\s*[:,]?\s*\((?:[^()]|\([^()]*\))*\)")
+_PARENTHESIS = re.compile(r"\s*[:,]?\s*\((?:[^()]++|\([^()]*+\))*+\)")
 
 _NEGATION = re.compile(
     r"\bnot\s+(?:(?:be|been|yet|being|currently|directly|going|to|itself|really|actually)\s+){0,3}"
@@ -82,20 +86,25 @@ _RPM_AUTHOR = re.compile(r"(?:^|[\s\-\[(>])(?P<version>(?:\d+:)?[0-9][\w.+~^]*-[
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One point of an entry: its own words, and those of the points above it that introduce it."""
+    """One point that names an advisory, and whether a point above introduces it as not fixed, or as reverted."""
 
     text: str
-    introductions: tuple[str, ...] = ()
+    is_negated: bool = False
+    is_reverted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One entry: the source package and version it stands for (where it says), its date as written, its points."""
+    """One entry: the source package and version it stands for (where it says), and its date as written.
+
+    ``items`` are its points that name an advisory, ``is_first`` whether one says that it is the package's first entry.
+    """
 
     source: str | None
     version: str | None
     date: str | None
     items: tuple[Item, ...]
+    is_first: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,35 +135,39 @@ def unpack_changelog(data: bytes, limit: int = MAX_UNPACKED) -> str:
 
 def parse_debian_changelog(text: str, file: str = "") -> Changelog:
     """Parse a Debian changelog (deb-changelog(5)); a text of another kind has no entries."""
-    entries: list[Entry] = []
+    entries = _Entries()
     head: re.Match[str] | None = None
-    body: list[str] = []
+    body = _Body()
     notice = None
-    for line in text.split("\n"):
+    for line in _lines(text):
         if line[:1].isspace():
             if head is None:
                 continue
-            signature = _SIGNATURE.match(line)
+            signature = _SIGNATURE.match(line[:_MAX_LINE])
             if signature is None:
-                body.append(line)
+                body.add(line)
                 continue
-            entries.append(_debian_entry(head, signature["date"], body))
-            head, body = None, []
-        elif (found := _HEAD.match(line)) is not None:
+            entries.add(_debian_entry(head, signature["date"], body))
+            head, body = None, _Body()
+        elif (found := _HEAD.match(line[:_MAX_LINE])) is not None:
             if head is not None:
                 # An entry without its signature line; what it says still stands for its version.
-                entries.append(_debian_entry(head, None, body))
-            head, body = found, []
+                entries.add(_debian_entry(head, None, body))
+            head, body = found, _Body()
+        elif not line:
+            body.add(line)
         elif _NOTICE.match(line):
             notice = notice or line[:200]
+        if entries.bound is not None:
+            break
     if head is not None:
-        entries.append(_debian_entry(head, None, body))
-    return Changelog(file, tuple(entries), notice)
+        entries.add(_debian_entry(head, None, body))
+    return Changelog(file, tuple(entries.kept), entries.bound or notice)
 
 
-def _debian_entry(head: re.Match[str], date: str | None, body: list[str]) -> Entry:
+def _debian_entry(head: re.Match[str], date: str | None, body: _Body) -> Entry:
     version = head["version"][:_MAX_VERSION]
-    return Entry(head["source"], version, date[:64] if date else None, tuple(_items(body)))
+    return Entry(head["source"], version, date[:64] if date else None, *body.close())
 
 
 def parse_rpm_changelog(file: str, times: Sequence[int], authors: Sequence[bytes], texts: Sequence[bytes]) -> Changelog:
@@ -162,48 +175,93 @@ def parse_rpm_changelog(file: str, times: Sequence[int], authors: Sequence[bytes
 
     The author's line ends with version and release where the packager keeps that custom (Fedora's do, SUSE's do not).
     """
-    entries = []
+    entries = _Entries()
     for time, author, text in zip(times, authors, texts, strict=False):
-        name = author.decode("utf-8", "backslashreplace")
-        match = _RPM_AUTHOR.search(name[-300:])
+        match = _RPM_AUTHOR.search(author[-300:].decode("utf-8", "backslashreplace"))
         version = match["version"][:_MAX_VERSION] if match else None
-        lines = [f" {line}" for line in text.decode("utf-8", "backslashreplace").split("\n")]
+        body = _Body()
+        for line in _lines(text.decode("utf-8", "backslashreplace")):
+            body.add(f" {line}")
         date = datetime.fromtimestamp(time, tz=UTC).date().isoformat()
-        entries.append(Entry(None, version, date, tuple(_items(lines))))
-    return Changelog(file, tuple(entries))
-
-
-def _items(lines: Iterable[str]) -> Iterator[Item]:
-    """Yield the points of an entry's body: a bullet and the lines below it up to the next bullet or empty line."""
-    above: list[tuple[int, str]] = []
-    parts: list[str] = []
-    level = 0
-    total = 0
-
-    def take() -> Iterator[Item]:
-        if parts:
-            text = _CUT_ADVISORY.sub(r"\1", " ".join(" ".join(parts).split()))
-            while above and above[-1][0] >= level:
-                above.pop()
-            yield Item(text, tuple(words for _, words in above if words.endswith(":")))
-            above.append((level, text))
-            parts.clear()
-
-    for line in lines:
-        total += len(line)
-        if total > _MAX_ENTRY_TEXT:
+        entries.add(Entry(None, version, date, *body.close()))
+        if entries.bound is not None:
             break
+    return Changelog(file, tuple(entries.kept), entries.bound)
+
+
+def _lines(text: str) -> Iterator[str]:
+    start = 0
+    while start <= len(text):
+        end = text.find("\n", start)
+        end = end if end >= 0 else len(text)
+        yield text[start:end]
+        start = end + 1
+
+
+class _Entries:
+    """The entries read so far, until a bound is reached; ``bound`` says which."""
+
+    def __init__(self) -> None:
+        self.kept: list[Entry] = []
+        self.bound: str | None = None
+        self._named = 0
+
+    def add(self, entry: Entry) -> None:
+        if self.bound is not None:
+            return
+        self.kept.append(entry)
+        self._named += len(entry.items)
+        if len(self.kept) >= _MAX_ENTRIES or self._named >= _MAX_ITEMS:
+            self.bound = f"only {len(self.kept)} entries with {self._named} points on advisories are read"
+
+
+class _Body:
+    """An entry's body, line by line: a point is a bullet and the lines below it up to the next one or an empty line."""
+
+    def __init__(self) -> None:
+        self._items: list[Item] = []
+        self._is_first = False
+        self._above: list[tuple[int, bool, bool]] = []
+        self._parts: list[str] = []
+        self._level = 0
+        self._room = _MAX_ENTRY_TEXT
+
+    def add(self, line: str) -> None:
+        self._room -= len(line) + 1
+        if self._room < 0 or len(self._items) >= _MAX_ITEMS:
+            return
         match = _BULLET.match(line)
         if match is not None or not line.strip():
-            yield from take()
+            self._take()
             if match is not None:
-                level = len(match["indent"].expandtabs())
-                parts.append(line[match.end() :])
-        else:
-            if not parts:
-                level = len(line) - len(line.lstrip())
-            parts.append(line.strip())
-    yield from take()
+                self._level = len(match["indent"].expandtabs())
+                self._parts.append(line[match.end() :])
+            return
+        if not self._parts:
+            self._level = len(line) - len(line.lstrip())
+        self._parts.append(line.strip())
+
+    def close(self) -> tuple[tuple[Item, ...], bool]:
+        """Return the points that name an advisory, and whether one says that the entry is the package's first."""
+        self._take()
+        return tuple(self._items), self._is_first
+
+    def _take(self) -> None:
+        if not self._parts:
+            return
+        text = _CUT_ADVISORY.sub(r"\1", " ".join(" ".join(self._parts).split()))
+        self._parts.clear()
+        while self._above and self._above[-1][0] >= self._level:
+            self._above.pop()
+        _, is_negated, is_reverted = self._above[-1] if self._above else (0, False, False)
+        if _ADVISORY.search(text):
+            self._items.append(Item(text, is_negated, is_reverted))
+        self._is_first = self._is_first or _FIRST.search(text) is not None
+        if text.endswith(":"):
+            # It introduces the points below it, and what it says holds for them.
+            is_negated = is_negated or _NEGATION.search(text) is not None
+            is_reverted = is_reverted or _TAKEN_BACK.match(text) is not None
+        self._above.append((self._level, is_negated, is_reverted))
 
 
 # --- judging ----------------------------------------------------------------------------------------------------------
@@ -249,22 +307,18 @@ def fixes_of(entries: Sequence[Entry], installed: str) -> tuple[ChangelogFix, ..
 
 def statements(item: Item) -> Iterator[tuple[str, bool | None]]:
     """Yield each advisory that a point names: True is fixed, False is not said to be, None is taken back."""
-    if _ADVISORY.search(item.text) is None:
-        return
-    is_negated = any(_NEGATION.search(words) for words in item.introductions)
-    is_reverted = any(_TAKEN_BACK.match(words) for words in item.introductions)
     for sentence in _SENTENCE_END.split(item.text):
         named = list(_ADVISORY.finditer(sentence))
         if not named:
             continue
         asides = [_PARENTHESIS.match(sentence, match.end()) for match in named]
-        plain = _without(sentence, asides)
-        sentence_is_negated = is_negated or _NEGATION.search(plain) is not None
+        is_negated = item.is_negated or _NEGATION.search(_without(sentence, asides)) is not None
+        revert = _Revert(sentence)
         for match, aside in zip(named, asides, strict=True):
             advisory = f"CVE-{match[1]}-{match[2]}"
-            if is_reverted or _takes_back(sentence, match):
+            if item.is_reverted or revert.takes_back(match):
                 yield advisory, None
-            elif sentence_is_negated or (aside is not None and _NEGATION.search(aside[0]) is not None):
+            elif is_negated or (aside is not None and _NEGATION.search(aside[0]) is not None):
                 yield advisory, False
             else:
                 yield advisory, True
@@ -281,18 +335,29 @@ def _without(sentence: str, asides: Iterable[re.Match[str] | None]) -> str:
     return "".join((*parts, sentence[at:]))
 
 
-def _takes_back(sentence: str, advisory: re.Match[str]) -> bool:
-    before, after = sentence[: advisory.start()], sentence[advisory.end() :]
-    if _TAKEN_BACK.match(before):
-        # The revert of a revert fixes again, and a fix can itself be the revert of what was wrong.
-        return len(_REVERT.findall(before)) != 2 and _FIXED_BY_REVERT.search(before) is None
-    if _REVERTED.search(after):
-        return True
-    return (
-        _DROPPED.search(sentence) is not None
-        and _BROKEN.search(sentence) is not None
-        and _UPSTREAM.search(sentence) is None
-    )
+class _Revert:
+    """What a sentence takes back, looked at once for all advisories that it names."""
+
+    def __init__(self, sentence: str) -> None:
+        start = _TAKEN_BACK.match(sentence)
+        self._start = start.end() if start else None
+        self._reverts = [match.start() for match in _REVERT.finditer(sentence)]
+        fixing = _FIXED_BY_REVERT.search(sentence)
+        self._fixing = fixing.start() if fixing else len(sentence)
+        self._reverted = max((match.start() for match in _REVERTED.finditer(sentence)), default=-1)
+        self._is_dropped = (
+            _DROPPED.search(sentence) is not None
+            and _BROKEN.search(sentence) is not None
+            and _UPSTREAM.search(sentence) is None
+        )
+
+    def takes_back(self, advisory: re.Match[str]) -> bool:
+        """Tell whether the sentence takes back the fix of the advisory that it names there."""
+        if self._start is not None and self._start <= advisory.start():
+            # The revert of a revert fixes again, and a fix can itself be the revert of what was wrong.
+            is_again = bisect_left(self._reverts, advisory.start()) == 2
+            return not is_again and self._fixing > advisory.start()
+        return self._reverted >= advisory.end() or self._is_dropped
 
 
 def judge_completeness(changelog: Changelog, *, has_notices: bool) -> tuple[ChangelogState, str]:
@@ -307,8 +372,9 @@ def judge_completeness(changelog: Changelog, *, has_notices: bool) -> tuple[Chan
     oldest = changelog.entries[-1]
     place = " of ".join(part for part in (oldest.version, oldest.date) if part) or "its last entry"
     if changelog.notice is not None:
-        return ChangelogState.TRUNCATED, f"older entries were removed; it reaches back to {place}"
-    if any(_FIRST.search(item.text) for item in oldest.items):
+        words = "older entries were removed" if changelog.notice.startswith("#") else changelog.notice
+        return ChangelogState.TRUNCATED, f"{words}; it reaches back to {place}"
+    if oldest.is_first:
         return ChangelogState.COMPLETE, f"its last entry, {place}, says that it is the package's first"
     detail = "no notice says that entries were removed" if has_notices else "who cuts an rpm changelog leaves no mark"
     return ChangelogState.UNKNOWN, f"{detail}, and its last entry, {place}, does not say that it is the package's first"

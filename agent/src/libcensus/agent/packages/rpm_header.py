@@ -29,6 +29,9 @@ _FILE_STATE_TYPES = (1, 2, _BINARY)
 _MAX_ENTRIES = 0xFFFF
 """rpm's own bound on the entries of a header (lib/header.cc)."""
 
+_MAX_VALUES = 1 << 18
+"""The most strings or numbers of one tag that are read; a package with 100,000 files has as many."""
+
 _ENTRY = struct.Struct(">iIii")
 _NORMAL, _NET_SHARED = 0, 3
 
@@ -125,6 +128,8 @@ def parse_rpm_header(blob: bytes) -> RpmHeader:
         raise UnreadableError("damaged-header", detail)
     tags: dict[int, tuple[int, int, int]] = {}
     for tag, kind, offset, count in _ENTRY.iter_unpack(blob[8:start]):
+        if kind not in _FILE_STATE_TYPES and count > _MAX_VALUES:
+            raise UnreadableError("damaged-header", f"says {count} values of tag {tag}")
         if 0 <= offset < size and 0 < count <= size:
             tags.setdefault(tag, (kind, start + offset, count))
     return RpmHeader(tags, blob if start + size == len(blob) else blob[: start + size])
