@@ -65,7 +65,7 @@ def fuzz(target: Target, corpus: Path, kept: Path) -> tuple[int, list[Path]]:
         print(result.stderr[-3000:])
     for path in found:
         print(f"  {path}")
-        print("    " + "\n    ".join(_reason(result.stderr)))
+        print("    " + "\n    ".join(_reason(result.stdout + result.stderr)))
         print(
             f"    to make it a test: mkdir -p {FINDINGS / target.name} && cp {path} {FINDINGS / target.name}/WHAT-IT-IS"
         )
@@ -74,8 +74,8 @@ def fuzz(target: Target, corpus: Path, kept: Path) -> tuple[int, list[Path]]:
 
 def _reason(log: str) -> list[str]:
     """Return the lines of a log that tell what went wrong."""
-    start = max(log.find(" === Uncaught Python exception: ==="), log.find("ERROR: libFuzzer"), 0)
-    return log[start:].splitlines()[:14]
+    starts = (log.find(mark) for mark in ("Uncaught Python exception", "ERROR: libFuzzer"))
+    return log[next((start for start in starts if start >= 0), 0) :].splitlines()[:14]
 
 
 def main() -> int:

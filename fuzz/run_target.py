@@ -9,7 +9,7 @@ import sys
 
 import atheris
 
-with atheris.instrument_imports(include=["libcensus.agent"]):
+with atheris.instrument_imports(include=["libcensus.agent", "fuzz.targets"]):
     from fuzz.targets import TARGETS
 
 
