@@ -318,6 +318,27 @@ def test_an_install_that_a_service_sees_elsewhere_is_known_by_its_file(tmp_path:
     assert groups["/", str(seen)].install == str(exe)
 
 
+def test_nothing_is_asked_of_file_systems_that_may_block(tmp_path: Path, procfs: Procfs) -> None:
+    exe = plant(tmp_path, "remote/bin/python3")
+    crypto = plant(tmp_path, "remote/lib/libcrypto.so.3")
+    table = f"9 1 0:40 / {tmp_path}/remote rw - nfs4 server:/export rw\n"
+    procfs.add(1, str(exe), Path("/"), maps=mapping(crypto), mountinfo=table)
+    groups, _, _ = read_fake(procfs, ("/", Path("/"), (install(exe),)))
+    group = groups["/", str(exe)]
+    assert (group.state, group.install) == (MappingState.UNKNOWN, str(exe))
+    assert group.libraries == (MappedLibrary(str(crypto), MappingState.UNKNOWN, 1),)
+
+
+def test_a_root_that_may_block_is_not_asked_either(tmp_path: Path, procfs: Procfs) -> None:
+    exe = plant(tmp_path, "python3")
+    procfs.add(1, "/sbin/init", Path("/"))
+    table = "9 1 0:40 / / rw - fuse.fuse-overlayfs fuse-overlayfs rw\n"
+    procfs.add(2, str(exe), tmp_path, namespace="2", mountinfo=table)
+    groups, skips, _ = read_fake(procfs, ("/x", tmp_path, ()))
+    assert groups == {}
+    assert skips.counts == {"blocking-root": 1}
+
+
 def test_hidden_processes_are_said(tmp_path: Path, procfs: Procfs) -> None:
     exe = plant(tmp_path, "python3")
     procfs.add(7, str(exe), Path("/"))

@@ -18,7 +18,7 @@ from libcensus.agent.errors import UnreadableError
 from libcensus.agent.host import Root, shown
 from libcensus.agent.images.containerd import ContainerdStore
 from libcensus.agent.images.stores import Records, text_of
-from libcensus.agent.proc import Proc, Survey, cgroup_paths, split_deleted, unit_of
+from libcensus.agent.proc import MAX_MOUNTINFO, Proc, Survey, blocking_mounts, cgroup_paths, split_deleted, unit_of
 from libcensus.agent.walk import judge_mount, mounts_below, unescape_mount
 from libcensus.facts.evidence import Evidence
 from libcensus.facts.root import Container
@@ -98,7 +98,7 @@ class ContainerRoot:
                 continue
             root = Root(self.name, descriptor, is_own=False)
             try:
-                root.mount_text = self.proc.text(pid, "mountinfo", 4 << 20)
+                root.mount_text = self.proc.text(pid, "mountinfo", MAX_MOUNTINFO)
                 status = os.fstat(descriptor)
             except OSError:
                 root.close()
@@ -240,7 +240,7 @@ class _Finder:
         points = ["/"]
         try:
             points += [f"/{name}" for name in self._host.listdir("/")]
-            own = self._proc.text(os.getpid(), "mountinfo", 4 << 20)
+            own = self._proc.text(os.getpid(), "mountinfo", MAX_MOUNTINFO)
         except (OSError, UnreadableError):
             own = ""
         points += [mount.point for mount in mounts_below(own, "/") if judge_mount(mount, ()) is None]
@@ -258,7 +258,7 @@ class _Finder:
     def _container(self, group: _Group, elsewhere: frozenset[tuple[int, int]]) -> ContainerRoot:
         first = group.processes[0][1]
         pids = tuple(process.pid for _, process in group.processes[:_MAX_KEPT_PIDS])
-        mounts = list(parse_mount_points(self._proc.text(first.pid, "mountinfo", 4 << 20)))
+        mounts = list(parse_mount_points(self._proc.text(first.pid, "mountinfo", MAX_MOUNTINFO)))
         top = next((mount for mount in reversed(mounts) if mount.point == "/"), None)
         cgroup = self._proc.text(first.pid, "cgroup")
         identity = group.identity or self._identity_by_pid(pids)
@@ -323,7 +323,7 @@ class _Finder:
         if top is None:
             return None
         try:
-            own = list(parse_mount_points(self._proc.text(os.getpid(), "mountinfo", 4 << 20)))
+            own = list(parse_mount_points(self._proc.text(os.getpid(), "mountinfo", MAX_MOUNTINFO)))
         except OSError:
             return None
         for mount in own:
@@ -407,6 +407,7 @@ class _Finder:
                 continue
             with Root("/", descriptor, is_own=False) as root:
                 status = os.fstat(descriptor)
+                root.bar(blocking_mounts(self._proc.text(pid, "mountinfo", MAX_MOUNTINFO)))
                 manager = _line(root, _MANAGER)
                 if (status.st_dev, status.st_ino) != (group.device, group.inode) or manager is None:
                     continue

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from libcensus.agent.errors import UnreadableError
 from libcensus.agent.host import reason_of, shown
+from libcensus.agent.walk import NETWORK_FS_TYPES, mounts_below, parse_mountinfo
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -31,6 +32,7 @@ CAP_SYS_ADMIN = 21
 """Capabilities by their numbers in the kernel's include/uapi/linux/capability.h."""
 
 _MAX_TEXT = 64 << 10
+MAX_MOUNTINFO = 4 << 20
 _MAX_MAPS = 64 << 20
 _LINE = re.compile(rb"([0-9a-f]+-[0-9a-f]+) \S{4} [0-9a-f]+ ([0-9a-f]+):([0-9a-f]+) (\d+) +(/.*)", re.DOTALL)
 _ESCAPE = re.compile(rb"\\012")
@@ -136,6 +138,16 @@ def has_capability(status: str, number: int) -> bool:
     return False
 
 
+def may_block(fs_type: str) -> bool:
+    """Tell whether a file system answers when somebody else pleases: another machine, or a program of some user."""
+    return fs_type in NETWORK_FS_TYPES or fs_type.startswith("fuse")
+
+
+def blocking_mounts(text: str) -> frozenset[str]:
+    """Return from a process's mountinfo where it sees file systems that may take for ever to answer."""
+    return frozenset(mount.point for mount in mounts_below(text, "/") if may_block(mount.fs_type))
+
+
 class Proc:
     """The files of /proc, by process id. Every method raises OSError as the kernel gives it."""
 
@@ -236,6 +248,7 @@ class Survey:
         self._proc = proc
         self._skips = skips
         self._refused = 0
+        self._blocking: dict[tuple[str, str], str | None] = {}
         self._may_trace = proc.is_capable(CAP_SYS_PTRACE)
         pids = self._pids()
         own = os.getpid()
@@ -273,8 +286,13 @@ class Survey:
     def _look(self, pid: int) -> Seen | None:
         try:
             exe = self._proc.link(pid, "exe")
+            namespace, where = self._proc.link(pid, "ns/mnt"), self._proc.link(pid, "root")
+            fs_type = self._blocking_root(pid, namespace, where)
+            if fs_type is not None:
+                self._skips.add("blocking-root", f"/proc/{pid}: its root is on {shown(fs_type)}, which may block")
+                return None
             top = self._proc.status(pid, "root")
-            view = View(self._proc.link(pid, "ns/mnt"), top.st_dev, top.st_ino, self._proc.link(pid, "root"))
+            view = View(namespace, top.st_dev, top.st_ino, where)
         except PermissionError:
             self._refuse(pid)
             return None
@@ -284,6 +302,15 @@ class Survey:
             self._skips.add(reason_of(error), f"/proc/{pid}: {error.strerror}")
             return None
         return Seen(pid, exe, view)
+
+    def _blocking_root(self, pid: int, namespace: str, where: str) -> str | None:
+        """Return the file system that a process has mounted as its root, where asking it may take for ever."""
+        key = namespace, where
+        if key not in self._blocking:
+            text = self._proc.text(pid, "mountinfo", MAX_MOUNTINFO)
+            tops = [mount.fs_type for mount in parse_mountinfo(text) if mount.point == "/"]
+            self._blocking[key] = tops[-1] if tops and may_block(tops[-1]) else None
+        return self._blocking[key]
 
     def _refuse(self, pid: int) -> None:
         try:

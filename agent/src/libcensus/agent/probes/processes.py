@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Self
 
 from libcensus.agent.errors import UnreadableError
 from libcensus.agent.host import Root, reason_of, shown
-from libcensus.agent.proc import Proc, Survey, split_deleted, unit_of
+from libcensus.agent.proc import MAX_MOUNTINFO, Proc, Survey, blocking_mounts, split_deleted, unit_of
 from libcensus.facts.process import MAX_EXAMPLES, MappedLibrary, ProcessExample, ProcessGroup, ProcessSet
 from libcensus.facts.vocabulary import InstallKind, MappingState
 
@@ -172,9 +172,11 @@ class _Reader:
         if inside is None or known is None:
             self._skips.add("unscanned-root", f"/proc/{process.pid}: runs {shown(path)} in a root that was not scanned")
             return
-        status = self._proc.status(process.pid, "exe")
-        identity = status.st_dev, status.st_ino
-        state = self._executable_state(view, inside, identity, is_deleted=is_deleted)
+        identity, state = (0, 0), MappingState.UNKNOWN
+        if self._identity(view, inside) != "foreign-mount":
+            status = self._proc.status(process.pid, "exe")
+            identity = status.st_dev, status.st_ino
+            state = self._executable_state(view, inside, identity, is_deleted=is_deleted)
         installs = known.by_path.get(shown(inside), [])
         if not installs and state is MappingState.CURRENT:
             # A service that has the folder mounted elsewhere shows another path of the same file.
@@ -280,7 +282,10 @@ class _Reader:
         else:
             root = Root(view.top, descriptor, is_own=False)
             status = os.fstat(descriptor)
-            if (status.st_dev, status.st_ino) != (view.device, view.inode):
+            if (status.st_dev, status.st_ino) == (view.device, view.inode):
+                # Nothing is asked of what may take for ever to answer.
+                root.bar(self._blocking_mounts(view))
+            else:
                 root.close()
                 root = None
         self._open[view] = root
@@ -289,6 +294,12 @@ class _Reader:
             if oldest is not None:
                 oldest.close()
         return root
+
+    def _blocking_mounts(self, view: View) -> frozenset[str]:
+        try:
+            return blocking_mounts(self._proc.text(self._first[view], "mountinfo", MAX_MOUNTINFO))
+        except OSError:
+            return frozenset()
 
     def _identity(self, view: View, path: str) -> tuple[int, int] | str | None:
         """Return device and inode of what a path leads to, None where it leads to nothing, or why that is unknown."""
