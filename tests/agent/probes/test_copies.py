@@ -127,6 +127,24 @@ def test_libraries_of_an_older_wheel(tmp_path: Path, sample_wheels: Path) -> Non
     assert not skips
 
 
+@needs_gcc
+def test_distributions_in_a_folder_of_another_name_are_found_and_belong_to_no_environment(tmp_path: Path) -> None:
+    # What `pip install --target`, a Lambda layer or a zip of packages leaves.
+    target = tmp_path / "srv/layer/python"
+    shared(target / "lock/bindings/_rust.abi3.so", crypto_source(), None)
+    info = target / "lock-4.5.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: lock\nVersion: 4.5\n")
+    (info / "RECORD").write_text("lock/bindings/_rust.abi3.so,,\n")
+    shared(tmp_path / "srv/other/plugin.so", crypto_source(), None)
+    copies, _ = copies_of(tmp_path)
+    (copy,) = copies.values()
+    assert copy.path == "/srv/layer/python/lock/bindings/_rust.abi3.so"
+    assert (copy.linkage, copy.environment, copy.library.version) == (Linkage.STATIC, None, "9.8.7")
+    assert copy.owner is not None
+    assert (copy.owner.ecosystem, copy.owner.name, copy.owner.version) == ("pypi", "lock", "4.5")
+
+
 def test_the_agents_own_environment_is_one_of_them() -> None:
     prefix = Path(sys.prefix)
     copies, _ = copies_of(prefix)

@@ -271,6 +271,7 @@ class Walk:
         self._walked_mounts: set[str] = set()
         self._mount_inodes: set[int] = set()
         self._seen: set[tuple[int, int]] = set()
+        self._package_folders: list[str] = []
         self._has_mount_table = False
         self._device = os.fstat(root.descriptor).st_dev
         self._excluded = frozenset(path.rstrip("/") or "/" for path in settings.exclude)
@@ -410,13 +411,20 @@ class Walk:
                 )
         return None
 
+    def _holds_packages(self, path: str) -> bool:
+        """Tell whether a folder belongs to a language's packages: by its name, or by what was found above it."""
+        while self._package_folders and not path.startswith(self._package_folders[-1]):
+            self._package_folders.pop()
+        return bool(self._package_folders) or _PACKAGE_FOLDERS.search(path) is not None
+
     def _read_folder(self, descriptor: int, path: str, folders: list[tuple[str, int]]) -> list[Found]:
         """Read one folder: return what may matter, and append its folders to ``folders`` in reverse order."""
         counts, skips = self.counts, self._skips
         counts.folders += 1
         files = 0
         found: list[Found] = []
-        holds_packages = _PACKAGE_FOLDERS.search(path) is not None
+        holds_packages = self._holds_packages(path)
+        shared: list[Found] = []
         try:
             with os.scandir(descriptor) as entries:
                 for entry in entries:
@@ -433,10 +441,12 @@ class Walk:
                             skips.add_error(vanished_or(f"{path}/{name}", error))
                             continue
                         files += 1
-                        if (".so" in name or name.endswith(".node")) and (
-                            holds_packages or name.startswith(_CRYPTO_NAMES)
-                        ):
-                            found.append(Found(Kind.LIBRARY, f"{path}/{name}", name, descriptor, status))
+                        if ".so" in name or name.endswith(".node"):
+                            item = Found(Kind.LIBRARY, f"{path}/{name}", name, descriptor, status)
+                            if holds_packages or name.startswith(_CRYPTO_NAMES):
+                                found.append(item)
+                            else:
+                                shared.append(item)
                         elif name == "pyvenv.cfg":
                             found.append(Found(Kind.ENVIRONMENT, f"{path}/{name}", name, descriptor, status))
                         elif name in _SETTING_NAMES:
@@ -453,6 +463,10 @@ class Walk:
         except OSError as error:
             skips.add_error(unreadable(path or "/", error))
         counts.files += files
+        if not holds_packages and any(name.endswith(".dist-info") for name, _ in folders):
+            # Installed with `pip install --target`, or unpacked: a site folder of another name.
+            self._package_folders.append(f"{path}/")
+            found += shared
         folders.sort(reverse=True)
         if path and any(name in _ROOT_FOLDERS for name, _ in folders) and is_other_root(descriptor):
             folders.clear()

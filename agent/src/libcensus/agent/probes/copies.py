@@ -106,6 +106,7 @@ class _Reader:
         self._environments = set(context.environment_folders)
         self._prefixes = {one.layout.prefix for one in context.interpreters} - _SHARED_PREFIXES
         self._conda: dict[str, bool] = {}
+        self._records: dict[str, bool] = {}
 
     def drafts(self) -> Iterator[_Draft]:
         """Yield what holds a crypto library: per file and environment its first path."""
@@ -121,7 +122,7 @@ class _Reader:
             if crypto is None or not crypto.is_held:
                 continue
             drafts = [
-                _Draft(path, crypto, wheels.site_of(path), place) for path, place in places.items() if place not in told
+                _Draft(path, crypto, self._site(path), place) for path, place in places.items() if place not in told
             ]
             kept = {one.environment: one for one in reversed(drafts) if not self._is_cached(one)}
             if len(kept) > 1 or told:
@@ -160,6 +161,25 @@ class _Reader:
         except UnreadableError as error:
             self._skips.add_error(error, shown(path))
         return None
+
+    def _site(self, path: str) -> Site | None:
+        """Return the folder of installed distributions that a file lies in, also where it has another name."""
+        if (site := wheels.site_of(path)) is not None:
+            return site
+        folder = path
+        while folder := folder.rpartition("/")[0]:
+            if self._holds_records(folder):
+                return wheels.Site(folder, None)
+        return None
+
+    def _holds_records(self, folder: str) -> bool:
+        if folder not in self._records:
+            try:
+                names = self._root.listdir(folder)
+            except UnreadableError:
+                names = []
+            self._records[folder] = any(name.endswith(".dist-info") for name in names)
+        return self._records[folder]
 
     def _environment(self, path: str) -> str | None:
         """Return the folder of the environment, or the prefix of the interpreter, that a file lies in."""

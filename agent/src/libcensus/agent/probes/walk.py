@@ -44,8 +44,7 @@ def probe_walk(context: ScanContext, skips: Skips) -> None:
             if found.name in TOOL_NAMES:
                 context.tool_files.append(found.path)
                 digest.update(_fingerprint(found))
-            if ".so" not in found.name or is_interpreter_name(found.name):
-                recognition.take(found)
+            recognition.take(found)
             continue
         digest.update(_fingerprint(found))
         if found.kind is Kind.LINK:
