@@ -19,6 +19,7 @@ from libcensus.facts.host import Host, Libc
 from libcensus.facts.package import Package
 from libcensus.facts.vocabulary import ChangelogState, CryptoFamily, LibcFamily, Linkage
 from tests.agent.packages.sources import SQLITE, put
+from tests.agent.roots import DEBIAN, add_dpkg, make_python, needs_gcc, scan_folder
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -179,3 +180,12 @@ def test_nothing_to_read_is_a_skipped_probe(tmp_path: Path) -> None:
     context.packages = PackageDatabase(context.root, Skips())
     with pytest.raises(ProbeSkippedError, match="no package owns"):
         probe_changelogs(context, Skips())
+
+
+@needs_gcc
+def test_scan_tells_the_changelog_of_an_interpreters_package(tmp_path: Path) -> None:
+    python = make_python(tmp_path, "/usr")
+    add_dpkg(tmp_path, {"libssl3": ("3.0.2-1", f"Source: openssl\n{DEBIAN}", (python.path,))})
+    write(tmp_path)
+    (found,) = scan_folder(tmp_path).changelogs.values()
+    assert (found.package.name, found.state, len(found.fixes)) == ("libssl3", ChangelogState.COMPLETE, 2)

@@ -38,7 +38,7 @@ class ApkRecord:
 
 
 def parse_apk_installed(lines: Iterable[bytes], wanted: Mapping[bytes, str]) -> Iterator[ApkRecord]:
-    """Yield the records that own a wanted file, the first of each; ``wanted`` is keyed by paths without the first ``/``."""
+    """Yield the first record that owns each wanted file; ``wanted`` is keyed by paths without their first ``/``."""
     record, folder = ApkRecord(), b""
     owned: set[str] = set()
     for line in lines:
