@@ -85,9 +85,7 @@ def furnished_root(suite: str) -> Path:
     """Return the Debian root of a suite with all that this module puts into it."""
     root = debian_root(suite)
     stamp = root.with_suffix(".furnished")
-    locks = [path.read_text(encoding="utf-8") for path in sorted(REQUIREMENTS.glob("*.txt"))]
-    packages = root.with_suffix(".packages").stat()
-    recipe = digest_of(inspect.getsource(sys.modules[__name__]), *locks, str(packages.st_mtime_ns))
+    recipe = _recipe(root)
     if stamp.exists() and stamp.read_text(encoding="ascii") == recipe:
         return root
     stamp.unlink(missing_ok=True)
@@ -97,6 +95,15 @@ def furnished_root(suite: str) -> Path:
     _Furniture(root, suite).put()
     stamp.write_text(recipe, encoding="ascii")
     return root
+
+
+def _recipe(root: Path) -> str:
+    """Return the digest of all that decides what is put into a root, and of the root that it is put into."""
+    locks = [
+        path.read_text(encoding="utf-8") for path in sorted(REQUIREMENTS.glob("*.txt")) if "copies" not in path.name
+    ]
+    packages = root.with_suffix(".packages").stat()
+    return digest_of(inspect.getsource(sys.modules[__name__]), *locks, str(packages.st_mtime_ns))
 
 
 class _Furniture:

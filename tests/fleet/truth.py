@@ -57,11 +57,12 @@ puts JSON.generate('implementation' => 'ruby', 'version' => RUBY_VERSION, 'opens
   'mapped' => maps.scan(%r{/\\S*libcrypto[-.]\\S*}).uniq.sort, 'prefix' => nil)
 """
 _PERL = """
-use JSON::PP; use Net::SSLeay;
+use JSON::PP;
+my $openssl = eval { require Net::SSLeay; Net::SSLeay::SSLeay_version(0) };
 local $/; open(my $file, '<', '/proc/self/maps') or die;
 my %seen = map { $_ => 1 } (<$file> =~ m{(/\\S*libcrypto[-.]\\S*)}g);
 my $version = sprintf('%vd', $^V);
-print encode_json({implementation => 'perl', version => $version, openssl => Net::SSLeay::SSLeay_version(0),
+print encode_json({implementation => 'perl', version => $version, openssl => $openssl,
   mapped => [sort keys %seen], prefix => undef});
 """
 _PHP = """
