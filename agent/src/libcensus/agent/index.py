@@ -62,7 +62,7 @@ def program_key() -> str:
     """Return what stands for the agent's own code: its version, and the state of each of its files."""
     digest = hashlib.blake2b(agent_version().encode(), digest_size=KEY_BYTES)
     here = Path(__file__).parent
-    for folder in (here, here / "elf", here / "interpreters", here / "packages", here / "probes"):
+    for folder in (here, *sorted(one for one in here.iterdir() if one.is_dir() and one.name != "__pycache__")):
         try:
             with os.scandir(folder) as entries:
                 for entry in sorted(entries, key=lambda one: one.name):

@@ -260,20 +260,18 @@ class _Trees:
         self._index = index
         self._skips = Skips()
         self._running: list[RunningRoot] = []
-        self._claimed: frozenset[tuple[int, int]] = frozenset()
+        self._scanned: set[tuple[int, int]] = set()
 
     def scan_all(self) -> None:
         """Scan the root itself, then containers, folders and images, and read the processes last."""
         root = self._root
         kind = RootKind.HOST if root.is_own else RootKind.FOLDER
         containers = self._find_containers()
-        # A folder that is a container's root is scanned as that, with what its runtime says of it.
-        self._claimed = frozenset((one.device, one.inode) for one in containers)
         own = self._scan(Place(root, kind, root.name))
-        self._scan_folders(root, own.inner)
         for container in containers:
             place = f"{container.name}: "
             self._scan_opened(container.open, place, lambda inner, one=container: _container_place(inner, one))  # type: ignore[misc]
+        self._scan_folders(root, own.inner)
         for image in self._find_images():
             place = f"{image.name}: "
             self._scan_opened(
@@ -313,10 +311,12 @@ class _Trees:
             return
         with inner:
             place = describe(inner)
-            if place.kind is RootKind.FOLDER:
+            if place.kind is not RootKind.IMAGE:
+                # A folder that is a container's root was scanned as that, with what its runtime says of it.
                 status = os.fstat(inner.descriptor)
-                if (status.st_dev, status.st_ino) in self._claimed:
+                if (status.st_dev, status.st_ino) in self._scanned:
                     return
+                self._scanned.add((status.st_dev, status.st_ino))
             found = self._scan(place)
             self._scan_folders(inner, found.inner)
 
