@@ -94,7 +94,6 @@ _RPM_VENDORS = {
     "centos": ("centos",),
     "fedora project": ("fedora",),
     "http://openeuler.org": ("openeuler",),
-    "mageia.org": ("mageia",),
     "microsoft corporation": ("azurelinux", "mariner"),
     "opensuse": ("opensuse-tumbleweed", "opensuse-leap", "opensuse-slowroll", "opensuse-microos", "opensuse"),
     "oracle america": ("ol",),
