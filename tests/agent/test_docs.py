@@ -77,5 +77,10 @@ def test_every_option_that_is_named_exists_and_every_option_has_help(name: str) 
 
 def test_options_named_on_the_page_exist() -> None:
     named = set(re.findall(r"--[a-z][a-z-]+", PAGE))
-    real = {option for command in (*commands().values(), agent) for one in command.params for option in (*one.opts, *one.secondary_opts)}
+    real = {
+        option
+        for command in (*commands().values(), agent)
+        for one in command.params
+        for option in (*one.opts, *one.secondary_opts)
+    }
     assert named <= real | {"--help"}

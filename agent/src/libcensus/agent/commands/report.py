@@ -6,7 +6,15 @@ from contextlib import closing
 
 import click
 
-from libcensus.agent.commands.options import common_options, index_option, load, setting_option, state_option, teach
+from libcensus.agent.commands.options import (
+    common_options,
+    images_option,
+    index_option,
+    load,
+    setting_option,
+    state_option,
+    teach,
+)
 from libcensus.agent.commands.terminal import ProgressLine, print_line
 
 EXIT_PARTIAL = 6
@@ -29,6 +37,7 @@ _EPILOG = teach(
 @setting_option(
     "--exclude", "scan.exclude", multiple=True, metavar="PATH", help="Do not enter this folder (repeatable)."
 )
+@images_option
 @index_option
 @state_option
 @common_options

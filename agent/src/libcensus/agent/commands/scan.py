@@ -9,6 +9,7 @@ import click
 
 from libcensus.agent.commands.options import (
     common_options,
+    images_option,
     index_option,
     load,
     output_option,
@@ -46,6 +47,7 @@ _EPILOG = teach(
 @setting_option(
     "--exclude", "scan.exclude", multiple=True, metavar="PATH", help="Do not enter this folder (repeatable)."
 )
+@images_option
 @index_option
 @state_option
 @common_options
