@@ -34,6 +34,8 @@ NEEDS: dict[str, list[tuple[str, str]]] = {
         ("debootstrap", "debootstrap"),
         ("systemd-nspawn", "systemd-container"),
         ("chroot", "coreutils"),
+        ("mount", "mount"),
+        ("qemu-aarch64-static", "qemu-user-static"),
     ],
     "bench": [("nm", "binutils"), ("find", "findutils"), ("time", "time")],
 }

@@ -84,6 +84,36 @@ def debian_root(suite: str) -> Path:
     return root
 
 
+def foreign_root(suite: str, arch: str, emulator: Path) -> Path:
+    """Return a folder with unpacked packages of another architecture, and an emulator that runs its programs.
+
+    No script of a package has run and dpkg knows nothing there, as in an image that was put together from archives.
+    """
+    root = CACHE / f"fleet-{suite}-{arch}"
+    stamp = root.with_suffix(".packages")
+    packages = [name for name in PACKAGES if name not in ("python3-venv", "virtualenv", "pypy3")]
+    recipe = digest_of(suite, arch, *packages)
+    if stamp.exists() and stamp.read_text(encoding="ascii") == recipe:
+        return root
+    CACHE.mkdir(mode=0o700, parents=True, exist_ok=True)
+    stamp.unlink(missing_ok=True)
+    shutil.rmtree(root, ignore_errors=True)
+    options = ["--foreign", f"--arch={arch}", "--variant=minbase", f"--include={','.join(packages)}"]
+    log = root.with_suffix(".log")
+    with log.open("w", encoding="utf-8") as output:
+        done = subprocess.run(
+            ["debootstrap", *options, suite, str(root), mirror()], stdout=output, stderr=subprocess.STDOUT, check=False
+        )
+    assert done.returncode == 0, f"making {root} failed:\n{log.read_text(encoding='utf-8')[-2000:]}"
+    for archive in sorted((root / "var" / "cache" / "apt" / "archives").glob("*.deb")):
+        subprocess.run(["dpkg-deb", "--extract", str(archive), str(root)], check=True)
+        archive.unlink()
+    shutil.rmtree(root / "debootstrap")
+    shutil.copy(emulator, root / "emulator")
+    stamp.write_text(recipe, encoding="ascii")
+    return root
+
+
 def has_package(root: Path, name: str) -> bool:
     """Tell whether a package is installed in the root."""
     return name in run_inside(root, "dpkg-query", "-W", "-f", "${Package}\\n").splitlines()

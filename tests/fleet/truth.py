@@ -20,7 +20,7 @@ from tests.fleet.roots import run_inside
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_NAMES = re.compile(r"(python|pypy|node|nodejs|ruby|perl|php)[\d.]*(-c|-x86_64-linux-gnu)?")
+_NAMES = re.compile(r"(python|pypy|node|nodejs|ruby|perl|php)[\d.]*(-c|-(?:x86_64|aarch64)-linux-gnu)?")
 _COPY_MARK = b'OPENSSLDIR: "'
 
 _PYTHON = """
@@ -180,10 +180,10 @@ def truth_of(root: Path) -> Truth:
     return Truth(interpreters, environments, frozenset(path for path in listing if _is_marked(root / path[1:])))
 
 
-def interpreters_of(root: Path, *folders: str) -> list[TrueInterpreter]:
+def interpreters_of(root: Path, *folders: str, emulator: str | None = None) -> list[TrueInterpreter]:
     """Run the interpreters below some folders of a root, without a look at the packages that they have."""
     listing = [path for folder in folders for path in _files(root, folder)]
-    return list(_interpreters(root, listing, copies=False))
+    return list(_interpreters(root, listing, copies=False, emulator=emulator))
 
 
 def _files(root: Path, top: str = "") -> list[str]:
@@ -219,32 +219,38 @@ def _interpreter_files(root: Path, listing: list[str]) -> list[tuple[str, ...]]:
     return [tuple(names) for names in by_file.values()]
 
 
-def _interpreters(root: Path, listing: list[str], *, copies: bool) -> Iterator[TrueInterpreter]:
+def _interpreters(
+    root: Path, listing: list[str], *, copies: bool, emulator: str | None = None
+) -> Iterator[TrueInterpreter]:
     for names in _interpreter_files(root, listing):
-        yield _interpreter(root, names, copies=copies)
+        yield _interpreter(root, names, copies=copies, emulator=emulator)
 
 
-def _ask(root: Path, path: str, kind: str) -> dict[str, Any]:
-    answer: dict[str, Any] = json.loads(run_inside(root, path, *_PROGRAMS[kind]))
+def _ask(root: Path, path: str, kind: str, emulator: str | None = None) -> dict[str, Any]:
+    answer: dict[str, Any] = json.loads(run_inside(root, *_by(emulator), path, *_PROGRAMS[kind]))
     return answer
 
 
-def _interpreter(root: Path, names: tuple[str, ...], *, copies: bool) -> TrueInterpreter:
+def _by(emulator: str | None) -> list[str]:
+    return [] if emulator is None else [emulator]
+
+
+def _interpreter(root: Path, names: tuple[str, ...], *, copies: bool, emulator: str | None = None) -> TrueInterpreter:
     match = _NAMES.fullmatch(Path(names[0]).name)
     assert match is not None
-    said = _ask(root, names[0], match[1])
+    said = _ask(root, names[0], match[1], emulator)
     mapped = tuple(said["mapped"])
-    text = library_text(root, mapped[0]) if mapped else said["openssl"]
+    text = library_text(root, mapped[0], emulator) if mapped else said["openssl"]
     held = _copies(root, names[0], said["prefix"]) if copies and said["implementation"] == "cpython" else {}
     return TrueInterpreter(names[0], names, said["implementation"], said["version"], version_of(text), mapped, held)
 
 
-def library_text(root: Path, path: str) -> str:
+def library_text(root: Path, path: str, emulator: str | None = None) -> str:
     """Return the version text that a shared libcrypto gives when it is called."""
     script = (
         f"import ctypes; f = ctypes.CDLL({path!r}).OpenSSL_version; f.restype = ctypes.c_char_p; print(f(0).decode())"
     )
-    return run_inside(root, "/usr/bin/python3", "-c", script)
+    return run_inside(root, *_by(emulator), "/usr/bin/python3", "-c", script)
 
 
 def _environment(root: Path, folder: str) -> TrueEnvironment:
