@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from libcensus.agent.host import FileState, Root
-from libcensus.agent.index import MAX_INDEXES, Index, index_path, remembered, state_key
+from libcensus.agent.index import MAX_INDEXES, Index, index_folder, remembered, state_key
 from libcensus.agent.scan import Scan, scan
 from libcensus.agent.settings import ScanSettings
 from tests.agent.roots import (
@@ -24,6 +25,7 @@ from tests.agent.roots import (
     needs_gcc,
     scan_folder,
     shared,
+    skips_of,
 )
 
 if TYPE_CHECKING:
@@ -63,13 +65,12 @@ def top(tmp_path: Path) -> Path:
     return folder
 
 
-def scan_with_index(top: Path, file: Path, *, age: int = LATER, **settings: object) -> Scan:
-    index = Index.load(file)
+def scan_with_index(top: Path, folder: Path, *, age: int = LATER, **settings: object) -> Scan:
+    index = Index(folder)
     index.started_ns = time.time_ns() + age
     with Root.open(str(top)) as root:
         found = scan(root, ScanSettings(**settings), None, index)  # type: ignore[arg-type]
-    file.parent.mkdir(mode=0o700, exist_ok=True)
-    index.save(file)
+    index.close()
     return found
 
 
@@ -95,9 +96,9 @@ class Reads:
 def test_an_unchanged_root_is_not_read_and_its_facts_are_the_same(
     top: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = scan_with_index(top, tmp_path / "state/x.json")
+    first = scan_with_index(top, tmp_path / "state/index")
     reads = Reads(monkeypatch)
-    second = scan_with_index(top, tmp_path / "state/x.json")
+    second = scan_with_index(top, tmp_path / "state/index")
     assert reads.count == 0
     assert facts(second) == facts(first)
     assert facts(second) == facts(scan_folder(top))
@@ -203,26 +204,26 @@ CHANGES: dict[str, Callable[[Path], None]] = {
 def test_what_changed_is_seen_as_a_scan_without_index_sees_it(
     change: Callable[[Path], None], top: Path, tmp_path: Path
 ) -> None:
-    file = tmp_path / "state/x.json"
-    before = scan_with_index(top, file)
+    folder = tmp_path / "state/index"
+    before = scan_with_index(top, folder)
     change(top)
-    after = scan_with_index(top, file)
+    after = scan_with_index(top, folder)
     assert facts(after) == facts(scan_folder(top))
     assert after.inventory() != before.inventory() or change is CHANGES["package record"]
-    assert facts(scan_with_index(top, file)) == facts(after)
+    assert facts(scan_with_index(top, folder)) == facts(after)
 
 
 def test_a_new_program_of_no_interest_costs_its_own_reading_alone(
     top: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    file = tmp_path / "state/x.json"
-    scan_with_index(top, file)
+    folder = tmp_path / "state/index"
+    scan_with_index(top, folder)
     compile_c(top / "usr/bin/another", "int main(void) { return 1; }\n")
     reads = Reads(monkeypatch)
-    scan_with_index(top, file)
+    scan_with_index(top, folder)
     first = reads.count
     assert 0 < first < 40
-    scan_with_index(top, file)
+    scan_with_index(top, folder)
     assert reads.count == first
 
 
@@ -230,10 +231,10 @@ def test_what_changed_a_moment_ago_is_not_remembered(
     top: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Within the clock's grain a second change would leave the same times.
-    file = tmp_path / "state/x.json"
-    scan_with_index(top, file, age=0)
+    folder = tmp_path / "state/index"
+    scan_with_index(top, folder, age=0)
     reads = Reads(monkeypatch)
-    scan_with_index(top, file, age=0)
+    scan_with_index(top, folder, age=0)
     assert reads.count > 0
 
 
@@ -242,26 +243,26 @@ def test_a_file_that_is_dated_in_the_future_is_read_each_time(
 ) -> None:
     far = time.time_ns() + 10 * LATER
     os.utime(top / "etc/os-release", ns=(far, far))
-    file = tmp_path / "state/x.json"
-    scan_with_index(top, file)
+    folder = tmp_path / "state/index"
+    scan_with_index(top, folder)
     reads = Reads(monkeypatch)
-    assert facts(scan_with_index(top, file)) == facts(scan_folder(top))
+    assert facts(scan_with_index(top, folder)) == facts(scan_folder(top))
     assert reads.count > 0
 
 
 def test_other_settings_are_another_scan(top: Path, tmp_path: Path) -> None:
-    file = tmp_path / "state/x.json"
-    scan_with_index(top, file)
-    found = scan_with_index(top, file, exclude=("/srv",))
+    folder = tmp_path / "state/index"
+    scan_with_index(top, folder)
+    found = scan_with_index(top, folder, exclude=("/srv",))
     assert [install.path for install in found.installs.installs] == ["/opt/python/bin/python3.99"]
 
 
 def test_another_agent_starts_anew(top: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    file = tmp_path / "state/x.json"
-    scan_with_index(top, file)
+    folder = tmp_path / "state/index"
+    scan_with_index(top, folder)
     monkeypatch.setattr("libcensus.agent.index.agent_version", lambda: "99")
     reads = Reads(monkeypatch)
-    scan_with_index(top, file)
+    scan_with_index(top, folder)
     assert reads.count > 0
 
 
@@ -271,12 +272,12 @@ def test_a_failed_probe_is_tried_again(top: Path, tmp_path: Path, monkeypatch: p
     def fail(*_: object) -> None:
         raise RuntimeError("no luck")
 
-    file = tmp_path / "state/x.json"
+    folder = tmp_path / "state/index"
     probes = module.PROBES
     monkeypatch.setattr(module, "PROBES", tuple((name, fail if name == "crypto" else one) for name, one in probes))
-    assert "failed" in {probe.state for probe in scan_with_index(top, file).probes}
+    assert "failed" in {probe.state for probe in scan_with_index(top, folder).probes}
     monkeypatch.setattr(module, "PROBES", probes)
-    assert facts(scan_with_index(top, file)) == facts(scan_folder(top))
+    assert facts(scan_with_index(top, folder)) == facts(scan_folder(top))
 
 
 DAMAGE: dict[str, Callable[[bytes], bytes]] = {
@@ -293,41 +294,65 @@ DAMAGE: dict[str, Callable[[bytes], bytes]] = {
 
 @pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE.keys())
 def test_a_damaged_index_costs_one_full_scan(damage: Callable[[bytes], bytes], top: Path, tmp_path: Path) -> None:
-    file = tmp_path / "state/x.json"
-    scan_with_index(top, file)
-    file.write_bytes(damage(file.read_bytes()))
-    assert facts(scan_with_index(top, file)) == facts(scan_folder(top))
+    folder = tmp_path / "state/index"
+    scan_with_index(top, folder)
+    for file in folder.iterdir():
+        file.write_bytes(damage(file.read_bytes()))
+    assert facts(scan_with_index(top, folder)) == facts(scan_folder(top))
 
 
 def test_an_index_that_others_could_write_is_not_believed(
     top: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    file = tmp_path / "state/x.json"
-    scan_with_index(top, file)
-    file.chmod(0o666)
+    folder = tmp_path / "state/index"
+    scan_with_index(top, folder)
+    for file in folder.iterdir():
+        file.chmod(0o666)
     reads = Reads(monkeypatch)
-    scan_with_index(top, file)
+    scan_with_index(top, folder)
     assert reads.count > 0
 
 
 def test_an_unchanged_root_leaves_the_index_file_as_it_is(top: Path, tmp_path: Path) -> None:
-    file = tmp_path / "state/x.json"
-    scan_with_index(top, file)
-    before = file.stat().st_ino
-    scan_with_index(top, file)
-    assert file.stat().st_ino == before
+    folder = tmp_path / "state/index"
+    scan_with_index(top, folder)
+    before = {file.name: file.stat().st_ino for file in folder.iterdir()}
+    assert len(before) == 2
+    scan_with_index(top, folder)
+    assert {file.name: file.stat().st_ino for file in folder.iterdir()} == before
 
 
 def test_what_is_gone_is_forgotten(top: Path, tmp_path: Path) -> None:
-    file = tmp_path / "state/x.json"
+    folder = tmp_path / "state/index"
     for number in range(50):
         compile_c(top / f"usr/bin/tool{number}", "int main(void) { return 0; }\n")
-    scan_with_index(top, file)
-    size = len(json.loads(file.read_bytes())["unremarkable"])
+    scan_with_index(top, folder)
+    size = len(json.loads((folder / "files.json").read_bytes())["unremarkable"])
     for number in range(50):
         (top / f"usr/bin/tool{number}").unlink()
-    scan_with_index(top, file)
-    assert len(json.loads(file.read_bytes())["unremarkable"]) < size
+    scan_with_index(top, folder)
+    assert len(json.loads((folder / "files.json").read_bytes())["unremarkable"]) < size
+
+
+def test_a_root_that_is_gone_is_forgotten(top: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "state/index"
+    (top / "srv/chroot").mkdir()
+    make_top(top / "srv/chroot")
+    first = scan_with_index(top, folder)
+    assert len(first.roots.roots) == 2
+    assert len(list(folder.iterdir())) == 3
+    shutil.rmtree(top / "srv/chroot")
+    assert len(scan_with_index(top, folder).roots.roots) == 1
+    assert len(list(folder.iterdir())) == 2
+
+
+def test_what_the_index_has_no_room_for_is_counted_and_read_again(
+    top: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("libcensus.agent.index.MAX_CONTENTS", 1)
+    found = scan_with_index(top, tmp_path / "state/index")
+    assert skips_of(found, "walk")["index-limit"] > 0
+    assert facts(scan_with_index(top, tmp_path / "state/index"))[0] == facts(scan_folder(top))[0]
 
 
 def test_a_state_folder_that_cannot_be_used_costs_the_memory_alone(tmp_path: Path) -> None:
@@ -342,7 +367,7 @@ def test_memories_of_other_roots_are_few(tmp_path: Path) -> None:
         with remembered(tmp_path / "state", f"/root{number}") as index:
             index.note_unremarkable(b"k" * 16, some_state())
     assert len(list((tmp_path / "state/index").iterdir())) == MAX_INDEXES
-    assert index_path(tmp_path / "state", f"/root{MAX_INDEXES + 3}").exists()
+    assert index_folder(tmp_path / "state", f"/root{MAX_INDEXES + 3}").exists()
 
 
 def some_state() -> FileState:

@@ -19,10 +19,11 @@ import hashlib
 import json
 import logging
 import os
+import shutil
 import time
 from bisect import bisect_left
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -37,11 +38,12 @@ if TYPE_CHECKING:
     from libcensus.agent.host import FileState
 
 FOLDER = "index"
+_FILES = "files.json"
 VERSION = 1
 KEY_BYTES = 16
 
 MAX_UNREMARKABLE = 200_000
-MAX_CONTENTS = 50_000
+MAX_CONTENTS = 20_000
 MAX_INDEX_BYTES = 64 << 20
 MAX_INDEXES = 16
 """Roots given with ``--root`` whose scans are remembered beside the host's own; the oldest goes."""
@@ -157,24 +159,31 @@ class Record:
         )
 
 
-@dataclass(slots=True)
 class Index:
     """The memory of one scan: what the last one left, and what this one leaves for the next.
 
-    ``started_ns`` is when this scan began, by the clock that stamps files. ``overflowed`` counts what there was no room
-    for: it is read again by the next scan.
+    It lies in a folder of its own, one file for each root, so that one root's is in memory at a time; without a folder
+    nothing is remembered. ``started_ns`` is when this scan began, by the clock that stamps files. ``overflowed`` counts
+    what there was no room for: it is read again by the next scan.
     """
 
-    started_ns: int = field(default_factory=time.time_ns)
-    overflowed: int = 0
-    _program: str = field(default_factory=program_key)
-    _old_unremarkable: Keys = field(default_factory=Keys)
-    _old_contents: dict[str, Any] = field(default_factory=dict)
-    _old_records: dict[str, Any] = field(default_factory=dict)
-    _unremarkable: bytearray = field(default_factory=bytearray)
-    _contents: dict[str, Any] = field(default_factory=dict)
-    _records: dict[str, Any] = field(default_factory=dict)
-    _has_recalled: bool = False
+    def __init__(self, folder: Path | None = None) -> None:
+        self.started_ns = time.time_ns()
+        self.overflowed = 0
+        self._folder = folder
+        self._program = program_key()
+        self._unremarkable = bytearray()
+        self._contents: dict[str, Any] = {}
+        self._kept: set[str] = set()
+        self._last: tuple[str, Record | None] | None = None
+        self._has_recalled = False
+        files = self._read(_FILES) or {}
+        try:
+            self._old_unremarkable = Keys.from_json(files.get("unremarkable", ""))
+            self._old_contents = dict(files.get("contents", {}))
+        except (ValueError, TypeError) as error:
+            _LOG.debug("the index in %s cannot be used: %s", folder, error)
+            self._old_unremarkable, self._old_contents = Keys(), {}
 
     # --- executables ------------------------------------------------------------------------------------------------
 
@@ -225,11 +234,14 @@ class Index:
 
     def record(self, name: str) -> Record | None:
         """Return what the last scan of a root left; None where it left nothing that can be used."""
-        value = self._old_records.get(name)
-        if value is None:
-            return None
+        if self._last is None or self._last[0] != name:
+            self._last = name, self._read_record(name)
+        return self._last[1]
+
+    def _read_record(self, name: str) -> Record | None:
+        value = self._read(_file_name(name))
         try:
-            return Record.from_json(value)
+            return None if value is None else Record.from_json(value["record"])
         except (ValueError, KeyError, TypeError) as error:
             _LOG.debug("the index of %s cannot be used: %s", name, error)
             return None
@@ -237,92 +249,95 @@ class Index:
     def keep_record(self, name: str, record: Record) -> None:
         """Remember a root's scan, where it can be compared with a later one."""
         if record.accesses.is_settled(self.started_ns):
-            self._records[name] = record.to_json()
+            self._write(_file_name(name), {"record": record.to_json()})
+            self._kept.add(_file_name(name))
 
     def keep_same(self, name: str) -> None:
         """Remember what was remembered already: nothing changed, so everything known of it stays."""
-        self._records[name] = self._old_records[name]
+        self._kept.add(_file_name(name))
         self._has_recalled = True
 
     # --- on disk ----------------------------------------------------------------------------------------------------
 
-    @classmethod
-    def load(cls, path: Path) -> Index:
-        """Return the memory that lies at ``path``; an empty one where there is none that fits this agent."""
-        made = cls()
+    def _read(self, name: str) -> dict[str, Any] | None:
+        """Return a file of the folder; None where there is none that fits this agent and is safe from others."""
+        if self._folder is None:
+            return None
+        path = self._folder / name
         try:
             status = path.stat()
             if status.st_size > MAX_INDEX_BYTES or status.st_uid not in (os.geteuid(), 0) or status.st_mode & 0o022:
-                return made
+                return None
             value = json.loads(path.read_bytes())
-            if value["version"] == VERSION and value["program"] == made._program:
-                made._old_unremarkable = Keys.from_json(value["unremarkable"])
-                made._old_contents = dict(value["contents"])
-                made._old_records = dict(value["roots"])
+            is_own = value["version"] == VERSION and value["program"] == self._program
         except (OSError, ValueError, KeyError, TypeError) as error:
             _LOG.debug("no index at %s: %s", path, error)
-        return made
+            return None
+        return value if is_own else None
 
-    def save(self, path: Path) -> None:
-        """Write the memory where the next scan gains anything from it; raises OSError where it cannot be written."""
+    def _write(self, name: str, value: dict[str, Any]) -> None:
+        """Write a file of the folder; one that cannot be written costs the next scan its reading, and no more."""
+        if self._folder is None:
+            return
+        value = {"version": VERSION, "program": self._program, **value}
+        try:
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            write_durably(self._folder / name, json.dumps(value, separators=(",", ":")).encode())
+        except OSError as error:
+            _LOG.info("the index in %s cannot be written, so the next scan reads everything: %s", self._folder, error)
+
+    def close(self) -> None:
+        """Write what is known of files where it differs from the last scan's, and forget roots that are gone."""
+        if self._folder is None:
+            return
         if self._has_recalled:
             # Nobody asked for the contents of a root that was unchanged: they are as good as before.
             for key, content in self._old_contents.items():
                 if key not in self._contents:
                     self._keep_content(key, content)
         unremarkable = Keys.sort(self._unremarkable)
-        has_news = (
-            unremarkable != self._old_unremarkable
-            or self._contents.keys() != self._old_contents.keys()
-            or any(self._records.get(name) is not value for name, value in self._old_records.items())
-            or self._records.keys() != self._old_records.keys()
-        )
-        if not has_news:
-            return
-        value = {
-            "version": VERSION,
-            "program": self._program,
-            "unremarkable": unremarkable.to_json(),
-            "contents": self._contents,
-            "roots": self._records,
-        }
-        path.parent.mkdir(mode=0o700, exist_ok=True)
-        write_durably(path, json.dumps(value, separators=(",", ":")).encode())
-        _forget_oldest(path.parent)
+        if unremarkable != self._old_unremarkable or self._contents.keys() != self._old_contents.keys():
+            self._write(_FILES, {"unremarkable": unremarkable.to_json(), "contents": self._contents})
+        with suppress(OSError):
+            for file in list(self._folder.iterdir()):
+                if file.name not in self._kept | {_FILES}:
+                    file.unlink(missing_ok=True)
+            _forget_oldest(self._folder.parent)
 
 
 def _content_key(state: FileState, kind: str) -> str:
     return f"{kind}:{state_key(state, '').hex()}"
 
 
-def index_path(folder: Path, root: str) -> Path:
+def _hashed(name: str) -> str:
+    return hashlib.blake2b(name.encode("utf-8", "surrogateescape"), digest_size=KEY_BYTES).hexdigest()
+
+
+def _file_name(root: str) -> str:
+    return f"{_hashed(root)}.json"
+
+
+def index_folder(state_folder: Path, root: str) -> Path:
     """Return where the memory of a root's scans lies inside the state folder."""
-    name = hashlib.blake2b(root.encode("utf-8", "surrogateescape"), digest_size=KEY_BYTES).hexdigest()
-    return folder / FOLDER / f"{name}.json"
+    return state_folder / FOLDER / _hashed(root)
 
 
 @contextmanager
-def remembered(folder: Path, root: str) -> Iterator[Index]:
-    """Give the memory of a root's scans, and keep what the scan adds to it; a folder that cannot be used costs nothing.
-
-    A scan that raises leaves the memory as it was.
-    """
+def remembered(state_folder: Path, root: str) -> Iterator[Index]:
+    """Give the memory of a root's scans, and keep what the scan adds; a folder that cannot be used costs nothing."""
     try:
-        StateFolder(folder).create()
+        StateFolder(state_folder).create()
     except ConfigurationError as error:
         _LOG.info("no index is used: %s", error)
         yield Index()
         return
-    path = index_path(folder, root)
-    index = Index.load(path)
+    index = Index(index_folder(state_folder, root))
     yield index
-    try:
-        index.save(path)
-    except OSError as error:
-        _LOG.info("the index %s cannot be written, so the next scan reads everything: %s", path, error.strerror)
+    index.close()
 
 
 def _forget_oldest(folder: Path) -> None:
-    files = sorted(folder.glob("*.json"), key=lambda file: file.stat().st_mtime_ns, reverse=True)
-    for file in files[MAX_INDEXES:]:
-        file.unlink(missing_ok=True)
+    """Keep the memories of the roots that were scanned last."""
+    folders = sorted(folder.iterdir(), key=lambda one: (one / _FILES).stat().st_mtime_ns, reverse=True)
+    for one in folders[MAX_INDEXES:]:
+        shutil.rmtree(one, ignore_errors=True)

@@ -279,6 +279,9 @@ class _Trees:
                 place,
                 lambda inner, one=image: _image_place(inner, one),  # type: ignore[misc]
             )
+        if self._index is not None and self._index.overflowed:
+            words = f"the index has no room for {self._index.overflowed} files; they are read again by the next scan"
+            self._skips.add("index-limit", words, self._index.overflowed)
         own.runs[0].skips.take(self._skips)
         self._read_processes()
 
