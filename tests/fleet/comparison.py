@@ -25,6 +25,7 @@ STATES = {
     "dangling": "dangling",
     "loop": "dangling",
     "pbs-pinned": "pinned",
+    "pypy-copied": "copied",
 }
 """How the environments of the roots hang on their base; those that are not named here follow it."""
 

@@ -14,7 +14,7 @@ import sys
 import zipfile
 from pathlib import Path
 
-from tests.fleet.roots import CACHE, PYTHONS, debian_root, digest_of, run_inside
+from tests.fleet.roots import CACHE, PYTHONS, debian_root, digest_of, has_package, run_inside
 
 REQUIREMENTS = Path(__file__).parents[2] / "requirements" / "fleet"
 VENVS = "/opt/venvs"
@@ -160,6 +160,11 @@ class _Furniture:
         self._run(*bare, "--system-site-packages", f"{VENVS}/system-site")
         self._run("virtualenv", "-q", "--no-seed", "-p", "/usr/bin/python3", f"{VENVS}/virtualenv")
         self._run(UV, "venv", "-q", "--offline", "--python", "/usr/bin/python3", f"{VENVS}/uv")
+        if has_package(self.root, "pypy3"):
+            self._run("pypy3", "-m", "venv", "--without-pip", f"{VENVS}/pypy")
+        if self.suite == "bullseye":
+            # Later PyPys of Debian make links even so, or fail: bookworm's wants to copy all of /usr/lib.
+            self._run("pypy3", "-m", "venv", "--without-pip", "--copies", f"{VENVS}/pypy-copied")
         # An environment made from another one's link, as virtualenv did for years.
         self._run(*bare, f"{VENVS}/chain")
         self._lead(f"{VENVS}/chain", f"{VENVS}/follows/bin")

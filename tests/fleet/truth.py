@@ -262,7 +262,8 @@ def _environment(root: Path, folder: str) -> TrueEnvironment:
     real = run_inside(root, "readlink", "-f", python).strip()
     mapped = tuple(said["mapped"])
     text = library_text(root, mapped[0]) if mapped else said["openssl"]
-    return TrueEnvironment(folder, real, said["version"], version_of(text), mapped, _copies(root, python, folder))
+    copies = _copies(root, python, folder) if said["implementation"] == "cpython" else {}
+    return TrueEnvironment(folder, real, said["version"], version_of(text), mapped, copies)
 
 
 def _copies(root: Path, python: str, home: str) -> dict[str, TrueCopy]:

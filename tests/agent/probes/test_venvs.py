@@ -16,15 +16,18 @@ from libcensus.agent.host import Root
 from libcensus.agent.probes.venvs import parse_pyvenv, recorded_version, trace
 from libcensus.agent.scan import scan
 from libcensus.agent.settings import ScanSettings
-from libcensus.facts.vocabulary import EnvironmentState, EvidenceKind, Installer, InstallKind, Linkage
+from libcensus.facts.vocabulary import EnvironmentState, EvidenceKind, Implementation, Installer, InstallKind, Linkage
+from tests.agent.interpreters.stand_ins import PYPY_CODE, PYPY_MAIN
 from tests.agent.roots import (
     Python,
     as_nobody,
+    compile_c,
     make_crypto,
     make_python,
     needs_gcc,
     only_install,
     scan_folder,
+    shared,
     skips_of,
 )
 
@@ -149,6 +152,24 @@ def test_copied_environment_of_the_same_bytes_is_the_bases_build(python: Python)
     assert (env.build, env.base, env.realpath) == (base.build, python.path, "/env/bin/python3")
     assert env.state is EnvironmentState.COPIED
     assert len(found.installs.installs) == 2
+
+
+@needs_gcc
+def test_copied_environment_of_a_pypy_that_tells_no_language_beside_its_code(tmp_path: Path) -> None:
+    folder, env = tmp_path / "usr/lib/pypy3", tmp_path / "env"
+    library = shared(folder / "bin/libpypy3-c.so", PYPY_CODE, "libpypy3-c.so")
+    compile_c(folder / "bin/pypy3-c", PYPY_MAIN, str(library), "-Wl,-rpath,$ORIGIN")
+    (folder / "lib-python/3").mkdir(parents=True)
+    (folder / "lib-python/3/os.py").write_text("")
+    (env / "bin").mkdir(parents=True)
+    shutil.copy(folder / "bin/pypy3-c", env / "bin/python")
+    shutil.copy(library, env / "bin")
+    (env / "pyvenv.cfg").write_text("home = /usr/lib/pypy3/bin\nversion = 3.7.10\n")
+    found, build = only_install(scan_folder(tmp_path), "/env/bin/python")
+    assert found.base == "/usr/lib/pypy3/bin/pypy3-c"
+    assert found.state is EnvironmentState.COPIED
+    assert build is not None
+    assert (build.implementation, build.version) == (Implementation.PYPY, "7.98.1")
 
 
 @needs_gcc

@@ -322,8 +322,14 @@ class _Bases:
             return None
         candidate = self._candidates[draft.real or ""]
         minor = candidate.program.version or ".".join((recorded_version(draft.values) or "").split(".")[:2])
-        found = [one for path, one in self._by_path.items() if path.rpartition("/")[0] == real]
-        matching = [one for one in found if one.layout.version == minor] if minor else found
+        found = [
+            one
+            for path, one in self._by_path.items()
+            if path.rpartition("/")[0] == real and one.layout.implementation is candidate.program.implementation
+        ]
+        # Old PyPys tell nowhere beside their code which Python they speak: what could be another one comes last.
+        found.sort(key=lambda one: one.layout.version is None)
+        matching = [one for one in found if one.layout.version in (minor, None)] if minor else found
         return matching[0] if matching else None
 
     def _copy(self, one: Environment, draft: _Draft, candidate: Candidate) -> None:
