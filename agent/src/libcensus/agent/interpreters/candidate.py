@@ -67,9 +67,9 @@ class Layout:
     library: str | None
     stdlib: str | None
     version: str | None
-    abiflags: str
-    sysconfig: Mapping[str, str]
-    sysconfig_file: str | None
+    abiflags: str = ""
+    sysconfig: Mapping[str, str] = field(default_factory=dict)
+    sysconfig_file: str | None = None
     implementation: Implementation = Implementation.CPYTHON
     modules: tuple[str, ...] = ()
     tls_modules: tuple[str, ...] = ()

@@ -11,6 +11,7 @@ https://github.com/Perl/perl5.
 from __future__ import annotations
 
 import re
+from functools import partial
 from typing import TYPE_CHECKING
 
 from libcensus.agent.errors import UnreadableError
@@ -78,6 +79,9 @@ def _program(
     return MainProgram(elf.arch, kind, detail, library, language, "", is_certain, Implementation.PERL)
 
 
+_layout = partial(Layout, implementation=Implementation.PERL, tls_name="Net::SSLeay")
+
+
 def find_layout(root: Root, candidate: Candidate, library: str | None, skips: Skips) -> Layout:
     """Return where a candidate's parts lie, by the folders of ``@INC`` that its own code names."""
     program = candidate.program
@@ -105,36 +109,6 @@ def find_layout(root: Root, candidate: Candidate, library: str | None, skips: Sk
         modules=tuple(sorted(standard)),
         tls_modules=tuple(dict.fromkeys(root.realpath(path) for path in tls if root.is_file(path))),
         tls_places=places,
-    )
-
-
-def _layout(
-    prefix: str,
-    executable: str,
-    library: str | None,
-    stdlib: str | None,
-    version: str | None,
-    *,
-    sysconfig: dict[str, str] | None = None,
-    sysconfig_file: str | None = None,
-    modules: tuple[str, ...] = (),
-    tls_modules: tuple[str, ...] = (),
-    tls_places: tuple[str, ...] = (),
-) -> Layout:
-    return Layout(
-        prefix,
-        executable,
-        library,
-        stdlib,
-        version,
-        "",
-        sysconfig or {},
-        sysconfig_file,
-        implementation=Implementation.PERL,
-        modules=modules,
-        tls_modules=tls_modules,
-        tls_places=tls_places,
-        tls_name="Net::SSLeay",
     )
 
 

@@ -9,6 +9,7 @@ as RubyGems decides, else the first on the load path (site, vendor, standard). S
 from __future__ import annotations
 
 import re
+from functools import partial
 from typing import TYPE_CHECKING
 
 from libcensus.agent.errors import UnreadableError
@@ -81,6 +82,9 @@ def _program(
     return MainProgram(elf.arch, kind, detail, library, language, "", is_certain, Implementation.RUBY)
 
 
+_layout = partial(Layout, implementation=Implementation.RUBY, tls_name="openssl.so")
+
+
 def find_layout(root: Root, candidate: Candidate, library: str | None, skips: Skips) -> Layout:
     """Return where a candidate's parts lie, by the rbconfig.rb that is nearest above it or its library."""
     version = candidate.program.version
@@ -132,38 +136,6 @@ def find_layout(root: Root, candidate: Candidate, library: str | None, skips: Sk
         modules=standard,
         tls_modules=tuple(dict.fromkeys(root.realpath(one) for one in tls)),
         tls_places=places,
-        evidence=evidence,
-    )
-
-
-def _layout(
-    prefix: str,
-    executable: str,
-    library: str | None,
-    stdlib: str | None,
-    version: str | None,
-    *,
-    sysconfig: dict[str, str] | None = None,
-    sysconfig_file: str | None = None,
-    modules: tuple[str, ...] = (),
-    tls_modules: tuple[str, ...] = (),
-    tls_places: tuple[str, ...] = (),
-    evidence: tuple[Evidence, ...] = (),
-) -> Layout:
-    return Layout(
-        prefix,
-        executable,
-        library,
-        stdlib,
-        version,
-        "",
-        sysconfig or {},
-        sysconfig_file,
-        implementation=Implementation.RUBY,
-        modules=modules,
-        tls_modules=tls_modules,
-        tls_places=tls_places,
-        tls_name="openssl.so",
         evidence=evidence,
     )
 
