@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from hypothesis import strategies as st
 
+from libcensus.facts.artefact import Artefact, ArtefactFile, WheelTag
 from libcensus.facts.changelog import ChangelogFix, PackageChangelog
 from libcensus.facts.codec import process_set_digest
 from libcensus.facts.crypto import CopyOwner, CryptoCopy, CryptoCopySet, CryptoLibrary, CryptoUse
@@ -22,6 +23,7 @@ from libcensus.facts.requirement import LibraryNeed, RaisedBy, Requirement
 from libcensus.facts.root import Container, RootSet, ScannedRoot
 from libcensus.facts.tool import Tool, ToolSet, ToolSetting
 from libcensus.facts.vocabulary import (
+    ArtefactKind,
     ChangelogState,
     CryptoFamily,
     EnvironmentState,
@@ -147,6 +149,41 @@ requirements = st.builds(
     x86_64_level=maybe(levels),
     kernel=maybe(words),
     runpath=st.lists(st.text(characters, max_size=16), max_size=2).map(tuple),
+)
+
+wheel_tags = st.builds(WheelTag, interpreter=words, abi=words, platform=words)
+
+
+def _leading_somewhere(files: tuple[ArtefactFile, ...]) -> tuple[ArtefactFile, ...]:
+    """Let each file use those before it."""
+    return tuple(replace(file, uses=tuple(one.path for one in files[:number])) for number, file in enumerate(files))
+
+
+artefact_files = st.builds(
+    ArtefactFile,
+    path=relative_paths,
+    role=st.sampled_from(FileRole),
+    requirement=requirements,
+    stray=sorted_sets(sonames),
+)
+artefacts = st.one_of(
+    st.builds(
+        Artefact,
+        name=texts,
+        kind=st.sampled_from(sorted(set(ArtefactKind) - {ArtefactKind.WHEEL_NAME})),
+        files=sorted_sets(artefact_files, key=lambda file: file.path).map(_leading_somewhere),
+        requires_python=maybe(texts),
+        implementation=st.sampled_from(Implementation),
+        version=maybe(words),
+    ),
+    st.builds(
+        Artefact,
+        name=texts,
+        kind=st.just(ArtefactKind.WHEEL),
+        files=sorted_sets(artefact_files, key=lambda file: file.path).map(_leading_somewhere),
+        tags=sorted_sets(wheel_tags),
+    ),
+    st.builds(Artefact, name=texts, kind=st.just(ArtefactKind.WHEEL_NAME), tags=sorted_sets(wheel_tags)),
 )
 
 platform_libraries = st.builds(PlatformLibrary, soname=sonames, versions=sorted_sets(symbol_versions))

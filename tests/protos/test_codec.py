@@ -55,6 +55,7 @@ PAIRS: dict[str, tuple[st.SearchStrategy[Any], Callable[[Any], Any], Callable[[A
     ),
     "crypto_use": (made.crypto_uses, codec.crypto_use_to_proto, codec.crypto_use_from_proto, facts_pb2.CryptoUse),
     "requirement": (made.requirements, codec.requirement_to_proto, codec.requirement_from_proto, facts_pb2.Requirement),
+    "artefact": (made.artefacts, codec.artefact_to_proto, codec.artefact_from_proto, facts_pb2.Artefact),
     "platform": (made.platforms, codec.platform_to_proto, codec.platform_from_proto, facts_pb2.Platform),
     "build": (made.builds, codec.build_to_proto, codec.build_from_proto, facts_pb2.Build),
     "install": (made.installs, codec.install_to_proto, codec.install_from_proto, facts_pb2.Install),

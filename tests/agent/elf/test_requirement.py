@@ -7,7 +7,9 @@ from importlib.resources import files
 
 import pytest
 
-from libcensus.agent.elf.manylinux import (
+from libcensus.agent.elf.reader import BytesSource, Elf, ElfType, NeededVersion, VersionNeed, read_elf
+from libcensus.agent.elf.requirement import loader_kind, manylinux_policy, requirement_of
+from libcensus.facts.manylinux import (
     LIBRARIES,
     NEWEST,
     OLDEST,
@@ -16,8 +18,6 @@ from libcensus.agent.elf.manylinux import (
     first_policy,
     judge_manylinux,
 )
-from libcensus.agent.elf.reader import BytesSource, Elf, ElfType, NeededVersion, VersionNeed, read_elf
-from libcensus.agent.elf.requirement import loader_kind, manylinux_policy, requirement_of
 from libcensus.facts.requirement import LibraryNeed, RaisedBy
 from libcensus.facts.vocabulary import LoaderKind
 from tests.agent.elf.samples import FIXTURES

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from libcensus.collector.posture.portability import Offer, check, check_build, split_by_start
+from libcensus.collector.posture.offer import Offer
+from libcensus.collector.posture.portability import check, check_build, split_by_start
 from libcensus.collector.posture.verdict import PortabilityState, Reason, ReasonKind, Verdict
 from libcensus.facts.platform import Platform, PlatformLibrary
 from libcensus.facts.requirement import RaisedBy, Requirement
@@ -258,6 +259,8 @@ def test_the_documented_order_of_kinds() -> None:
     assert [kind.value for kind in sorted(ReasonKind, key=lambda kind: kind.rank)] == [
         "arch",
         "loader",
+        "tag",
+        "python",
         "x86_64_level",
         "kernel",
         "soname",

@@ -23,10 +23,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Self, cast
 
-from libcensus.agent.elf.manylinux import judge_manylinux
 from libcensus.agent.elf.reader import MAGIC, BytesSource, ElfType, read_elf
 from libcensus.agent.elf.requirement import private_symbols, requirement_of
 from libcensus.agent.errors import ArtefactError, ElfError
+from libcensus.facts.manylinux import judge_manylinux
 from libcensus.facts.requirement import Requirement, merge_requirements, version_key
 from libcensus.facts.validation import InvalidFactError
 from libcensus.facts.vocabulary import LoaderKind

@@ -179,9 +179,8 @@ class Schedule:
     def seconds_to_wait(self, now: float) -> float:
         """Return how long nothing is due, and no look at what is watched either."""
         moments = [self.scan_at] if self.send_at is None else [self.scan_at, self.send_at]
-        if self.settings.watch:
-            moments.append(now + self.settings.poll_seconds)
-        return max(0.0, min(moments) - now)
+        wait = max(0.0, min(moments) - now)
+        return min(wait, self.settings.poll_seconds) if self.settings.watch else wait
 
 
 @dataclass(slots=True)

@@ -16,6 +16,7 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import DecodeError, Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from libcensus.facts.artefact import Artefact, ArtefactFile, WheelTag
 from libcensus.facts.changelog import ChangelogFix, PackageChangelog
 from libcensus.facts.crypto import CopyOwner, CryptoCopy, CryptoCopySet, CryptoLibrary, CryptoUse
 from libcensus.facts.digest import FactKind, fact_digest
@@ -31,6 +32,7 @@ from libcensus.facts.root import Container, RootSet, ScannedRoot
 from libcensus.facts.tool import Tool, ToolSet, ToolSetting
 from libcensus.facts.validation import InvalidFactError
 from libcensus.facts.vocabulary import (
+    ArtefactKind,
     ChangelogState,
     CryptoFamily,
     EnvironmentState,
@@ -91,6 +93,7 @@ _ENVIRONMENT_STATE = _Words(EnvironmentState, "ENVIRONMENT_STATE", vocabulary_pb
 _ROOT_KIND = _Words(RootKind, "ROOT_KIND", vocabulary_pb2.RootKind)
 _CHANGELOG_STATE = _Words(ChangelogState, "CHANGELOG_STATE", vocabulary_pb2.ChangelogState)
 _MAPPING_STATE = _Words(MappingState, "MAPPING_STATE", vocabulary_pb2.MappingState)
+_ARTEFACT_KIND = _Words(ArtefactKind, "ARTEFACT_KIND", vocabulary_pb2.ArtefactKind)
 _FACT_KIND = _Words(FactKind, "FACT_KIND", vocabulary_pb2.FactKind)
 
 
@@ -289,6 +292,57 @@ def requirement_from_proto(message: facts_pb2.Requirement) -> Requirement:
         x86_64_level=_optional(message, "x86_64_level"),
         kernel=_optional(message, "kernel"),
         runpath=tuple(message.runpath),
+    )
+
+
+def artefact_to_proto(value: Artefact) -> facts_pb2.Artefact:
+    """Encode an artefact."""
+    return facts_pb2.Artefact(
+        name=value.name,
+        kind=_ARTEFACT_KIND.to_wire[value.kind],  # type: ignore[arg-type]
+        files=[
+            facts_pb2.ArtefactFile(
+                path=file.path,
+                role=_FILE_ROLE.to_wire[file.role],  # type: ignore[arg-type]
+                requirement=requirement_to_proto(file.requirement),
+                uses=file.uses,
+                stray=file.stray,
+            )
+            for file in value.files
+        ],
+        tags=[facts_pb2.WheelTag(interpreter=t.interpreter, abi=t.abi, platform=t.platform) for t in value.tags],
+        requires_python=value.requires_python,
+        implementation=_IMPLEMENTATION.to_wire[value.implementation],  # type: ignore[arg-type]
+        version=value.version,
+    )
+
+
+def _artefact_file_from_proto(message: facts_pb2.ArtefactFile) -> ArtefactFile:
+    with _within("requirement"):
+        requirement = requirement_from_proto(message.requirement)
+    return ArtefactFile(
+        path=message.path,
+        role=_FILE_ROLE.from_wire(message.role),
+        requirement=requirement,
+        uses=tuple(message.uses),
+        stray=tuple(message.stray),
+    )
+
+
+def artefact_from_proto(message: facts_pb2.Artefact) -> Artefact:
+    """Decode an artefact."""
+    with _within("files"):
+        files = tuple(_artefact_file_from_proto(file) for file in message.files)
+    with _within("tags"):
+        tags = tuple(WheelTag(tag.interpreter, tag.abi, tag.platform) for tag in message.tags)
+    return Artefact(
+        name=message.name,
+        kind=_ARTEFACT_KIND.from_wire(message.kind),
+        files=files,
+        tags=tags,
+        requires_python=_optional(message, "requires_python"),
+        implementation=_IMPLEMENTATION.from_wire(message.implementation),
+        version=_optional(message, "version"),
     )
 
 

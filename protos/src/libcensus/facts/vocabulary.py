@@ -207,3 +207,21 @@ class MappingState(StrEnum):
     CURRENT = "current"
     DELETED = "deleted"
     REPLACED = "replaced"
+
+
+class ArtefactKind(StrEnum):
+    """What somebody wants to run or install, as it was given.
+
+    A ``wheel-name`` is a wheel of which only the name is known: what its tags say, and nothing of its files.
+    """
+
+    UNKNOWN = "unknown"
+    EXECUTABLE = "executable"
+    SHARED_OBJECT = "shared-object"
+    INTERPRETER = "interpreter"
+    WHEEL = "wheel"
+    WHEEL_NAME = "wheel-name"
+    ENVIRONMENT = "environment"
+    FOLDER = "folder"
+    ARCHIVE = "archive"
+    ZIPAPP = "zipapp"

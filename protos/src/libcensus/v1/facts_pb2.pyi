@@ -468,3 +468,45 @@ class Inventory(_message.Message):
     roots: bytes
     changelogs: _containers.RepeatedScalarFieldContainer[bytes]
     def __init__(self, host: _Optional[_Union[Host, _Mapping]] = ..., platform: _Optional[bytes] = ..., installs: _Optional[bytes] = ..., builds: _Optional[_Iterable[bytes]] = ..., crypto_copies: _Optional[bytes] = ..., tools: _Optional[bytes] = ..., roots: _Optional[bytes] = ..., changelogs: _Optional[_Iterable[bytes]] = ...) -> None: ...
+
+class WheelTag(_message.Message):
+    __slots__ = ("interpreter", "abi", "platform")
+    INTERPRETER_FIELD_NUMBER: _ClassVar[int]
+    ABI_FIELD_NUMBER: _ClassVar[int]
+    PLATFORM_FIELD_NUMBER: _ClassVar[int]
+    interpreter: str
+    abi: str
+    platform: str
+    def __init__(self, interpreter: _Optional[str] = ..., abi: _Optional[str] = ..., platform: _Optional[str] = ...) -> None: ...
+
+class ArtefactFile(_message.Message):
+    __slots__ = ("path", "role", "requirement", "uses", "stray")
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    ROLE_FIELD_NUMBER: _ClassVar[int]
+    REQUIREMENT_FIELD_NUMBER: _ClassVar[int]
+    USES_FIELD_NUMBER: _ClassVar[int]
+    STRAY_FIELD_NUMBER: _ClassVar[int]
+    path: str
+    role: _vocabulary_pb2.FileRole
+    requirement: Requirement
+    uses: _containers.RepeatedScalarFieldContainer[str]
+    stray: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, path: _Optional[str] = ..., role: _Optional[_Union[_vocabulary_pb2.FileRole, str]] = ..., requirement: _Optional[_Union[Requirement, _Mapping]] = ..., uses: _Optional[_Iterable[str]] = ..., stray: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class Artefact(_message.Message):
+    __slots__ = ("name", "kind", "files", "tags", "requires_python", "implementation", "version")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    FILES_FIELD_NUMBER: _ClassVar[int]
+    TAGS_FIELD_NUMBER: _ClassVar[int]
+    REQUIRES_PYTHON_FIELD_NUMBER: _ClassVar[int]
+    IMPLEMENTATION_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    kind: _vocabulary_pb2.ArtefactKind
+    files: _containers.RepeatedCompositeFieldContainer[ArtefactFile]
+    tags: _containers.RepeatedCompositeFieldContainer[WheelTag]
+    requires_python: str
+    implementation: _vocabulary_pb2.Implementation
+    version: str
+    def __init__(self, name: _Optional[str] = ..., kind: _Optional[_Union[_vocabulary_pb2.ArtefactKind, str]] = ..., files: _Optional[_Iterable[_Union[ArtefactFile, _Mapping]]] = ..., tags: _Optional[_Iterable[_Union[WheelTag, _Mapping]]] = ..., requires_python: _Optional[str] = ..., implementation: _Optional[_Union[_vocabulary_pb2.Implementation, str]] = ..., version: _Optional[str] = ...) -> None: ...

@@ -177,3 +177,157 @@ class GetHostResponse(_message.Message):
     changelogs: _containers.RepeatedCompositeFieldContainer[_facts_pb2.PackageChangelog]
     processes: _facts_pb2.ProcessSet
     def __init__(self, summary: _Optional[_Union[HostSummary, _Mapping]] = ..., host: _Optional[_Union[_facts_pb2.Host, _Mapping]] = ..., platform: _Optional[_Union[_facts_pb2.Platform, _Mapping]] = ..., installs: _Optional[_Union[_facts_pb2.InstallSet, _Mapping]] = ..., builds: _Optional[_Iterable[_Union[AddressedBuild, _Mapping]]] = ..., findings: _Optional[_Iterable[_Union[Finding, _Mapping]]] = ..., end_of_life: _Optional[_Iterable[_Union[EndOfLife, _Mapping]]] = ..., verdicts: _Optional[_Iterable[_Union[BuildVerdict, _Mapping]]] = ..., probes: _Optional[_Iterable[_Union[_census_pb2.ProbeResult, _Mapping]]] = ..., scan_duration: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., crypto_copies: _Optional[_Union[_facts_pb2.CryptoCopySet, _Mapping]] = ..., tools: _Optional[_Union[_facts_pb2.ToolSet, _Mapping]] = ..., roots: _Optional[_Union[_facts_pb2.RootSet, _Mapping]] = ..., changelogs: _Optional[_Iterable[_Union[_facts_pb2.PackageChangelog, _Mapping]]] = ..., processes: _Optional[_Union[_facts_pb2.ProcessSet, _Mapping]] = ...) -> None: ...
+
+class PortabilityReason(_message.Message):
+    __slots__ = ("kind", "needs", "has", "library", "file", "symbol", "remedy", "known", "module")
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    NEEDS_FIELD_NUMBER: _ClassVar[int]
+    HAS_FIELD_NUMBER: _ClassVar[int]
+    LIBRARY_FIELD_NUMBER: _ClassVar[int]
+    FILE_FIELD_NUMBER: _ClassVar[int]
+    SYMBOL_FIELD_NUMBER: _ClassVar[int]
+    REMEDY_FIELD_NUMBER: _ClassVar[int]
+    KNOWN_FIELD_NUMBER: _ClassVar[int]
+    MODULE_FIELD_NUMBER: _ClassVar[int]
+    kind: str
+    needs: str
+    has: str
+    library: str
+    file: str
+    symbol: str
+    remedy: str
+    known: bool
+    module: str
+    def __init__(self, kind: _Optional[str] = ..., needs: _Optional[str] = ..., has: _Optional[str] = ..., library: _Optional[str] = ..., file: _Optional[str] = ..., symbol: _Optional[str] = ..., remedy: _Optional[str] = ..., known: _Optional[bool] = ..., module: _Optional[str] = ...) -> None: ...
+
+class PlatformHosts(_message.Message):
+    __slots__ = ("platform", "label", "hosts", "examples", "arch", "libc_family", "libc_version", "pythons")
+    PLATFORM_FIELD_NUMBER: _ClassVar[int]
+    LABEL_FIELD_NUMBER: _ClassVar[int]
+    HOSTS_FIELD_NUMBER: _ClassVar[int]
+    EXAMPLES_FIELD_NUMBER: _ClassVar[int]
+    ARCH_FIELD_NUMBER: _ClassVar[int]
+    LIBC_FAMILY_FIELD_NUMBER: _ClassVar[int]
+    LIBC_VERSION_FIELD_NUMBER: _ClassVar[int]
+    PYTHONS_FIELD_NUMBER: _ClassVar[int]
+    platform: bytes
+    label: str
+    hosts: int
+    examples: _containers.RepeatedScalarFieldContainer[str]
+    arch: str
+    libc_family: str
+    libc_version: str
+    pythons: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, platform: _Optional[bytes] = ..., label: _Optional[str] = ..., hosts: _Optional[int] = ..., examples: _Optional[_Iterable[str]] = ..., arch: _Optional[str] = ..., libc_family: _Optional[str] = ..., libc_version: _Optional[str] = ..., pythons: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class CheckPortabilityRequest(_message.Message):
+    __slots__ = ("artefact",)
+    ARTEFACT_FIELD_NUMBER: _ClassVar[int]
+    artefact: _facts_pb2.Artefact
+    def __init__(self, artefact: _Optional[_Union[_facts_pb2.Artefact, _Mapping]] = ...) -> None: ...
+
+class PlatformVerdict(_message.Message):
+    __slots__ = ("on", "verdict", "reasons", "degraded")
+    ON_FIELD_NUMBER: _ClassVar[int]
+    VERDICT_FIELD_NUMBER: _ClassVar[int]
+    REASONS_FIELD_NUMBER: _ClassVar[int]
+    DEGRADED_FIELD_NUMBER: _ClassVar[int]
+    on: PlatformHosts
+    verdict: str
+    reasons: _containers.RepeatedCompositeFieldContainer[PortabilityReason]
+    degraded: _containers.RepeatedCompositeFieldContainer[PortabilityReason]
+    def __init__(self, on: _Optional[_Union[PlatformHosts, _Mapping]] = ..., verdict: _Optional[str] = ..., reasons: _Optional[_Iterable[_Union[PortabilityReason, _Mapping]]] = ..., degraded: _Optional[_Iterable[_Union[PortabilityReason, _Mapping]]] = ...) -> None: ...
+
+class CheckPortabilityResponse(_message.Message):
+    __slots__ = ("verdicts", "unreadable_hosts")
+    VERDICTS_FIELD_NUMBER: _ClassVar[int]
+    UNREADABLE_HOSTS_FIELD_NUMBER: _ClassVar[int]
+    verdicts: _containers.RepeatedCompositeFieldContainer[PlatformVerdict]
+    unreadable_hosts: int
+    def __init__(self, verdicts: _Optional[_Iterable[_Union[PlatformVerdict, _Mapping]]] = ..., unreadable_hosts: _Optional[int] = ...) -> None: ...
+
+class GetLibcHostsRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class LibcHosts(_message.Message):
+    __slots__ = ("arch", "family", "version", "hosts", "examples")
+    ARCH_FIELD_NUMBER: _ClassVar[int]
+    FAMILY_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    HOSTS_FIELD_NUMBER: _ClassVar[int]
+    EXAMPLES_FIELD_NUMBER: _ClassVar[int]
+    arch: str
+    family: str
+    version: str
+    hosts: int
+    examples: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, arch: _Optional[str] = ..., family: _Optional[str] = ..., version: _Optional[str] = ..., hosts: _Optional[int] = ..., examples: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class GetLibcHostsResponse(_message.Message):
+    __slots__ = ("libcs", "unreadable_hosts")
+    LIBCS_FIELD_NUMBER: _ClassVar[int]
+    UNREADABLE_HOSTS_FIELD_NUMBER: _ClassVar[int]
+    libcs: _containers.RepeatedCompositeFieldContainer[LibcHosts]
+    unreadable_hosts: int
+    def __init__(self, libcs: _Optional[_Iterable[_Union[LibcHosts, _Mapping]]] = ..., unreadable_hosts: _Optional[int] = ...) -> None: ...
+
+class GetMatrixRequest(_message.Message):
+    __slots__ = ("implementation", "provider", "arch")
+    IMPLEMENTATION_FIELD_NUMBER: _ClassVar[int]
+    PROVIDER_FIELD_NUMBER: _ClassVar[int]
+    ARCH_FIELD_NUMBER: _ClassVar[int]
+    implementation: str
+    provider: str
+    arch: str
+    def __init__(self, implementation: _Optional[str] = ..., provider: _Optional[str] = ..., arch: _Optional[str] = ...) -> None: ...
+
+class MatrixBuild(_message.Message):
+    __slots__ = ("digest", "implementation", "version", "provider", "provider_build", "arch", "flags", "hosts", "glibc")
+    DIGEST_FIELD_NUMBER: _ClassVar[int]
+    IMPLEMENTATION_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    PROVIDER_FIELD_NUMBER: _ClassVar[int]
+    PROVIDER_BUILD_FIELD_NUMBER: _ClassVar[int]
+    ARCH_FIELD_NUMBER: _ClassVar[int]
+    FLAGS_FIELD_NUMBER: _ClassVar[int]
+    HOSTS_FIELD_NUMBER: _ClassVar[int]
+    GLIBC_FIELD_NUMBER: _ClassVar[int]
+    digest: bytes
+    implementation: str
+    version: str
+    provider: str
+    provider_build: str
+    arch: str
+    flags: _containers.RepeatedScalarFieldContainer[str]
+    hosts: int
+    glibc: str
+    def __init__(self, digest: _Optional[bytes] = ..., implementation: _Optional[str] = ..., version: _Optional[str] = ..., provider: _Optional[str] = ..., provider_build: _Optional[str] = ..., arch: _Optional[str] = ..., flags: _Optional[_Iterable[str]] = ..., hosts: _Optional[int] = ..., glibc: _Optional[str] = ...) -> None: ...
+
+class MatrixCell(_message.Message):
+    __slots__ = ("build", "platform", "verdict", "reasons", "degraded")
+    BUILD_FIELD_NUMBER: _ClassVar[int]
+    PLATFORM_FIELD_NUMBER: _ClassVar[int]
+    VERDICT_FIELD_NUMBER: _ClassVar[int]
+    REASONS_FIELD_NUMBER: _ClassVar[int]
+    DEGRADED_FIELD_NUMBER: _ClassVar[int]
+    build: int
+    platform: int
+    verdict: str
+    reasons: _containers.RepeatedScalarFieldContainer[int]
+    degraded: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, build: _Optional[int] = ..., platform: _Optional[int] = ..., verdict: _Optional[str] = ..., reasons: _Optional[_Iterable[int]] = ..., degraded: _Optional[_Iterable[int]] = ...) -> None: ...
+
+class GetMatrixResponse(_message.Message):
+    __slots__ = ("builds", "platforms", "reasons", "cells", "unreadable_hosts")
+    BUILDS_FIELD_NUMBER: _ClassVar[int]
+    PLATFORMS_FIELD_NUMBER: _ClassVar[int]
+    REASONS_FIELD_NUMBER: _ClassVar[int]
+    CELLS_FIELD_NUMBER: _ClassVar[int]
+    UNREADABLE_HOSTS_FIELD_NUMBER: _ClassVar[int]
+    builds: _containers.RepeatedCompositeFieldContainer[MatrixBuild]
+    platforms: _containers.RepeatedCompositeFieldContainer[PlatformHosts]
+    reasons: _containers.RepeatedCompositeFieldContainer[PortabilityReason]
+    cells: _containers.RepeatedCompositeFieldContainer[MatrixCell]
+    unreadable_hosts: int
+    def __init__(self, builds: _Optional[_Iterable[_Union[MatrixBuild, _Mapping]]] = ..., platforms: _Optional[_Iterable[_Union[PlatformHosts, _Mapping]]] = ..., reasons: _Optional[_Iterable[_Union[PortabilityReason, _Mapping]]] = ..., cells: _Optional[_Iterable[_Union[MatrixCell, _Mapping]]] = ..., unreadable_hosts: _Optional[int] = ...) -> None: ...

@@ -44,6 +44,21 @@ class FleetServiceStub:
                 request_serializer=libcensus_dot_v1_dot_fleet__pb2.GetHostRequest.SerializeToString,
                 response_deserializer=libcensus_dot_v1_dot_fleet__pb2.GetHostResponse.FromString,
                 _registered_method=True)
+        self.CheckPortability = channel.unary_unary(
+                '/libcensus.v1.FleetService/CheckPortability',
+                request_serializer=libcensus_dot_v1_dot_fleet__pb2.CheckPortabilityRequest.SerializeToString,
+                response_deserializer=libcensus_dot_v1_dot_fleet__pb2.CheckPortabilityResponse.FromString,
+                _registered_method=True)
+        self.GetLibcHosts = channel.unary_unary(
+                '/libcensus.v1.FleetService/GetLibcHosts',
+                request_serializer=libcensus_dot_v1_dot_fleet__pb2.GetLibcHostsRequest.SerializeToString,
+                response_deserializer=libcensus_dot_v1_dot_fleet__pb2.GetLibcHostsResponse.FromString,
+                _registered_method=True)
+        self.GetMatrix = channel.unary_unary(
+                '/libcensus.v1.FleetService/GetMatrix',
+                request_serializer=libcensus_dot_v1_dot_fleet__pb2.GetMatrixRequest.SerializeToString,
+                response_deserializer=libcensus_dot_v1_dot_fleet__pb2.GetMatrixResponse.FromString,
+                _registered_method=True)
 
 
 class FleetServiceServicer:
@@ -63,6 +78,27 @@ class FleetServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CheckPortability(self, request, context):
+        """Judges an artefact on every platform of the fleet.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetLibcHosts(self, request, context):
+        """Tells which C libraries the fleet has.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetMatrix(self, request, context):
+        """Tells which of the fleet's builds would run on which of its platforms.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_FleetServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -75,6 +111,21 @@ def add_FleetServiceServicer_to_server(servicer, server):
                     servicer.GetHost,
                     request_deserializer=libcensus_dot_v1_dot_fleet__pb2.GetHostRequest.FromString,
                     response_serializer=libcensus_dot_v1_dot_fleet__pb2.GetHostResponse.SerializeToString,
+            ),
+            'CheckPortability': grpc.unary_unary_rpc_method_handler(
+                    servicer.CheckPortability,
+                    request_deserializer=libcensus_dot_v1_dot_fleet__pb2.CheckPortabilityRequest.FromString,
+                    response_serializer=libcensus_dot_v1_dot_fleet__pb2.CheckPortabilityResponse.SerializeToString,
+            ),
+            'GetLibcHosts': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetLibcHosts,
+                    request_deserializer=libcensus_dot_v1_dot_fleet__pb2.GetLibcHostsRequest.FromString,
+                    response_serializer=libcensus_dot_v1_dot_fleet__pb2.GetLibcHostsResponse.SerializeToString,
+            ),
+            'GetMatrix': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetMatrix,
+                    request_deserializer=libcensus_dot_v1_dot_fleet__pb2.GetMatrixRequest.FromString,
+                    response_serializer=libcensus_dot_v1_dot_fleet__pb2.GetMatrixResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -131,6 +182,87 @@ class FleetService:
             '/libcensus.v1.FleetService/GetHost',
             libcensus_dot_v1_dot_fleet__pb2.GetHostRequest.SerializeToString,
             libcensus_dot_v1_dot_fleet__pb2.GetHostResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CheckPortability(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/libcensus.v1.FleetService/CheckPortability',
+            libcensus_dot_v1_dot_fleet__pb2.CheckPortabilityRequest.SerializeToString,
+            libcensus_dot_v1_dot_fleet__pb2.CheckPortabilityResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetLibcHosts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/libcensus.v1.FleetService/GetLibcHosts',
+            libcensus_dot_v1_dot_fleet__pb2.GetLibcHostsRequest.SerializeToString,
+            libcensus_dot_v1_dot_fleet__pb2.GetLibcHostsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetMatrix(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/libcensus.v1.FleetService/GetMatrix',
+            libcensus_dot_v1_dot_fleet__pb2.GetMatrixRequest.SerializeToString,
+            libcensus_dot_v1_dot_fleet__pb2.GetMatrixResponse.FromString,
             options,
             channel_credentials,
             insecure,

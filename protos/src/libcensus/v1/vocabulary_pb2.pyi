@@ -175,6 +175,19 @@ class FactKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     FACT_KIND_TOOL_SET: _ClassVar[FactKind]
     FACT_KIND_ROOT_SET: _ClassVar[FactKind]
     FACT_KIND_CHANGELOG: _ClassVar[FactKind]
+
+class ArtefactKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    ARTEFACT_KIND_UNSPECIFIED: _ClassVar[ArtefactKind]
+    ARTEFACT_KIND_EXECUTABLE: _ClassVar[ArtefactKind]
+    ARTEFACT_KIND_SHARED_OBJECT: _ClassVar[ArtefactKind]
+    ARTEFACT_KIND_INTERPRETER: _ClassVar[ArtefactKind]
+    ARTEFACT_KIND_WHEEL: _ClassVar[ArtefactKind]
+    ARTEFACT_KIND_WHEEL_NAME: _ClassVar[ArtefactKind]
+    ARTEFACT_KIND_ENVIRONMENT: _ClassVar[ArtefactKind]
+    ARTEFACT_KIND_FOLDER: _ClassVar[ArtefactKind]
+    ARTEFACT_KIND_ARCHIVE: _ClassVar[ArtefactKind]
+    ARTEFACT_KIND_ZIPAPP: _ClassVar[ArtefactKind]
 IMPLEMENTATION_UNSPECIFIED: Implementation
 IMPLEMENTATION_CPYTHON: Implementation
 IMPLEMENTATION_PYPY: Implementation
@@ -296,3 +309,13 @@ FACT_KIND_CRYPTO_COPY_SET: FactKind
 FACT_KIND_TOOL_SET: FactKind
 FACT_KIND_ROOT_SET: FactKind
 FACT_KIND_CHANGELOG: FactKind
+ARTEFACT_KIND_UNSPECIFIED: ArtefactKind
+ARTEFACT_KIND_EXECUTABLE: ArtefactKind
+ARTEFACT_KIND_SHARED_OBJECT: ArtefactKind
+ARTEFACT_KIND_INTERPRETER: ArtefactKind
+ARTEFACT_KIND_WHEEL: ArtefactKind
+ARTEFACT_KIND_WHEEL_NAME: ArtefactKind
+ARTEFACT_KIND_ENVIRONMENT: ArtefactKind
+ARTEFACT_KIND_FOLDER: ArtefactKind
+ARTEFACT_KIND_ARCHIVE: ArtefactKind
+ARTEFACT_KIND_ZIPAPP: ArtefactKind

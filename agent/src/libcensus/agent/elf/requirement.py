@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from libcensus.agent.elf.manylinux import ZLIB_PRIVATE, judge_manylinux
+from libcensus.facts.manylinux import ZLIB_PRIVATE, judge_manylinux
 from libcensus.facts.requirement import LibraryNeed, RaisedBy, Requirement, version_key
 from libcensus.facts.vocabulary import LoaderKind
 
@@ -85,7 +85,7 @@ def private_symbols(elf: Elf) -> frozenset[str]:
 def manylinux_policy(requirement: Requirement) -> str | None:
     """Return the oldest manylinux policy that a requirement fits (``manylinux_2_17``), or None where none does.
 
-    :func:`~libcensus.agent.elf.manylinux.judge_manylinux` also tells why.
+    :func:`~libcensus.facts.manylinux.judge_manylinux` also tells why.
     """
     versions = [version for need in requirement.needs for version in (*need.versions, *need.weak)]
     verdict = judge_manylinux(requirement.arch, versions, requirement.sonames, x86_64_level=requirement.x86_64_level)

@@ -23,7 +23,8 @@ from libcensus.collector.posture.finding import (
     VexStatus,
     worst_severity,
 )
-from libcensus.collector.posture.portability import Offer, check_build
+from libcensus.collector.posture.offer import Offer
+from libcensus.collector.posture.portability import check_build
 from libcensus.collector.posture.remedy import Circumstances
 from libcensus.collector.posture.security import judge_openssl
 from libcensus.facts.crypto import CryptoUse

@@ -8,9 +8,10 @@ blocked and not fine.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from libcensus.collector.posture.offer import Offer
 from libcensus.collector.posture.verdict import PortabilityState, Reason, ReasonKind, Verdict
 from libcensus.facts.requirement import glibc_number, version_key
 from libcensus.facts.vocabulary import FileRole, LibcFamily, LoaderKind, Provider
@@ -38,24 +39,6 @@ _VDSO = re.compile(r"linux-(?:vdso|gate)(?:32|64)?\.so\.\d+")
 _MODULE = re.compile(r"(?:.*/)?([^/]+?)(?:\.(?:cpython|pypy|abi)[^/]*)?\.so(?:\.[\d.]+)?")
 
 GLIBC_REMEDY = "use a build that needs an older glibc (python-build-standalone needs 2.17), or a host with a newer one"
-
-
-@dataclass(frozen=True, slots=True)
-class Offer:
-    """A platform prepared for many questions."""
-
-    platform: Platform
-    libraries: Mapping[str, frozenset[str]]
-    loader_names: frozenset[str]
-
-    @classmethod
-    def of(cls, platform: Platform) -> Offer:
-        """Return the platform with its libraries by soname."""
-        return cls(
-            platform=platform,
-            libraries={library.soname: frozenset(library.versions) for library in platform.libraries},
-            loader_names=frozenset(path.rsplit("/", 1)[-1] for path in platform.loaders),
-        )
 
 
 def check(

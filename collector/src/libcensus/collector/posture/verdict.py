@@ -19,6 +19,10 @@ class ReasonKind(StrEnum):
 
     ARCH = "arch"
     LOADER = "loader"
+    TAG = "tag"
+    """No tag of the wheel is one that an installer on the host accepts."""
+    PYTHON = "python"
+    """No Python of the host is one that the wheel is for."""
     X86_64_LEVEL = "x86_64_level"
     KERNEL = "kernel"
     SONAME = "soname"

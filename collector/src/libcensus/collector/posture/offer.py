@@ -1,0 +1,90 @@
+"""What a build or an artefact is held against: a platform prepared for many questions, and the Pythons on it.
+
+A platform that was read on a host lists what its loader finds. A distribution known by name only is coarser: its glibc
+is told by number, and what else PEP 600's policies promise for that glibc is taken to be there; the rest is unknown.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from libcensus.facts.vocabulary import FileRole, Implementation, InstallKind, LibcFamily, LoaderKind
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from libcensus.facts.interpreter import Build, InstallSet
+    from libcensus.facts.platform import Platform
+
+HOST_ROOT = "/"
+
+_PYTHONS = frozenset({Implementation.CPYTHON, Implementation.PYPY})
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A platform prepared for many questions.
+
+    ``coarse_glibc`` is N of a distribution's glibc 2.N where that is all that is known: ``libraries`` is empty then.
+    """
+
+    platform: Platform
+    libraries: Mapping[str, frozenset[str]]
+    loader_names: frozenset[str]
+    coarse_glibc: int | None = None
+
+    @classmethod
+    def of(cls, platform: Platform) -> Offer:
+        """Return the platform with its libraries by soname."""
+        return cls(
+            platform=platform,
+            libraries={library.soname: frozenset(library.versions) for library in platform.libraries},
+            loader_names=frozenset(path.rsplit("/", 1)[-1] for path in platform.loaders),
+        )
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class OfferedPython:
+    """A Python for which a wheel could be installed on a host.
+
+    ``version`` is the full one, ``abiflags`` of ``t`` (free-threaded) and ``d`` (debug); ``sonames`` are those that
+    its process has loaded of its own (``libpython3.12.so.1.0``).
+    """
+
+    implementation: Implementation
+    version: str
+    arch: str | None
+    libc: LibcFamily
+    abiflags: str = ""
+    sonames: tuple[str, ...] = ()
+
+
+def pythons_of(installs: InstallSet, builds: Mapping[str, Build], root: str = HOST_ROOT) -> frozenset[OfferedPython]:
+    """Return the Pythons of one root of a host; ``builds`` by address. Environments follow their bases."""
+    found: set[OfferedPython] = set()
+    for install in installs.installs:
+        build = None if install.build is None else builds.get(install.build)
+        if build is None or build.version is None or install.root != root or install.kind is not InstallKind.BASE:
+            continue
+        if build.implementation in _PYTHONS:
+            found.add(python_of(build))
+    return frozenset(found)
+
+
+def python_of(build: Build) -> OfferedPython:
+    """Return a build of Python as wheels see it."""
+    flags = "".join(mark for mark, flag in (("t", "free-threaded"), ("d", "debug")) if flag in build.flags)
+    kinds = {
+        file.requirement.loader_kind
+        for file in build.files
+        if file.role is FileRole.EXECUTABLE and file.requirement is not None
+    }
+    libc = LibcFamily.UNKNOWN
+    if LoaderKind.MUSL in kinds:
+        libc = LibcFamily.MUSL
+    elif LoaderKind.GLIBC in kinds:
+        libc = LibcFamily.GLIBC
+    return OfferedPython(
+        build.implementation, build.version or "", build.arch, libc, flags, tuple(sorted(build.sonames))
+    )
