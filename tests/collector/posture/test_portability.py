@@ -222,7 +222,9 @@ def test_a_reason_names_file_symbol_and_what_the_host_has() -> None:
     assert (reason.library, reason.file, reason.symbol) == ("libm.so.6", "lib/libpython3.13.so.1.0", "fmod")
     assert reason.has == "GLIBC_2.29"
     assert reason.remedy is not None
-    assert str(reason) == ("needs GLIBC_2.38 of libm.so.6 (fmod in lib/libpython3.13.so.1.0); the host has GLIBC_2.29")
+    assert str(reason) == (
+        "needs GLIBC_2.38 of libm.so.6 (fmod in lib/libpython3.13.so.1.0); the host defines up to GLIBC_2.29"
+    )
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import calendar
 import json
+import re
 from datetime import date
 from functools import cache
 from importlib.resources import files
@@ -21,6 +22,7 @@ from libcensus.collector.posture.catalogue import (
     Attribution,
     Branch,
     Catalogue,
+    DistributionRelease,
     PbsBuild,
     Release,
 )
@@ -63,7 +65,9 @@ class SnapshotError(CollectorError):
 @cache
 def load_snapshot() -> Catalogue:
     """Return the catalogue on board; read and checked once per process. Raises SnapshotError when it is damaged."""
-    return catalogue_of({name: read_table(name) for name in ("snapshot", "openssl", "cpython", "support", "pbs")})
+    return catalogue_of(
+        {name: read_table(name) for name in ("snapshot", "openssl", "cpython", "support", "pbs", "distributions")}
+    )
 
 
 def read_table(name: str) -> dict[str, Any]:
@@ -127,6 +131,7 @@ def catalogue_of(tables: Tables) -> Catalogue:
             distributions=_distributions(tables["support"]),
             reaches={name: date.fromisoformat(day) for name, day in meta["reaches"].items()},
             attributions=tuple(Attribution(**row) for row in meta["attributions"]),
+            distribution_releases=tuple(_distribution_releases(tables["distributions"])),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise SnapshotError("snapshot.json", f"{type(error).__name__}: {error}") from error
@@ -192,6 +197,37 @@ def _distributions(table: dict[str, Any]) -> dict[str, dict[str, Branch]]:
             # CentOS and CentOS Stream say the same ID; a release number is of the one that still had it last.
             found.setdefault(name, {}).update(_support(table, product))
     return found
+
+
+_RELEASE = re.compile(r"([a-z]+(?:-[a-z]+)*?)-?(\d[\d.-]*|\*|forky|sid|experimental)")
+_GLIBC = re.compile(r"2\.\d{1,3}")
+_UNVERIFIED = frozenset({"none", ""})
+
+
+def _distribution_releases(table: dict[str, Any]) -> list[DistributionRelease]:
+    found = _rows("distributions.json", table, "releases", _distribution_release)
+    _check_unique("distributions.json", (release.name for release in found))
+    return found
+
+
+def _distribution_release(row: dict[str, Any]) -> DistributionRelease:
+    name = _RELEASE.fullmatch(row["release"])
+    if name is None:
+        raise ValueError(f"{row['release']!r} is no release of a distribution")
+    glibc = row.get("glibc")
+    if glibc is not None and _GLIBC.fullmatch(glibc) is None:
+        raise ValueError(f"{glibc!r} is no version of glibc")
+    openssl = re.match(r"\d+\.[\dx]+(?:\.\d+)?[a-z]?", row.get("openssl", ""))
+    python3 = re.match(r"3(?:\.\d+)+", row.get("python3", ""))
+    return DistributionRelease(
+        distribution=name[1],
+        release=name[2],
+        glibc=glibc,
+        python3=None if python3 is None else python3[0],
+        openssl=None if openssl is None else openssl[0],
+        glibc_source=row["glibc_source"],
+        verified=row["glibc_source"] not in _UNVERIFIED,
+    )
 
 
 def _release(row: dict[str, Any]) -> Release:

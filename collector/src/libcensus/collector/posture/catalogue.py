@@ -93,6 +93,29 @@ class PbsBuild:
 
 
 @dataclass(frozen=True, slots=True)
+class DistributionRelease:
+    """What one release of a distribution has, as far as it is known by its name alone.
+
+    ``release`` is its number or word (``12``, ``sid``), ``15.3-15.5`` for several that are equal, ``*`` for all.
+    ``glibc`` is absent for a distribution with musl. ``verified`` tells whether ``glibc`` was read in its packages or
+    images, and not only heard of; ``openssl`` is the version at the head of what the source says.
+    """
+
+    distribution: str
+    release: str
+    glibc: str | None
+    python3: str | None
+    openssl: str | None
+    glibc_source: str
+    verified: bool
+
+    @property
+    def name(self) -> str:
+        """How a person names it: ``debian:12``."""
+        return f"{self.distribution}:{self.release}"
+
+
+@dataclass(frozen=True, slots=True)
 class Attribution:
     """Who is to be named for a source of facts, and under which terms its facts were taken."""
 
@@ -122,3 +145,4 @@ class Catalogue:
     distributions: Mapping[str, Mapping[str, Branch]] = field(default_factory=dict)
     reaches: Mapping[str, date] = field(default_factory=dict)
     attributions: tuple[Attribution, ...] = ()
+    distribution_releases: tuple[DistributionRelease, ...] = ()

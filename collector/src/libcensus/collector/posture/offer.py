@@ -6,6 +6,7 @@ is told by number, and what else PEP 600's policies promise for that glibc is ta
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -26,13 +27,14 @@ _PYTHONS = frozenset({Implementation.CPYTHON, Implementation.PYPY})
 class Offer:
     """A platform prepared for many questions.
 
-    ``coarse_glibc`` is N of a distribution's glibc 2.N where that is all that is known: ``libraries`` is empty then.
+    With ``is_coarse`` it is that of a distribution known by name: its libc's version is all that is known of its
+    libraries, and ``libraries`` is empty.
     """
 
     platform: Platform
     libraries: Mapping[str, frozenset[str]]
     loader_names: frozenset[str]
-    coarse_glibc: int | None = None
+    is_coarse: bool = False
 
     @classmethod
     def of(cls, platform: Platform) -> Offer:
@@ -43,13 +45,25 @@ class Offer:
             loader_names=frozenset(path.rsplit("/", 1)[-1] for path in platform.loaders),
         )
 
+    @property
+    def glibc_minor(self) -> int | None:
+        """N of glibc 2.N, as installers of wheels see it; None for another libc and an unknown version."""
+        if self.platform.libc_family is not LibcFamily.GLIBC:
+            return None
+        return next((n for text in (self.platform.libc_version, self.platform.glibc) if (n := _minor(text))), None)
+
+
+def _minor(version: str | None) -> int | None:
+    match = re.match(r"2\.(\d{1,5})(?:\D|$)", version or "", re.ASCII)
+    return int(match[1]) if match else None
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class OfferedPython:
     """A Python for which a wheel could be installed on a host.
 
-    ``version`` is the full one, ``abiflags`` of ``t`` (free-threaded) and ``d`` (debug); ``sonames`` are those that
-    its process has loaded of its own (``libpython3.12.so.1.0``).
+    ``version`` is that of the language (a PyPy 7.3.17 may be a 3.10); ``abiflags`` are those of ``t`` (free-threaded)
+    and ``d`` (debug) that apply; ``sonames`` are what its process has loaded of its own (``libpython3.12.so.1.0``).
     """
 
     implementation: Implementation
@@ -74,6 +88,8 @@ def pythons_of(installs: InstallSet, builds: Mapping[str, Build], root: str = HO
 
 def python_of(build: Build) -> OfferedPython:
     """Return a build of Python as wheels see it."""
+    # PyPy's own version says nothing about the language.
+    spoken = next((flag.removeprefix("python-") for flag in build.flags if flag.startswith("python-")), None)
     flags = "".join(mark for mark, flag in (("t", "free-threaded"), ("d", "debug")) if flag in build.flags)
     kinds = {
         file.requirement.loader_kind
@@ -86,5 +102,5 @@ def python_of(build: Build) -> OfferedPython:
     elif LoaderKind.GLIBC in kinds:
         libc = LibcFamily.GLIBC
     return OfferedPython(
-        build.implementation, build.version or "", build.arch, libc, flags, tuple(sorted(build.sonames))
+        build.implementation, spoken or build.version or "", build.arch, libc, flags, tuple(sorted(build.sonames))
     )

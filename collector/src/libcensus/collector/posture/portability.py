@@ -1,8 +1,8 @@
-"""Whether a build or a file starts on a platform, judged as the dynamic loader would.
+"""Whether a file, a build or an artefact runs on a platform, with every reason why not.
 
-Symbol versions are compared with the set that the platform's library defines, because distributions add some and omit
-others; no number is compared. Weak versions never block. What the platform does not tell makes a verdict unknown, not
-blocked and not fine.
+What stops the start is told apart from what only stops a module that is opened later. What the platform does not tell
+makes a verdict unknown, not blocked and not fine. What an obstacle is stands in :mod:`.obstacle`, which Python a wheel
+can be installed for in :mod:`.wheel`, and what would run instead in :mod:`.advice`.
 """
 
 from __future__ import annotations
@@ -11,34 +11,35 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from libcensus.collector.posture.obstacle import obstacles
 from libcensus.collector.posture.offer import Offer
 from libcensus.collector.posture.verdict import PortabilityState, Reason, ReasonKind, Verdict
-from libcensus.facts.requirement import glibc_number, version_key
-from libcensus.facts.vocabulary import FileRole, LibcFamily, LoaderKind, Provider
+from libcensus.collector.posture.wheel import installing
+from libcensus.facts.requirement import version_key
+from libcensus.facts.vocabulary import ArtefactKind, FileRole, LibcFamily, LoaderKind, Provider
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Iterator
 
+    from libcensus.collector.posture.advice import Advice
+    from libcensus.collector.posture.offer import OfferedPython
+    from libcensus.facts.artefact import Artefact, ArtefactFile
     from libcensus.facts.interpreter import Build, BuildFile
     from libcensus.facts.platform import Platform
     from libcensus.facts.requirement import Requirement
 
-_X86_32 = frozenset({"i386", "i486", "i586", "i686"})
-_ARM_32 = frozenset({"arm", "armv5l", "armv6l", "armv7l", "armv8l"})
-_RUNS_ALSO: Mapping[str, frozenset[str]] = {"x86_64": _X86_32, "aarch64": _ARM_32, "ppc64": frozenset({"ppc"})}
-"""Machines whose kernel may be built to run another one's programs as well."""
-
 _OWN_LIBRARIES = frozenset({Provider.CONDA, Provider.NIX, Provider.SNAP})
 """Providers whose builds bring a folder of libraries that is no part of the interpreter's build."""
 
-_LIBC_KERNELS = {"aarch64": (3, 7), "riscv64": (4, 15), "loongarch64": (5, 19)}
-_LIBC_KERNEL = (3, 2)
-"""The oldest kernel on which glibc 2.26 and later start at all (its NEWS, 2.24 and 2.26, and each port's)."""
+_STARTED = frozenset(
+    {ArtefactKind.EXECUTABLE, ArtefactKind.INTERPRETER, ArtefactKind.FOLDER, ArtefactKind.ARCHIVE, ArtefactKind.UNKNOWN}
+)
+"""Artefacts whose executables are what somebody wants to start."""
 
-_VDSO = re.compile(r"linux-(?:vdso|gate)(?:32|64)?\.so\.\d+")
+_HOSTED = frozenset({ArtefactKind.ENVIRONMENT, ArtefactKind.ZIPAPP})
+"""Artefacts that a Python of the host starts: what does not load in it is missing there, and the rest runs."""
+
 _MODULE = re.compile(r"(?:.*/)?([^/]+?)(?:\.(?:cpython|pypy|abi)[^/]*)?\.so(?:\.[\d.]+)?")
-
-GLIBC_REMEDY = "use a build that needs an older glibc (python-build-standalone needs 2.17), or a host with a newer one"
 
 
 def check(
@@ -57,7 +58,7 @@ def check(
     module instead of stopping the start.
     """
     offer = platform if isinstance(platform, Offer) else Offer.of(platform)
-    found = _obstacles(requirement, offer, brought, own_folders=own_folders or _has_own_folders(requirement))
+    found = obstacles(requirement, offer, brought, own_folders=own_folders or _has_own_folders(requirement))
     reasons = _in_order(replace(reason, file=reason.file or file, module=module) for reason in found)
     if module is not None:
         return Verdict(PortabilityState.RUNS, (), reasons)
@@ -95,6 +96,152 @@ def check_build(build: Build, platform: Platform | Offer) -> Verdict:
             degraded.extend(reason for reason in verdict.degraded if _identity(reason) not in known)
     reasons = _in_order(stops)
     return Verdict(_state(reasons), reasons, _in_order(reason for reason in degraded if reason.known))
+
+
+def check_artefact(
+    artefact: Artefact,
+    offer: Offer,
+    pythons: Collection[OfferedPython] | None = None,
+    advice: Advice | None = None,
+) -> Verdict:
+    """Return whether an artefact can be installed on the platform and starts there.
+
+    ``pythons`` are those that the host has, None where nobody knows: then no Python is asked for. ``advice`` finds
+    what would run instead, for the remedies.
+
+    With executables (a program, an interpreter, a folder, an archive) what keeps one of them from starting blocks, and
+    what keeps a file from loading that none of them needs to start degrades. Environments and zip applications are
+    started by the host's Python, so that only their modules can be missing. Everything else (a wheel, a library) is
+    there for its modules: it is blocked when none would load, or when one wants another machine, kernel or symbol
+    version than the host has; a library that is missing for some of them degrades, as plugins want what few hosts have.
+    """
+    refused, fitting = installing(artefact, offer, pythons)
+    files = _files_for(artefact.files, offer.platform)
+    stops: list[Reason] = list(refused)
+    opens: list[Reason] = []
+    if files:
+        sonames = frozenset(soname for python in fitting for soname in python.sonames)
+        judged = _Judged(artefact, files, offer, sonames)
+        stopping, opening = judged.verdict()
+        stops += stopping
+        known = {_identity(reason) for reason in stops if reason.known}
+        opens = [reason for reason in opening if _identity(reason) not in known]
+    elif not _asks_for_a_python(artefact):
+        stops.append(Reason(ReasonKind.REQUIREMENT, needs="an ELF file to judge by", known=False))
+    if advice is not None:
+        stops = [advice.improved(reason, artefact, offer) for reason in stops]
+    reasons = _in_order(stops)
+    return Verdict(_state(reasons), reasons, _in_order(opens))
+
+
+class _Judged:
+    """The files of one artefact on one platform, each with everything that it maps."""
+
+    def __init__(
+        self, artefact: Artefact, files: tuple[ArtefactFile, ...], offer: Offer, loaded: frozenset[str]
+    ) -> None:
+        self._artefact = artefact
+        self._offer = offer
+        self._files = {file.path: file for file in files}
+        self._loaded = loaded
+        self._own: dict[str, list[Reason]] = {}
+
+    def verdict(self) -> tuple[list[Reason], list[Reason]]:
+        """Return what stops the artefact, and what its parts would miss."""
+        executables = [file for file in self._files.values() if self._is_started(file)]
+        if executables:
+            started = {file.path: file for root in executables for file in self._closure(root)}
+            stops = [reason for file in started.values() for reason in self._obstacles(file, surely=True)]
+            rest = [file for path, file in self._files.items() if path not in started]
+            return stops, [reason for root in self._roots(rest) for reason in self._missing(root)]
+        roots = self._roots(list(self._files.values()))
+        missing = {root.path: self._missing(root) for root in roots}
+        everything = [reason for reasons in missing.values() for reason in reasons]
+        if self._artefact.kind in _HOSTED:
+            return [], everything
+        if all(any(reason.known for reason in reasons) for reasons in missing.values()):
+            stops = [reason for reason in everything if reason.known]
+        else:
+            stops = [reason for reason in everything if reason.known and reason.kind is not ReasonKind.SONAME]
+        stops += [reason for reason in everything if not reason.known]
+        stopping = set(map(id, stops))
+        return (
+            [replace(reason, module=None) for reason in stops],
+            [reason for reason in everything if id(reason) not in stopping],
+        )
+
+    def _is_started(self, file: ArtefactFile) -> bool:
+        return file.role is FileRole.EXECUTABLE and self._artefact.kind in _STARTED
+
+    def _roots(self, files: list[ArtefactFile]) -> list[ArtefactFile]:
+        """Return the files that no other one of them maps: each is opened by itself."""
+        mapped = {path for file in files for path in file.uses if path != file.path}
+        # Two libraries that map each other are no less opened by somebody.
+        return [file for file in files if file.path not in mapped or file.role is not FileRole.LIBRARY] or files
+
+    def _closure(self, root: ArtefactFile) -> Iterator[ArtefactFile]:
+        """Yield the file and every file of the artefact that the loader maps for it."""
+        seen = {root.path}
+        pending = [root]
+        while pending:
+            file = pending.pop()
+            yield file
+            for path in file.uses:
+                # A file for another machine or libc was left out of the question.
+                if path not in seen and path in self._files:
+                    seen.add(path)
+                    pending.append(self._files[path])
+
+    def _missing(self, root: ArtefactFile) -> list[Reason]:
+        name = _module_name(root.path)
+        surely = root.role is FileRole.EXECUTABLE
+        return [
+            replace(reason, module=name)
+            for file in self._closure(root)
+            for reason in self._obstacles(file, surely=surely)
+        ]
+
+    def _obstacles(self, file: ArtefactFile, *, surely: bool) -> list[Reason]:
+        """Return a file's own obstacles; not ``surely`` where something else may have loaded stray libraries before."""
+        key = f"{surely} {file.path}"
+        if key not in self._own:
+            stray = frozenset() if surely else frozenset(file.stray)
+            requirement = file.requirement
+            found = obstacles(
+                requirement, self._offer, self._loaded, own_folders=_has_own_folders(requirement), stray=stray
+            )
+            # The kernel starts executables alone; a library with a loader's name in it is opened like any other.
+            self._own[key] = [
+                replace(reason, file=reason.file or file.path)
+                for reason in found
+                if reason.kind is not ReasonKind.LOADER or file.role is FileRole.EXECUTABLE
+            ]
+        return self._own[key]
+
+
+def _asks_for_a_python(artefact: Artefact) -> bool:
+    """Tell whether a Python of the host starts the artefact: then no ELF file of its own is needed."""
+    return bool(artefact.tags) or artefact.requires_python is not None or artefact.kind in _HOSTED
+
+
+def _files_for(files: tuple[ArtefactFile, ...], platform: Platform) -> tuple[ArtefactFile, ...]:
+    """Return the files that are meant for the platform's machine and libc, where there are such; else all."""
+    meant = tuple(file for file in files if file.requirement.arch == platform.arch) or files
+    families = {file.path: _libc_of(file.requirement) for file in meant}
+    if platform.libc_family not in families.values():
+        return meant
+    return tuple(file for file in meant if families[file.path] in {None, platform.libc_family})
+
+
+def _libc_of(requirement: Requirement) -> LibcFamily | None:
+    """Return the libc that a file is linked to, None for a static file or one that names none."""
+    if requirement.loader_kind is LoaderKind.MUSL:
+        return LibcFamily.MUSL
+    if "libc.so.6" in requirement.sonames:
+        return LibcFamily.GLIBC
+    if any(soname == "libc.so" or soname.startswith("libc.musl-") for soname in requirement.sonames):
+        return LibcFamily.MUSL
+    return LibcFamily.GLIBC if requirement.loader_kind is LoaderKind.GLIBC else None
 
 
 def split_by_start(build: Build) -> tuple[tuple[BuildFile, ...], tuple[BuildFile, ...]]:
@@ -148,17 +295,13 @@ def _in_order(reasons: Iterable[Reason]) -> tuple[Reason, ...]:
     kept: dict[tuple[object, ...], Reason] = {}
     for reason in reasons:
         kept.setdefault((*_identity(reason), reason.known, reason.module), reason)
-    return tuple(sorted(kept.values(), key=_sort_key))
+    # Of one library's versions the highest decides, so it comes first.
+    by_need = sorted(kept.values(), key=lambda reason: version_key(reason.needs), reverse=True)
+    return tuple(sorted(by_need, key=_sort_key))
 
 
 def _sort_key(reason: Reason) -> tuple[object, ...]:
-    return (
-        reason.kind.rank,
-        not reason.known,
-        reason.module or "",
-        reason.library or "",
-        version_key(reason.needs),
-    )
+    return reason.kind.rank, not reason.known, reason.module or "", reason.library or ""
 
 
 def _state(reasons: tuple[Reason, ...]) -> PortabilityState:
@@ -170,172 +313,3 @@ def _state(reasons: tuple[Reason, ...]) -> PortabilityState:
 def _has_own_folders(requirement: Requirement) -> bool:
     """Tell whether the loader would look into folders that a platform doesn't list; ``$ORIGIN`` ones are brought."""
     return any(not path.startswith(("$ORIGIN", "${ORIGIN}")) for path in requirement.runpath)
-
-
-def _obstacles(requirement: Requirement, offer: Offer, brought: frozenset[str], *, own_folders: bool) -> list[Reason]:
-    foreign = _is_foreign(requirement, offer.platform)
-    reasons = [
-        *_arch(requirement, offer.platform),
-        *_loader(requirement, offer.platform),
-        *_level(requirement, offer.platform),
-        *_kernel(requirement, offer.platform),
-    ]
-    if any(reason.kind is ReasonKind.ARCH and reason.known for reason in reasons):
-        # Libraries of another architecture say nothing about this one's.
-        return reasons
-    missing = _sonames(requirement, offer, brought, unsure=foreign or own_folders)
-    absent = {reason.needs for reason in missing}
-    if foreign:
-        return reasons + missing
-    return reasons + missing + _versions(requirement, offer, brought | absent)
-
-
-def _is_foreign(requirement: Requirement, platform: Platform) -> bool:
-    """Tell whether a loader other than the host's native one would search: the platform lists only what that finds."""
-    if requirement.arch is not None and platform.arch is not None and requirement.arch != platform.arch:
-        return True
-    native = {LibcFamily.GLIBC: LoaderKind.GLIBC, LibcFamily.MUSL: LoaderKind.MUSL}.get(platform.libc_family)
-    wanted = requirement.loader_kind
-    return (
-        wanted in {LoaderKind.GLIBC, LoaderKind.MUSL, LoaderKind.OTHER}
-        and native is not None
-        and wanted is not native
-        and requirement.loader in platform.loaders
-    )
-
-
-def _arch(requirement: Requirement, platform: Platform) -> list[Reason]:
-    wanted, offered = requirement.arch, platform.arch
-    if wanted is None or wanted == offered:
-        return []
-    if offered is None:
-        return [Reason(ReasonKind.ARCH, needs=wanted, known=False)]
-    if wanted in _RUNS_ALSO.get(offered, frozenset()) and (
-        requirement.loader is None or requirement.loader in platform.loaders
-    ):
-        return [Reason(ReasonKind.ARCH, needs=wanted, has=offered, known=False)]
-    return [Reason(ReasonKind.ARCH, needs=wanted, has=offered, remedy=f"use the build for {offered}")]
-
-
-def _loader(requirement: Requirement, platform: Platform) -> list[Reason]:
-    """Return the obstacle of a missing program interpreter; the kernel opens the very path that the file names."""
-    wanted = requirement.loader
-    if wanted is None or wanted in platform.loaders:
-        return []
-    if not platform.loaders and platform.libc_family is LibcFamily.UNKNOWN:
-        return [Reason(ReasonKind.LOADER, needs=wanted, known=False)]
-    remedy = None
-    if requirement.loader_kind is LoaderKind.MUSL:
-        remedy = "use the glibc build, or install musl"
-    elif requirement.loader_kind is LoaderKind.GLIBC:
-        remedy = "use the musl or the static build"
-    return [Reason(ReasonKind.LOADER, needs=wanted, has=", ".join(platform.loaders) or None, remedy=remedy)]
-
-
-def _level(requirement: Requirement, platform: Platform) -> list[Reason]:
-    wanted, offered = requirement.x86_64_level, platform.x86_64_level
-    if wanted is None or wanted == 1 or (offered is not None and offered >= wanted):
-        return []
-    needs = f"x86-64-v{wanted}"
-    if offered is None:
-        return [Reason(ReasonKind.X86_64_LEVEL, needs=needs, known=False)]
-    return [
-        Reason(ReasonKind.X86_64_LEVEL, needs=needs, has=f"x86-64-v{offered}", remedy="use the build for x86-64 (v1)")
-    ]
-
-
-def _kernel(requirement: Requirement, platform: Platform) -> list[Reason]:
-    """Return the obstacle of an old kernel; a platform tells major and minor only.
-
-    Where the platform tells no kernel (a root that is not running), its own glibc tells how old one can be there.
-    """
-    wanted = None if requirement.kernel is None else _numbers(requirement.kernel)
-    if wanted is None:
-        return []
-    needs = f"Linux {requirement.kernel}"
-    offered = None if platform.kernel is None else _numbers(platform.kernel)
-    if offered is None:
-        return [] if wanted <= _libc_kernel(platform) else [Reason(ReasonKind.KERNEL, needs=needs, known=False)]
-    if offered[:2] != wanted[:2]:
-        return [] if offered > wanted else [Reason(ReasonKind.KERNEL, needs=needs, has=f"Linux {platform.kernel}")]
-    exact = wanted[2:] in {(), (0,)} or (len(offered) > 2 and offered >= wanted)
-    return [] if exact else [Reason(ReasonKind.KERNEL, needs=needs, has=f"Linux {platform.kernel}", known=False)]
-
-
-def _libc_kernel(platform: Platform) -> tuple[int, ...]:
-    number = None if platform.glibc is None else glibc_number(f"GLIBC_{platform.glibc}")
-    if number is None or number < (2, 26):
-        return ()
-    return (*_LIBC_KERNELS.get(platform.arch or "", _LIBC_KERNEL), 0)
-
-
-def _numbers(text: str) -> tuple[int, ...] | None:
-    """Return the leading numbers of a kernel's release, without what a distribution adds."""
-    match = re.match(r"\d{1,9}(?:\.\d{1,9}){1,2}", text, re.ASCII)
-    return tuple(int(part) for part in match[0].split(".")) if match else None
-
-
-def _sonames(requirement: Requirement, offer: Offer, brought: frozenset[str], *, unsure: bool) -> list[Reason]:
-    """Return the libraries that the loader would not find; each is one obstacle, whatever was wanted of it."""
-    reasons = []
-    for soname in requirement.sonames:
-        name = soname.rsplit("/", 1)[-1]
-        if name in brought or _is_there(soname, offer):
-            continue
-        known = bool(offer.libraries) and not unsure and "/" not in soname
-        reasons.append(Reason(ReasonKind.SONAME, needs=soname, library=soname, known=known))
-    return reasons
-
-
-def _is_there(soname: str, offer: Offer) -> bool:
-    """Tell whether the loader finds a soname; itself, the kernel's own and what musl holds are always there."""
-    if soname in offer.libraries or soname in offer.loader_names or _VDSO.fullmatch(soname) is not None:
-        return True
-    is_musl_libc = soname == "libc.so" or soname.startswith("libc.musl-")
-    return is_musl_libc and any(name.startswith("ld-musl-") for name in offer.loader_names)
-
-
-def _versions(requirement: Requirement, offer: Offer, settled: frozenset[str]) -> list[Reason]:
-    """Return the symbol versions that the platform's libraries do not define.
-
-    A library without any version is taken as it is: the loader only warns then.
-    """
-    raised = {(entry.soname, entry.version): entry for entry in reversed(requirement.raised_by)}
-    reasons = []
-    for need in requirement.needs:
-        if need.soname.rsplit("/", 1)[-1] in settled or need.soname in settled:
-            continue
-        defined = _defined(need.soname, offer)
-        if not defined:
-            continue
-        for version in need.versions:
-            if version in defined:
-                continue
-            by = raised.get((need.soname, version))
-            reasons.append(
-                Reason(
-                    ReasonKind.SYMBOL_VERSION,
-                    needs=version,
-                    has=_highest(version, defined),
-                    library=need.soname,
-                    file=None if by is None else by.file,
-                    symbol=None if by is None else by.symbol or None,
-                    remedy=GLIBC_REMEDY if version.startswith("GLIBC_") else None,
-                )
-            )
-    return reasons
-
-
-def _defined(soname: str, offer: Offer) -> frozenset[str]:
-    """Return the versions that a library defines; a loader that is not listed is as new as the libc it belongs to."""
-    own = offer.libraries.get(soname)
-    if own is None and soname in offer.loader_names:
-        return next((offer.libraries[name] for name in offer.libraries if name.startswith("libc.so.")), frozenset())
-    return own or frozenset()
-
-
-def _highest(version: str, defined: frozenset[str]) -> str | None:
-    """Return the highest numbered version of the same family that is there."""
-    family = version_key(version)[0]
-    numbered = [item for item in defined if version_key(item)[0] == family and version_key(item)[1]]
-    return max(numbered, key=version_key, default=None)

@@ -63,7 +63,10 @@ class Reason:
             what += f" ({self.symbol} in {self.file})" if self.symbol else f" (in {self.file})"
         if not self.known:
             return f"{what}; the host's is unknown"
-        return f"{what}; the host has {self.has}" if self.has else f"{what}; the host has none"
+        if self.has is None:
+            return f"{what}; the host has none"
+        has = "defines up to" if self.kind is ReasonKind.SYMBOL_VERSION else "has"
+        return f"{what}; the host {has} {self.has}"
 
 
 @dataclass(frozen=True, slots=True)
