@@ -174,6 +174,7 @@ def requirement_document(build: Build, prefix: str) -> dict[str, object]:
         "symbol_versions": {one.soname: list(one.versions) for one in need.needs if one.versions},
         "weak_symbol_versions": {one.soname: list(one.weak) for one in need.needs if one.weak},
         "sonames": list(need.sonames),
+        "brought": sorted(build.sonames),
         "loader": need.loader,
         "loader_kind": need.loader_kind,
         "x86_64_level": need.x86_64_level,

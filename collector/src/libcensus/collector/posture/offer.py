@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING
 from libcensus.facts.vocabulary import FileRole, Implementation, InstallKind, LibcFamily, LoaderKind
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from libcensus.facts.interpreter import Build, InstallSet
     from libcensus.facts.platform import Platform
 
 HOST_ROOT = "/"
 
-_PYTHONS = frozenset({Implementation.CPYTHON, Implementation.PYPY})
+PYTHONS = frozenset({Implementation.CPYTHON, Implementation.PYPY})
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,26 +81,36 @@ def pythons_of(installs: InstallSet, builds: Mapping[str, Build], root: str = HO
         build = None if install.build is None else builds.get(install.build)
         if build is None or build.version is None or install.root != root or install.kind is not InstallKind.BASE:
             continue
-        if build.implementation in _PYTHONS:
+        if build.implementation in PYTHONS:
             found.add(python_of(build))
     return frozenset(found)
 
 
 def python_of(build: Build) -> OfferedPython:
     """Return a build of Python as wheels see it."""
-    # PyPy's own version says nothing about the language.
-    spoken = next((flag.removeprefix("python-") for flag in build.flags if flag.startswith("python-")), None)
-    flags = "".join(mark for mark, flag in (("t", "free-threaded"), ("d", "debug")) if flag in build.flags)
     kinds = {
         file.requirement.loader_kind
         for file in build.files
         if file.role is FileRole.EXECUTABLE and file.requirement is not None
     }
+    return offered_python(build.implementation, build.version, build.flags, build.arch, kinds, build.sonames)
+
+
+def offered_python(
+    implementation: Implementation,
+    version: str | None,
+    flags: Collection[str],
+    arch: str | None,
+    kinds: Collection[LoaderKind],
+    sonames: Iterable[str],
+) -> OfferedPython:
+    """Return a Python as wheels see it; ``kinds`` are those of its executables' loaders."""
+    # PyPy's own version says nothing about the language.
+    spoken = next((flag.removeprefix("python-") for flag in flags if flag.startswith("python-")), None)
+    marks = "".join(mark for mark, flag in (("t", "free-threaded"), ("d", "debug")) if flag in flags)
     libc = LibcFamily.UNKNOWN
     if LoaderKind.MUSL in kinds:
         libc = LibcFamily.MUSL
     elif LoaderKind.GLIBC in kinds:
         libc = LibcFamily.GLIBC
-    return OfferedPython(
-        build.implementation, spoken or build.version or "", build.arch, libc, flags, tuple(sorted(build.sonames))
-    )
+    return OfferedPython(implementation, spoken or version or "", arch, libc, marks, tuple(sorted(sonames)))
