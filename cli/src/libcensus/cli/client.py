@@ -22,6 +22,8 @@ from libcensus.cli.errors import (
     UnreachableError,
 )
 from libcensus.collector.service.fleet_codec import detail_from_proto, page_from_proto
+from libcensus.collector.service.portability_codec import libcs_from_proto, matrix_from_proto, portability_from_proto
+from libcensus.facts.codec import artefact_to_proto
 from libcensus.facts.validation import InvalidFactError
 from libcensus.v1 import fleet_pb2, fleet_pb2_grpc
 
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
 
     from libcensus.cli.config import CollectorAddress
     from libcensus.collector.service.fleet_codec import HostDetail, HostSummary
+    from libcensus.collector.service.portability_codec import LibcAnswer, Matrix, PortabilityAnswer
+    from libcensus.facts.artefact import Artefact
 
 _Value = TypeVar("_Value")
 
@@ -95,6 +99,20 @@ class FleetClient:
             return self._ask("GetHost", self._stub.GetHost, request, detail_from_proto)
         except KeyError:
             raise ArgumentError(self._unknown_host(name)) from None
+
+    def check_portability(self, artefact: Artefact) -> PortabilityAnswer:
+        """Return whether an artefact runs on each platform of the fleet."""
+        request = fleet_pb2.CheckPortabilityRequest(artefact=artefact_to_proto(artefact))
+        return self._ask("CheckPortability", self._stub.CheckPortability, request, portability_from_proto)
+
+    def libc_hosts(self) -> LibcAnswer:
+        """Return how many hosts have which C library."""
+        return self._ask("GetLibcHosts", self._stub.GetLibcHosts, fleet_pb2.GetLibcHostsRequest(), libcs_from_proto)
+
+    def matrix(self, implementation: str = "", provider: str = "", arch: str = "") -> Matrix:
+        """Return which of the fleet's builds run on which of its platforms; an empty filter is none."""
+        request = fleet_pb2.GetMatrixRequest(implementation=implementation, provider=provider, arch=arch)
+        return self._ask("GetMatrix", self._stub.GetMatrix, request, matrix_from_proto)
 
     def _ask(self, method: str, call: Callable[..., Any], request: Message, decode: Callable[[Any], _Value]) -> _Value:
         """Make a call; raises KeyError where the collector does not have what was asked for."""

@@ -14,12 +14,12 @@ from __future__ import annotations
 
 EXIT_CODES: tuple[tuple[int, str], ...] = (
     (0, "fine"),
-    (1, "a policy was not met (--fail-on)"),
+    (1, "a policy was not met (--fail-on, --require), or an artefact is blocked"),
     (2, "usage: an argument is wrong, or names what is not there"),
     (3, "configuration: a setting is wrong"),
     (4, "the collector cannot be reached"),
     (5, "TLS or identity was refused"),
-    (6, "partial: a probe failed"),
+    (6, "partial: a probe failed, or a verdict is unknown and none is blocked"),
     (70, "internal error"),
 )
 """The exit codes of every command, as the help and the documentation show them."""
