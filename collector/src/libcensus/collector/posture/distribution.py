@@ -77,10 +77,12 @@ def find_distribution(catalogue: Catalogue, name: str) -> DistributionRelease:
     release = release.removeprefix("stream").lstrip("-") if distribution == "centos-stream" else release
     release = _CODENAMES.get(distribution, {}).get(release, release)
     rows = [row for row in known if row.distribution == distribution]
+    if len(rows) == 1 and rows[0].release == "*":
+        return rows[0]
     wanted = release
     while wanted:
         for row in rows:
-            if row.release in (wanted, "*") or _is_within(wanted, row.release):
+            if row.release == wanted or _is_within(wanted, row.release):
                 return row
         wanted = wanted.rpartition(".")[0]
     told = f"{distribution}:{release}"

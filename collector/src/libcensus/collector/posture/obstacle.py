@@ -156,7 +156,10 @@ def _kernel(requirement: Requirement, platform: Platform) -> list[Reason]:
 
 
 def _libc_kernel(platform: Platform) -> tuple[int, ...]:
-    number = None if platform.glibc is None else glibc_number(f"GLIBC_{platform.glibc}")
+    version = platform.glibc
+    if version is None and platform.libc_family is LibcFamily.GLIBC:
+        version = platform.libc_version
+    number = None if version is None else glibc_number(f"GLIBC_{version}")
     if number is None or number < (2, 26):
         return ()
     return (*_LIBC_KERNELS.get(platform.arch or "", _LIBC_KERNEL), 0)

@@ -14,8 +14,9 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.tags import compatible_tags, cpython_tags, generic_tags
 from packaging.version import InvalidVersion, Version
 
+from libcensus.collector.posture.offer import PYTHONS
 from libcensus.collector.posture.verdict import Reason, ReasonKind
-from libcensus.facts.vocabulary import Implementation, LibcFamily
+from libcensus.facts.vocabulary import ArtefactKind, Implementation, LibcFamily
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -35,7 +36,7 @@ _NAMES: Mapping[str, str] = {"cp": "CPython", "pp": "PyPy", "py": "Python"}
 
 
 def platform_tags(arch: str | None, libc: LibcFamily, version: str | None) -> tuple[str, ...] | None:
-    """Return the platform tags that installers accept, best first; None where libc or architecture are not known."""
+    """Return the platform tags that installers accept, the newest policy first; None where nobody can tell."""
     if arch is None:
         return None
     name = _WHEEL_ARCHES.get(arch, arch)
@@ -97,29 +98,45 @@ def installing(
     An artefact that asks for no Python has no obstacle. With ``pythons`` None nobody knows which are installed: then
     the platform's part of the tags alone is judged.
     """
-    if not artefact.tags and artefact.requires_python is None:
+    told = _python_of_environment(artefact) if artefact.kind is ArtefactKind.ENVIRONMENT else artefact.requires_python
+    if not artefact.tags and told is None and artefact.kind is not ArtefactKind.ZIPAPP:
         return [], ()
     if pythons is None:
         return _platform_alone(artefact, offer), ()
     try:
-        specifier = SpecifierSet(artefact.requires_python or "")
+        specifier = SpecifierSet(told or "")
     except InvalidSpecifier:
-        told = artefact.requires_python
         return [Reason(ReasonKind.PYTHON, needs=f"Python {told}", remedy="correct Requires-Python", known=False)], ()
+    if artefact.kind is ArtefactKind.ENVIRONMENT:
+        pythons = [python for python in pythons if python.implementation is artefact.implementation]
     able = [python for python in sorted(pythons) if _meets(python, specifier)]
     if not artefact.tags:
-        return ([] if able else [_no_python(artefact, pythons)]), tuple(able)
+        return ([] if able else [_no_python(artefact, told, pythons)]), tuple(able)
     wanted = {str(tag) for tag in artefact.tags}
     platforms = {python: platform_tags(python.arch, *_libc(python, offer)) for python in able}
     fitting = [p for p in able if (tags := platforms[p]) is not None and wanted & _accepted(p, tags)]
     if fitting:
         return [], tuple(fitting)
     blocked = _platform_alone(artefact, offer)
+    if any(tags is None and _might_fit(python, artefact.tags) for python, tags in platforms.items()):
+        return [Reason(ReasonKind.TAG, needs=_told({tag.platform for tag in artefact.tags}), known=False)], ()
     if any(reason.known for reason in blocked):
         return blocked, ()
-    if any(tags is None for tags in platforms.values()) and blocked:
-        return blocked, ()
-    return [_no_python(artefact, pythons)], ()
+    return [_no_python(artefact, told, pythons)], ()
+
+
+def _might_fit(python: OfferedPython, tags: Iterable[WheelTag]) -> bool:
+    """Tell whether a Python whose libc's version nobody knows would accept a tag, were that libc new enough."""
+    marks = {LibcFamily.GLIBC: "manylinux", LibcFamily.MUSL: "musllinux"}
+    mark = marks.get(python.libc, "")
+    platforms = sorted({tag.platform for tag in tags if tag.platform.startswith(mark) and _is_for(tag, python.arch)})
+    # Without any platform packaging would take those of the machine that it runs on.
+    return bool(platforms) and not {str(tag) for tag in tags}.isdisjoint(_accepted(python, tuple(platforms)))
+
+
+def _is_for(tag: WheelTag, arch: str | None) -> bool:
+    wanted = arch_of(tag.platform)
+    return wanted is not None and arch in (None, wanted)
 
 
 def _libc(python: OfferedPython, offer: Offer) -> tuple[LibcFamily, str | None]:
@@ -179,13 +196,26 @@ def _told(platforms: Iterable[str]) -> str:
     return min(platforms, key=weight)
 
 
-def _no_python(artefact: Artefact, pythons: Collection[OfferedPython]) -> Reason:
+def _python_of_environment(artefact: Artefact) -> str | None:
+    """Return the specifier of the Python that an environment was made for; its modules are that release line's."""
+    line = re.match(r"\d+\.\d+", artefact.version or "", re.ASCII)
+    return None if line is None or artefact.implementation not in PYTHONS else f"=={line[0]}.*"
+
+
+def _no_python(artefact: Artefact, specifier: str | None, pythons: Collection[OfferedPython]) -> Reason:
     needs = _needed_pythons(artefact.tags)
-    if artefact.requires_python:
-        needs = f"{needs} {artefact.requires_python}" if needs == "Python" else f"{needs} ({artefact.requires_python})"
+    if specifier:
+        needs = f"{needs} {specifier}" if needs == "Python" else f"{needs} ({specifier})"
+    if artefact.implementation is Implementation.PYPY:
+        needs = f"PyPy for {needs}"
     names = {Implementation.PYPY: "PyPy for Python"}
     has = [f"{names.get(one.implementation, 'CPython')} {one.version}{one.abiflags}" for one in _by_version(pythons)]
-    remedy = f"install {needs}" + (", or use the wheel for a Python that is there" if has else "")
+    instead = ""
+    if has:
+        is_environment = artefact.kind is ArtefactKind.ENVIRONMENT
+        what = "make the environment again with" if is_environment else "use the wheel for"
+        instead = f", or {what} a Python that is there"
+    remedy = f"install {needs.replace('Python ==', 'Python ').removesuffix('.*')}{instead}"
     return Reason(ReasonKind.PYTHON, needs=needs, has=", ".join(dict.fromkeys(has)) or None, remedy=remedy)
 
 
