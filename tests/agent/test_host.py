@@ -176,6 +176,33 @@ def test_file_that_changes_again_is_a_skip(tmp_path: Path, raises: bool) -> None
     assert caught.value.reason == "changed-while-read"
 
 
+@pytest.mark.parametrize("is_stable", [True, False], ids=["reads the same", "reads something else"])
+def test_a_file_whose_hard_links_come_and_go_is_read_when_it_reads_the_same_twice(
+    tmp_path: Path, is_stable: bool
+) -> None:
+    target = tmp_path / "file"
+    target.write_bytes(b"x")
+    seen: list[bytes] = []
+
+    def read(file: RootedFile) -> bytes:
+        link = tmp_path / f"link{len(seen)}"
+        while not file.has_changed():
+            # A clock may be too coarse to tell the first of them.
+            os.link(target, link)
+            link.unlink()
+        seen.append(file.read_at(0, 100) if is_stable else str(len(seen)).encode())
+        return seen[-1]
+
+    with Root.open(str(tmp_path)) as root:
+        if is_stable:
+            assert root.examine("/file", read) == b"x"
+        else:
+            with pytest.raises(UnreadableError) as caught:
+                root.examine("/file", read)
+            assert caught.value.reason == "changed-while-read"
+    assert len(seen) == 2
+
+
 def test_error_about_an_unchanged_file_is_the_readers_own(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
 

@@ -17,7 +17,7 @@ import os
 import re
 import stat as stat_module
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Self, TypeVar
 
 from libcensus.agent.errors import UnreadableError, UsageError
@@ -156,6 +156,11 @@ class RootedFile:
     def has_changed(self) -> bool:
         """Tell whether size, times or mode differ from those at the opening."""
         return FileState.of(os.fstat(self._descriptor)) != self._state
+
+    def has_other_content(self) -> bool:
+        """Tell whether size, mode or modification time differ; a hard link that is made or removed changes none."""
+        now = FileState.of(os.fstat(self._descriptor))
+        return replace(now, ctime_ns=0) != replace(self._state, ctime_ns=0)
 
     def close(self) -> None:
         """Close the descriptor; a second call does nothing."""
@@ -356,8 +361,10 @@ class Root:
         """Return what ``reader`` makes of a file that stayed the same meanwhile.
 
         A file that changed is read once more. Raises UnreadableError with reason ``changed-while-read`` when it
-        changed again, and what ``reader`` raises for a file that did not change.
+        changed again, and what ``reader`` raises for a file that did not change. Where tools make and remove hard links
+        of a file all the time, reading the same twice is enough: that changes its inode and not its content.
         """
+        before: list[T] = []
         for _ in range(2):
             with self.open_file(path) as file:
                 try:
@@ -368,6 +375,10 @@ class Root:
                     continue
                 if not file.has_changed():
                     return value
+                if not file.has_other_content():
+                    if value in before:
+                        return value
+                    before.append(value)
         raise UnreadableError("changed-while-read", f"{shown(path)}: changed twice while it was read; scan again")
 
     def read_bytes(self, path: str, limit: int) -> bytes:

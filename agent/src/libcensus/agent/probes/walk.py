@@ -126,17 +126,18 @@ class Recognition:
         for path in self._waiting:
             try:
                 with self._context.root.open_file(path) as file:
-                    self._look(file, path)
+                    self._look(file, path, [])
             except UnreadableError as error:
                 self.skips.add_error(error)
         self._waiting = []
         self._context.candidates.sort(key=lambda one: one.path)
 
     def _examine(self, found: Found) -> Candidate | None:
+        before: list[MainProgram | None] = []
         for attempt in range(2):
             try:
                 with open_found(found) as file:
-                    candidate = self._look(file, found.path, is_last=attempt > 0)
+                    candidate = self._look(file, found.path, before, is_last=attempt > 0)
                     if candidate is not None or not file.has_changed():
                         return candidate
             except UnreadableError as error:
@@ -144,9 +145,14 @@ class Recognition:
                 return None
         return None
 
-    def _look(self, file: RootedFile, path: str, *, is_last: bool = True) -> Candidate | None:
+    def _look(
+        self, file: RootedFile, path: str, before: list[MainProgram | None], *, is_last: bool = True
+    ) -> Candidate | None:
         program = _recognise(file, path, self.skips)
-        if file.has_changed():
+        # Seen twice alike is enough where only hard links of the file come and go.
+        is_same = program in before and not file.has_other_content()
+        before.append(program)
+        if file.has_changed() and not is_same:
             if is_last:
                 self.skips.add("changed-while-read", f"{shown(path)}: changed twice while it was read")
             return None
