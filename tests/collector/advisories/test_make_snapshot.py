@@ -127,7 +127,9 @@ def _content() -> dict[str, dict[str, Any]]:
             ],
             uv=[{"uv": "0.1.0", "date": "2026-03-21", "newest_pbs": "20260320"}],
         ),
-        "distro_glibc": _about(rows=[{"release": "debian-13", "glibc": "2.41", "note": None}]),
+        "distro_glibc": _about(
+            rows=[{"release": "debian-13", "glibc": "2.41", "glibc_source": "image measurement", "openssl": None}]
+        ),
     }
 
 
