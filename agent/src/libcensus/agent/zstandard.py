@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from libcensus.agent.errors import UnreadableError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Generator, Iterator, Sequence
 
 MAGIC = b"\x28\xb5\x2f\xfd"
 MAX_WINDOW = 8 << 20
@@ -50,8 +50,37 @@ class ZstandardError(UnreadableError):
         super().__init__("damaged-zstandard", detail)
 
 
-def decompress_frame(data: bytes, *, limit: int) -> Iterator[bytes]:
+_SKIPPABLE = range(0x184D2A50, 0x184D2A60)
+
+
+def decompress_frames(data: bytes, *, limit: int) -> Iterator[bytes]:
+    """Yield the content of all frames in ``data``, as a file has them, block by block; skippable frames are skipped.
+
+    Raises ZstandardError, also where the content is longer than ``limit`` bytes.
+    """
+    while data:
+        if int.from_bytes(data[:4], "little") in _SKIPPABLE:
+            if len(data) < 8:
+                raise ZstandardError("ends in a frame to skip")
+            data = data[8 + int.from_bytes(data[4:8], "little") :]
+            continue
+        total = 0
+        frame = decompress_frame(data, limit=limit)
+        while True:
+            try:
+                block = next(frame)
+            except StopIteration as end:
+                data = data[end.value :]
+                break
+            total += len(block)
+            yield block
+        limit -= total
+
+
+def decompress_frame(data: bytes, *, limit: int) -> Generator[bytes, None, int]:
     """Yield the content of the frame at the start of ``data``, block by block; what follows the frame is ignored.
+
+    Returns how many bytes the frame takes.
 
     Raises ZstandardError, also where the content is longer than ``limit`` bytes.
     """
@@ -83,6 +112,7 @@ def decompress_frame(data: bytes, *, limit: int) -> Iterator[bytes]:
             raise ZstandardError(f"holds more than {limit} bytes")
         if content:
             yield content
+    return at + (4 if data[4] & 0x04 else 0)
 
 
 def _read_header(data: bytes) -> tuple[int, int]:
