@@ -10,13 +10,17 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from libcensus.agent.document import scan_document
+from libcensus.cli.reach import floors, reaches
 
 if TYPE_CHECKING:
     from datetime import date, datetime
 
+    from libcensus.cli.answers import Answer
     from libcensus.cli.assessed import Assessed
     from libcensus.collector.posture.finding import EndOfLife, Finding, Subject
+    from libcensus.collector.posture.verdict import Reason
     from libcensus.collector.service.fleet_codec import HostSummary
+    from libcensus.collector.service.portability_codec import LibcAnswer, Matrix
     from libcensus.facts.evidence import Evidence
 
 
@@ -114,4 +118,117 @@ def summary_object(host: HostSummary) -> dict[str, object]:
         "first_report": _moment(host.first_report),
         "last_report": _moment(host.last_report),
         "agent_version": host.agent_version,
+    }
+
+
+def reason_object(reason: Reason) -> dict[str, object]:
+    """Return one obstacle as JSON has it."""
+    return {
+        "kind": reason.kind.value,
+        "library": reason.library,
+        "needs": reason.needs,
+        "has": reason.has,
+        "file": reason.file,
+        "symbol": reason.symbol,
+        "remedy": reason.remedy,
+        "known": reason.known,
+    }
+
+
+def degraded_object(reason: Reason) -> dict[str, object]:
+    """Return one obstacle of a module as JSON has it."""
+    return {**reason_object(reason), "module": reason.module}
+
+
+def answer_object(answer: Answer) -> dict[str, object]:
+    """Return one artefact on one place as JSON has it."""
+    return {
+        "artefact": answer.artefact.name,
+        "kind": answer.artefact.kind.value,
+        "against": answer.against,
+        "place": answer.place.value,
+        "arch": answer.arch,
+        "platform": answer.platform,
+        "hosts": answer.hosts,
+        "examples": list(answer.examples),
+        "verdict": answer.verdict.state.value,
+        "coarse": answer.is_coarse,
+        "degraded": [degraded_object(reason) for reason in answer.verdict.degraded],
+        "reasons": [reason_object(reason) for reason in answer.verdict.reasons],
+    }
+
+
+def libcs_object(answer: LibcAnswer) -> dict[str, object]:
+    """Return the C libraries of a fleet, and what tags reach in it, as JSON has them."""
+    return {
+        "libcs": [
+            {
+                "arch": one.arch,
+                "family": one.family,
+                "version": one.version,
+                "hosts": one.hosts,
+                "examples": list(one.examples),
+            }
+            for one in answer.libcs
+        ],
+        "floors": [
+            {"arch": one.arch, "glibc": one.version, "hosts": one.hosts, "total": one.total}
+            for one in floors(answer.libcs)
+        ],
+        "tags": [
+            {
+                "tag": one.tag,
+                "arch": one.arch,
+                "hosts": one.hosts,
+                "total": one.total,
+                "share": one.hosts / one.total if one.total else 0.0,
+                "lost": [{"family": loss.family, "version": loss.version, "hosts": loss.hosts} for loss in one.lost],
+            }
+            for one in reaches(answer.libcs)
+        ],
+        "unreadable_hosts": answer.unreadable_hosts,
+    }
+
+
+def matrix_object(matrix: Matrix) -> dict[str, object]:
+    """Return builds on platforms as JSON has them; a cell names both by their addresses."""
+    return {
+        "builds": [
+            {
+                "build": build.digest,
+                "implementation": build.implementation,
+                "version": build.version,
+                "provider": build.provider,
+                "provider_build": build.provider_build,
+                "arch": build.arch,
+                "flags": list(build.flags),
+                "glibc": build.glibc,
+                "hosts": build.hosts,
+            }
+            for build in matrix.builds
+        ],
+        "platforms": [
+            {
+                "platform": platform.platform,
+                "label": platform.label,
+                "arch": platform.arch,
+                "libc": {"family": platform.libc_family, "version": platform.libc_version},
+                "hosts": platform.hosts,
+                "examples": list(platform.examples),
+            }
+            for platform in matrix.platforms
+        ],
+        "cells": [
+            {
+                "build": build.digest,
+                "platform": platform.platform,
+                "hosts": platform.hosts,
+                "verdict": verdict.state.value,
+                "reasons": [reason_object(reason) for reason in verdict.reasons],
+                "degraded": [degraded_object(reason) for reason in verdict.degraded],
+            }
+            for build, verdicts in zip(matrix.builds, matrix.verdicts, strict=True)
+            for platform, verdict in zip(matrix.platforms, verdicts, strict=True)
+        ],
+        "unreadable_hosts": matrix.unreadable_hosts,
     }

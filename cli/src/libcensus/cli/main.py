@@ -14,9 +14,11 @@ from click.exceptions import Exit
 from libcensus.agent.commands.terminal import leave_broken_pipe
 from libcensus.agent.errors import AgentError
 from libcensus.agent.log import escape_control
+from libcensus.cli.check import check_command
 from libcensus.cli.completion import PROGRAM, VARIABLE, completion_command
 from libcensus.cli.demo import demo_command
 from libcensus.cli.errors import OperatorError
+from libcensus.cli.fleet import fleet_group
 from libcensus.cli.help import Group
 from libcensus.cli.hosts import hosts_command
 from libcensus.cli.options import teach
@@ -49,6 +51,7 @@ def _show_version(context: click.Context, _parameter: click.Parameter, value: bo
     epilog=teach(
         "libcensus demo",
         "libcensus scan --fail-on high",
+        "libcensus check dist/*.whl --against debian:12",
         "libcensus hosts --collector 127.0.0.1:9444",
         codes=(0, 1, 2, 3, 4, 5, 6, 70),
     ),
@@ -59,12 +62,21 @@ def _show_version(context: click.Context, _parameter: click.Parameter, value: bo
 def libcensus() -> None:
     """Take a census of every C library, interpreter and OpenSSL in a fleet.
 
-    `demo` shows it on this host with one command; `scan` judges one machine without a server; `hosts` and `show` ask a
-    collector. Nothing that is found on a machine is ever run.
+    `demo` shows it on this host with one command; `scan` judges one machine without a server; `check` tells on which
+    hosts something runs; `hosts`, `show` and `fleet` ask a collector. Nothing that is found on a machine is ever run.
     """
 
 
-for _command in (demo_command, scan_command, hosts_command, show_command, config_group, completion_command):
+for _command in (
+    demo_command,
+    scan_command,
+    check_command,
+    hosts_command,
+    show_command,
+    fleet_group,
+    config_group,
+    completion_command,
+):
     libcensus.add_command(_command)
 
 

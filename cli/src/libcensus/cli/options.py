@@ -11,16 +11,20 @@ from libcensus.cli.config import find_collector
 from libcensus.cli.errors import EXIT_CODES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from libcensus.cli.config import CollectorAddress
 
 _F = TypeVar("_F", bound="Callable[..., Any]")
 
+COLLECTOR_HELP = (
+    "The collector's gRPC address.  [default: LIBCENSUS_COLLECTOR_ADDRESS, the configuration file, or 127.0.0.1:9444]"
+)
 
-def teach(*examples: str, codes: tuple[int, ...]) -> str:
-    """Return the end of a command's help: examples, then its exit codes."""
-    words = dict(EXIT_CODES)
+
+def teach(*examples: str, codes: tuple[int, ...], words: Mapping[int, str] | None = None) -> str:
+    """Return the end of a command's help: examples, then its exit codes, some in the command's own ``words``."""
+    words = {**dict(EXIT_CODES), **(words or {})}
     lines = ["\b", "Examples:", *(f"  {example}" for example in examples), "", "\b", "Exit codes:"]
     lines.extend(f"  {code:<3} {words[code]}" for code in codes)
     return "\n".join(lines)
@@ -54,6 +58,5 @@ def collector_option(command: _F) -> _F:
         "--collector",
         callback=find,
         metavar="HOST:PORT",
-        help="The collector's gRPC address.  [default: LIBCENSUS_COLLECTOR_ADDRESS, the configuration file, or "
-        "127.0.0.1:9444]",
+        help=COLLECTOR_HELP,
     )(command)

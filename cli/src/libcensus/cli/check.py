@@ -1,0 +1,153 @@
+"""``libcensus check ARTEFACT…``: whether something runs on the fleet, on scanned hosts or on distributions."""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import rich_click as click
+
+from libcensus.cli.config import find_collector
+from libcensus.cli.errors import ArgumentError
+from libcensus.cli.help import Command
+from libcensus.cli.options import COLLECTOR_HELP, output_option, teach
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from libcensus.cli.answers import Answer
+    from libcensus.facts.artefact import Artefact
+
+
+@click.command(
+    "check",
+    cls=Command,
+    short_help="Tell on which hosts an artefact runs, and why not.",
+    epilog=teach(
+        "libcensus check dist/*.whl",
+        "libcensus check dist/*.whl --require 99%",
+        "libcensus check ./build/server --against host1.json --against host2.json",
+        "libcensus check python.tar.zst --against debian:12 --against ubuntu:22.04",
+        "libcensus check numpy-2.4.0-cp312-cp312-manylinux_2_27_x86_64.whl --explain",
+        codes=(0, 1, 2, 3, 4, 5, 6, 70),
+        words={
+            0: "every artefact runs everywhere, or on the share that --require names",
+            1: "an artefact is blocked somewhere, or runs on less than --require names",
+            2: "usage: an argument is wrong, or an artefact cannot be read",
+            6: "a verdict is unknown, and none is blocked",
+        },
+    ),
+)
+@click.argument("artefacts", nargs=-1, required=True, metavar="ARTEFACT...", type=click.Path())
+@click.option(
+    "--against",
+    multiple=True,
+    metavar="PLACE",
+    help="A scan's JSON file, a folder of them, or a distribution such as debian:12 (repeatable). Without it the "
+    "collector's fleet is asked.",
+)
+@click.option("--arch", metavar="ARCH", help="Judge distributions on this architecture, not on the artefact's own.")
+@click.option(
+    "--require",
+    metavar="SHARE",
+    help="Exit with 0 when each artefact runs on at least this share of the hosts (99%), else with 1. A distribution "
+    "counts as one host, an unknown verdict as not running.",
+)
+@click.option("--strict", is_flag=True, help="Count a host on which some modules would not load as blocked.")
+@click.option("--explain", is_flag=True, help="Show every reason with its file and symbol, not the first few.")
+@click.option("--collector", metavar="HOST:PORT", help=COLLECTOR_HELP)
+@output_option
+def check_command(
+    artefacts: tuple[str, ...],
+    against: tuple[str, ...],
+    arch: str | None,
+    require: str | None,
+    collector: str | None,
+    output: str,
+    *,
+    strict: bool,
+    explain: bool,
+) -> int:
+    """Tell on which hosts an artefact would start, and every reason why it would not elsewhere.
+
+    ARTEFACT is a program, a library, a wheel, a folder, an environment, an interpreter's prefix, a tar archive or a zip
+    application; or the name of a wheel that is no file here, which is judged by its tags. It is read, never run.
+    Without --against every host of the collector's fleet is judged.
+    """
+    from libcensus.cli.answers import EXIT_UNREADABLE, by_artefact, exit_code, parse_share, share_of  # noqa: PLC0415
+    from libcensus.cli.document import answer_object  # noqa: PLC0415 - `--help` must not pay for gRPC
+    from libcensus.cli.judgement import print_answers, tell_share  # noqa: PLC0415
+    from libcensus.cli.terminal import Output, say  # noqa: PLC0415
+
+    wanted = None if require is None else parse_share(require)
+    if against and collector is not None:
+        raise ArgumentError("--against judges here and --collector asks a fleet: give one of them")
+    if arch is not None and not against:
+        raise ArgumentError("--arch is for distributions; name one, such as --against debian:12")
+    unread: list[str] = []
+    answers = _answers(tuple(dict.fromkeys(artefacts)), unread, against, arch, collector)
+    out = Output()
+    if output == "json":
+        out.json([answer_object(one) for one in answers])
+    elif answers:
+        print_answers(out, answers, explain=explain, strict=strict)
+    for message in unread:
+        say(f"libcensus: error: {message}")
+    if unread:
+        return EXIT_UNREADABLE
+    if not answers:
+        say("libcensus: no host has reported to the collector yet: nothing was judged")
+    elif wanted is not None:
+        for name, own in by_artefact(answers).items():
+            if not share_of(own, strict=strict).reaches(wanted):
+                say(f"libcensus: {name} runs on {tell_share(own, strict=strict)}, less than --require {require}")
+    return exit_code(answers, strict=strict, require=wanted)
+
+
+def _answers(
+    names: Sequence[str], unread: list[str], against: Sequence[str], arch: str | None, collector: str | None
+) -> list[Answer]:
+    """Return what is known of every artefact that can be read; the messages of the others go to ``unread``."""
+    from contextlib import closing  # noqa: PLC0415
+
+    from libcensus.agent.artefact import read_artefacts  # noqa: PLC0415
+    from libcensus.cli.terminal import Progress, say  # noqa: PLC0415
+
+    # What is wrong with a place is said before the time is spent that artefacts take to read.
+    ask = _asking_places(against, arch) if against else _asking_fleet(collector)
+    progress = Progress()
+    with closing(progress), ask as judge:
+        artefacts = read_artefacts(
+            names,
+            on_error=lambda _, message: unread.append(message),
+            on_warning=lambda _, message: say(f"libcensus: warning: {message}"),
+            progress=progress,
+        )
+        answers: list[Answer] = []
+        for number, artefact in enumerate(artefacts):
+            progress("judged", number, len(artefacts))
+            answers += judge(artefact)
+    return answers
+
+
+@contextmanager
+def _asking_places(against: Sequence[str], arch: str | None) -> Iterator[Callable[[Artefact], list[Answer]]]:
+    from libcensus.cli.against import check_arch, find_places, judge  # noqa: PLC0415
+    from libcensus.collector.advisories.snapshot import load_snapshot  # noqa: PLC0415
+    from libcensus.collector.posture.advice import Advice  # noqa: PLC0415
+
+    catalogue = load_snapshot()
+    asked = None if arch is None else check_arch(arch)
+    places = find_places(against, catalogue)
+    advice = Advice.of((), catalogue)
+    yield lambda artefact: judge(artefact, places, asked, advice)
+
+
+@contextmanager
+def _asking_fleet(collector: str | None) -> Iterator[Callable[[Artefact], list[Answer]]]:
+    from libcensus.cli.answers import fleet_answers  # noqa: PLC0415
+    from libcensus.cli.client import FleetClient  # noqa: PLC0415
+
+    with FleetClient(find_collector(collector, os.environ)) as client:
+        yield lambda artefact: fleet_answers(artefact, client.check_portability(artefact))
