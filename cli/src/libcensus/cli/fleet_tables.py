@@ -6,7 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from libcensus.cli.answers import Share
-from libcensus.cli.judgement import STATE_STYLES, brief, modules_of
+from libcensus.cli.judgement import STATE_STYLES, brief, degraded_lines, print_reasons
 from libcensus.cli.reach import floors, reaches
 from libcensus.cli.terminal import Cell, Column
 from libcensus.collector.posture.verdict import PortabilityState
@@ -36,12 +36,12 @@ TAG_COLUMNS = (
 )
 
 BUILD_COLUMNS = (
-    Column("Build"),
+    Column("Build", is_path=True),
     Column("Provider"),
     Column("Arch"),
     Column("Needs glibc", "glibc", yields=2),
-    Column("Installed on", "On", yields=2),
-    Column("Runs on", "Runs", yields=2),
+    Column("Installed", "On", yields=2),
+    Column("Runs", yields=2),
     Column("Blocked"),
     Column("Unknown", "Unk", yields=2),
     Column("Why not", yields=1),
@@ -61,13 +61,14 @@ def print_libcs(out: Output, answer: LibcAnswer) -> None:
     tags = reaches(answer.libcs)
     for floor in floors(answer.libcs):
         out.line()
-        told = f"{_hosts(floor.total)}, none with glibc"
+        told = f"{_hosts(floor.total)}, none with a glibc whose version is known"
         if floor.version is not None:
             told = f"{_hosts(floor.total)}; the oldest glibc is {floor.version} ({_hosts(floor.hosts)})"
         out.prose((f"{floor.arch}: ", "bold"), (told, ""))
-        own = [_tag_row(tag) for tag in tags if tag.arch == floor.arch]
+        own = [tag for tag in tags if tag.arch == floor.arch]
         if own:
-            out.table(TAG_COLUMNS, own)
+            runs = _runs(own) if out.is_terminal else [[tag] for tag in own]
+            out.table(TAG_COLUMNS, [_tag_row(run) for run in runs])
         else:
             out.line("No manylinux or musllinux tag is for it.")
     _print_unreadable(out, answer.unreadable_hosts)
@@ -86,12 +87,34 @@ def _libc_row(one: LibcHosts, total: int) -> tuple[Cell, ...]:
     )
 
 
-def _tag_row(tag: TagReach) -> tuple[Cell, ...]:
+def _runs(tags: Sequence[TagReach]) -> list[list[TagReach]]:
+    """Return the tags in order, neighbours of one family that reach the same hosts together."""
+    runs: list[list[TagReach]] = []
+    for tag in tags:
+        if runs and not tag.lost and _family(tag) == _family(runs[-1][-1]):
+            runs[-1].append(tag)
+        else:
+            runs.append([tag])
+    return runs
+
+
+def _family(tag: TagReach) -> str:
+    return tag.tag.partition("_")[0]
+
+
+def _tag_row(run: Sequence[TagReach]) -> tuple[Cell, ...]:
+    """Return tags that reach the same hosts as one row."""
+    first, tag = run[0], run[-1]
     share = Share(tag.hosts, tag.total)
-    lost = ", ".join(f"{loss.hosts:,} with {loss.family} {loss.version}" for loss in tag.lost)
+    lost = ", ".join(f"{loss.hosts:,} with {loss.family} {loss.version}" for loss in first.lost)
     style = "green" if tag.hosts == tag.total else "red" if not tag.hosts else "yellow"
-    count = f"{sum(loss.hosts for loss in tag.lost):,}"
-    return Cell(tag.tag), Cell(f"{tag.hosts:,}"), Cell(share.percent, style=style), Cell(lost or "-", count)
+    count = f"{sum(loss.hosts for loss in first.lost):,}" if first.lost else "-"
+    oldest = "" if first is tag else f"{first.tag.removesuffix(_suffix(first))} … "
+    return Cell(oldest + tag.tag), Cell(f"{tag.hosts:,}"), Cell(share.percent, style=style), Cell(lost or "-", count)
+
+
+def _suffix(tag: TagReach) -> str:
+    return "_" + tag.tag.split("_", 3)[3]
 
 
 def _print_unreadable(out: Output, count: int) -> None:
@@ -138,8 +161,8 @@ def _build_row(matrix: Matrix, build: MatrixBuild, verdicts: Sequence[Verdict]) 
         Cell(build.provider),
         Cell(build.arch or "unknown"),
         Cell(build.glibc or "-"),
-        Cell(_hosts(build.hosts), f"{build.hosts:,}"),
-        Cell(_hosts(hosts[PortabilityState.RUNS]), f"{hosts[PortabilityState.RUNS]:,}", style="green"),
+        Cell(f"{build.hosts:,}"),
+        _count_cell(hosts, PortabilityState.RUNS),
         _count_cell(hosts, PortabilityState.BLOCKED),
         _count_cell(hosts, PortabilityState.UNKNOWN),
         Cell("; ".join(told) or "-", next(iter(whys), "-").removeprefix("needs ").partition(",")[0] + more),
@@ -162,12 +185,9 @@ def _explain(out: Output, matrix: Matrix, build: MatrixBuild, verdicts: Sequence
     out.prose((f"{name_of(build)} of {build.provider}", "bold"), (f", {build.digest[:12]}", ""))
     for platform, verdict in told:
         out.prose(
-            (f"  {verdict.state.value}", STATE_STYLES[verdict.state]),
+            (verdict.state.value, STATE_STYLES[verdict.state]),
             (f" on {platform.label} ({_hosts(platform.hosts)})", ""),
+            indent=2,
         )
-        for reason in verdict.reasons:
-            out.prose((f"    {reason}", ""))
-            if reason.remedy:
-                out.prose(("      remedy: ", "cyan"), (reason.remedy, ""))
-        if verdict.degraded:
-            out.prose((f"    without {modules_of(verdict.degraded)}: {verdict.degraded[0]}", ""))
+        print_reasons(out, [(str(reason), reason.remedy) for reason in verdict.reasons], indent=4)
+        print_reasons(out, degraded_lines(verdict), indent=4)

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 from libcensus.cli.answers import Answer, PlaceKind, Share, by_artefact, share_of
 from libcensus.cli.terminal import Cell, Column
-from libcensus.collector.posture.verdict import PortabilityState
+from libcensus.collector.posture.verdict import PortabilityState, Verdict
 from libcensus.facts.vocabulary import ArtefactKind
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from libcensus.cli.terminal import Output
-    from libcensus.collector.posture.verdict import Reason, Verdict
+    from libcensus.collector.posture.verdict import Reason
 
 COLUMNS = (
     Column("Artefact", is_path=True),
@@ -29,20 +29,63 @@ STATE_STYLES = {
     PortabilityState.UNKNOWN: "magenta",
 }
 
+_STATE_WORDS = {
+    PortabilityState.BLOCKED: "Blocked on",
+    PortabilityState.UNKNOWN: "Not known to run on",
+    PortabilityState.RUNS: "Runs in part on",
+}
+_FINE = Verdict(PortabilityState.RUNS)
+_ROWS_SHOWN = 12
 _REASONS_SHOWN = 3
 _MODULES_SHOWN = 4
 _PLACES_SHOWN = 4
 
 
 def print_answers(out: Output, answers: Sequence[Answer], *, explain: bool, strict: bool) -> None:
-    """Print every answer as a row, then why something does not run, then the shares."""
-    out.table(COLUMNS, [answer_row(one) for one in answers])
-    for own in by_artefact(answers).values():
-        for alike in _alike(own):
-            _print_group(out, alike, explain=explain)
+    """Print every answer as a row, why something does not run, and the shares.
+
+    A terminal shows artefacts one after the other where they were judged against several places; everything else gets
+    one table, a line for each answer.
+    """
+    grouped = by_artefact(answers)
+    if out.is_terminal and any(len(own) > 1 for own in grouped.values()):
+        for number, own in enumerate(grouped.values()):
+            if number:
+                out.line()
+            _print_artefact(out, own, explain=explain, strict=strict)
+    else:
+        out.table(COLUMNS, [answer_row(one) for one in answers])
+        for name, own in grouped.items():
+            for alike in _alike(own):
+                out.line()
+                _print_group(out, alike, name, explain=explain)
+        out.line()
+        for own in grouped.values():
+            _print_share(out, own, strict=strict)
+    if any(one.is_coarse for one in answers):
+        if out.is_terminal:
+            out.line()
+        _print_coarse(out, answers)
+
+
+def _print_artefact(out: Output, own: Sequence[Answer], *, explain: bool, strict: bool) -> None:
+    """Print one artefact: its share, the places, and why not."""
+    _print_share(out, own, strict=strict)
     out.line()
-    _print_shares(out, answers, strict=strict)
-    _print_coarse(out, answers)
+    rows = [answer_row(one) for one in own]
+    if not explain and len(rows) > _ROWS_SHOWN:
+        fine = [one for one in own if one.verdict == _FINE]
+        rows = [answer_row(one) for one in own if one.verdict != _FINE]
+        if fine:
+            hosts = sum(one.hosts for one in fine)
+            state = PortabilityState.RUNS
+            told = f"{len(fine)} others" if rows else f"all {len(fine)}"
+            what = (Cell(told), Cell(f"{hosts}"), Cell(state.value, style=STATE_STYLES[state]), Cell("-"))
+            rows.append((Cell(""), *what))
+    out.table(COLUMNS[1:], [row[1:] for row in rows])
+    for alike in _alike(own):
+        out.line()
+        _print_group(out, alike, "", explain=explain)
 
 
 def answer_row(answer: Answer) -> tuple[Cell, ...]:
@@ -101,39 +144,37 @@ def _alike(answers: Iterable[Answer]) -> list[list[Answer]]:
     return list(groups.values())
 
 
-def _print_group(out: Output, alike: Sequence[Answer], *, explain: bool) -> None:
-    """Print what several places say alike of one artefact."""
-    first = alike[0]
-    verdict = first.verdict
-    words = {
-        PortabilityState.BLOCKED: "is blocked on",
-        PortabilityState.UNKNOWN: "may not run on",
-        PortabilityState.RUNS: "runs in part on",
-    }[verdict.state]
+def _print_group(out: Output, alike: Sequence[Answer], name: str, *, explain: bool) -> None:
+    """Print what several places say alike of one artefact, below its ``name`` where that is not said already."""
+    verdict = alike[0].verdict
+    words = _STATE_WORDS[verdict.state]
     style = "yellow" if verdict.state is PortabilityState.RUNS else STATE_STYLES[verdict.state]
-    out.line()
-    out.prose((first.artefact.name, "bold"), (f" {words} ", style), (_places(alike, explain=explain), ""))
+    title = [(name, "bold"), (": ", ""), (words[0].lower() + words[1:], style)] if name else [(words, style)]
+    out.prose(*title, (f" {_places(alike, explain=explain)}", ""))
     shown = verdict.reasons if explain else verdict.reasons[:_REASONS_SHOWN]
-    for number, reason in enumerate(shown):
-        out.prose((f"  {reason}", ""))
-        # One remedy for several reasons in a row is told once, below the last of them.
-        following = shown[number + 1].remedy if number + 1 < len(shown) else None
-        if reason.remedy and reason.remedy != following:
-            out.prose(("    remedy: ", "cyan"), (reason.remedy, ""))
+    print_reasons(out, [(str(reason), reason.remedy) for reason in shown], indent=2)
     if len(shown) < len(verdict.reasons):
-        out.prose((f"  and {len(verdict.reasons) - len(shown)} more; --explain shows all", ""))
-    if not verdict.degraded:
-        return
-    if not explain:
-        first_missing = verdict.degraded[0]
-        more = len(verdict.degraded) - 1
-        beyond = f"; and {more} more: --explain shows all" if more else ""
-        out.prose((f"  without {modules_of(verdict.degraded)}: {first_missing}{beyond}", ""))
-        return
-    for reason in verdict.degraded:
-        out.prose((f"  without {reason.module or 'a part'}: {reason}", ""))
-        if reason.remedy:
-            out.prose(("    remedy: ", "cyan"), (reason.remedy, ""))
+        out.prose((f"and {len(verdict.reasons) - len(shown)} more; --explain shows all", ""), indent=2)
+    degraded = verdict.degraded
+    if explain:
+        print_reasons(out, degraded_lines(verdict), indent=2)
+    elif degraded:
+        more = f"; and {len(degraded) - 1} more: --explain shows all" if len(degraded) > 1 else ""
+        out.prose((f"without {modules_of(degraded)}: {degraded[0]}{more}", ""), indent=2)
+
+
+def degraded_lines(verdict: Verdict) -> list[tuple[str, str | None]]:
+    """Return a line for everything that would be missing, with its remedy."""
+    return [(f"without {reason.module or 'a part'}: {reason}", reason.remedy) for reason in verdict.degraded]
+
+
+def print_reasons(out: Output, reasons: Sequence[tuple[str, str | None]], *, indent: int) -> None:
+    """Print reasons with their remedies; one remedy for several in a row stands below the last of them."""
+    for number, (reason, remedy) in enumerate(reasons):
+        out.prose((reason, ""), indent=indent)
+        following = reasons[number + 1][1] if number + 1 < len(reasons) else None
+        if remedy and remedy != following:
+            out.prose(("remedy: ", "cyan"), (remedy, ""), indent=indent + 2)
 
 
 def _places(alike: Sequence[Answer], *, explain: bool) -> str:
@@ -171,10 +212,9 @@ def tell_share(answers: Sequence[Answer], *, strict: bool) -> str:
     return " and ".join(parts)
 
 
-def _print_shares(out: Output, answers: Sequence[Answer], *, strict: bool) -> None:
+def _print_share(out: Output, own: Sequence[Answer], *, strict: bool) -> None:
     whole = " with all its modules" if strict else ""
-    for name, own in by_artefact(answers).items():
-        out.prose((name, "bold"), (f" runs{whole} on {tell_share(own, strict=strict)}", ""))
+    out.prose((own[0].artefact.name, "bold"), (f" runs{whole} on {tell_share(own, strict=strict)}", ""))
 
 
 def _print_coarse(out: Output, answers: Sequence[Answer]) -> None:

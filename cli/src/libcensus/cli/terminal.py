@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from rich.cells import cell_len
 from rich.console import Console
+from rich.padding import Padding
 from rich.text import Text
 
 from libcensus.agent.log import escape_control
@@ -92,13 +93,17 @@ class Output:
         else:
             sys.stdout.write(escape_control(text) + "\n")
 
-    def prose(self, *pieces: tuple[str, str]) -> None:
-        """Print a line of differently styled pieces; a terminal breaks it between words, nothing else breaks it."""
+    def prose(self, *pieces: tuple[str, str], indent: int = 0) -> None:
+        """Print a line of differently styled pieces, all of it indented.
+
+        A terminal breaks it between words, nothing else breaks it.
+        """
         if self.is_terminal:
             text = Text.assemble(*((escape_control(text), style) for text, style in pieces))
-            self._console.print(text, soft_wrap=False, overflow="fold")
+            shown = Padding(text, (0, 0, 0, indent), expand=False) if indent else text
+            self._console.print(shown, soft_wrap=False, overflow="fold")
         else:
-            sys.stdout.write("".join(escape_control(text) for text, _ in pieces) + "\n")
+            sys.stdout.write(" " * indent + "".join(escape_control(text) for text, _ in pieces) + "\n")
 
     def json(self, value: object) -> None:
         """Print one JSON value, in ASCII, so that no locale can spoil it."""
