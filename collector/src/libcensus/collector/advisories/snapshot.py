@@ -1,8 +1,8 @@
 """The snapshot on board: what was published up to a day, packaged with the product, so that it works offline.
 
-The files beside this module are made by ``scripts/make_snapshot.py``. Loading checks them as if they came from outside
-and refuses the whole snapshot when one fact can't be true, because a verdict from half a snapshot would look like any
-other.
+The files below ``data`` are made by ``scripts/make_snapshot.py``; ``quirks.json`` is written by hand. Loading checks
+them as if they came from outside and refuses the whole snapshot when one fact can't be true, because a verdict from
+half a snapshot would look like any other.
 """
 
 from __future__ import annotations
@@ -10,11 +10,13 @@ from __future__ import annotations
 import calendar
 import json
 import re
+from dataclasses import replace
 from datetime import date
 from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from libcensus.collector.advisories.quirks import known_quirk
 from libcensus.collector.errors import CollectorError
 from libcensus.collector.posture.catalogue import (
     Advisory,
@@ -27,6 +29,7 @@ from libcensus.collector.posture.catalogue import (
     Release,
 )
 from libcensus.collector.posture.finding import Component, Severity
+from libcensus.collector.posture.quirks import QuirkTable
 from libcensus.collector.posture.versions import branch_of, parse_openssl
 
 if TYPE_CHECKING:
@@ -65,9 +68,10 @@ class SnapshotError(CollectorError):
 @cache
 def load_snapshot() -> Catalogue:
     """Return the catalogue on board; read and checked once per process. Raises SnapshotError when it is damaged."""
-    return catalogue_of(
+    published = catalogue_of(
         {name: read_table(name) for name in ("snapshot", "openssl", "cpython", "support", "pbs", "distributions")}
     )
+    return replace(published, quirks=quirk_table_of(read_table("quirks")))
 
 
 def read_table(name: str) -> dict[str, Any]:
@@ -135,6 +139,13 @@ def catalogue_of(tables: Tables) -> Catalogue:
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise SnapshotError("snapshot.json", f"{type(error).__name__}: {error}") from error
+
+
+def quirk_table_of(table: dict[str, Any]) -> QuirkTable:
+    """Return the quirks that a table holds; raises SnapshotError, naming the row, for one that can't be true."""
+    quirks = _rows("quirks.json", table, "quirks", known_quirk)
+    _check_unique("quirks.json", (known.quirk.id for known in quirks))
+    return QuirkTable(tuple(quirks))
 
 
 def _rows(file: str, table: dict[str, Any], key: str, make: Callable[[dict[str, Any]], _T]) -> list[_T]:

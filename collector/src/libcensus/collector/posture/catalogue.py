@@ -11,6 +11,8 @@ from collections.abc import Mapping  # noqa: TC003  the dataclass decorator of s
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from libcensus.collector.posture.quirks import QuirkTable
+
 if TYPE_CHECKING:
     from datetime import date
 
@@ -146,3 +148,4 @@ class Catalogue:
     reaches: Mapping[str, date] = field(default_factory=dict)
     attributions: tuple[Attribution, ...] = ()
     distribution_releases: tuple[DistributionRelease, ...] = ()
+    quirks: QuirkTable = field(default_factory=QuirkTable)
