@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from libcensus.agent.artefact.gather import ArtefactSettings, Skipped
+from libcensus.agent.artefact.read import read_artefact, read_artefacts
 from libcensus.agent.artefact.requires import ArtefactRequirement, artefact_document, requires
 from libcensus.agent.artefact.source import FileSource, shown
 
@@ -15,6 +16,8 @@ __all__ = [
     "FileSource",
     "Skipped",
     "artefact_document",
+    "read_artefact",
+    "read_artefacts",
     "requires",
     "shown",
 ]
