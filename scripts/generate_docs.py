@@ -1,4 +1,4 @@
-"""Writes pages of docs/ (metrics, cli, scan-json) from the declarations in the code; ``--check`` only compares.
+"""Writes pages of docs/ (metrics, cli, scan-json, quirks) from the declarations in the code; ``--check`` only compares.
 
 What is declared is documented and what is documented is declared: these files are whole products of this script, and a
 test runs the comparison.
@@ -21,6 +21,7 @@ from libcensus.agent.document import scan_schema
 from libcensus.cli.errors import EXIT_CODES
 from libcensus.cli.help import plain_help
 from libcensus.cli.main import libcensus
+from libcensus.collector.advisories.snapshot import load_snapshot
 from libcensus.collector.cli import cli as collector
 from libcensus.collector.config import state_folder
 from libcensus.collector.metrics.exporter import DEFAULT_SERIES_LIMIT
@@ -43,6 +44,8 @@ from libcensus.facts.vocabulary import (
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from enum import StrEnum
+
+    from libcensus.collector.posture.quirks import QuirkRule, Span
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 MARK = "<!-- Made by scripts/generate_docs.py from the code; `make docs` makes it anew. -->\n"
@@ -80,6 +83,37 @@ compares the two, both ways, and validates a real scan.
 - `libcensus scan` adds `findings`, `end_of_life` and `verdicts`: see [the JSON of verdicts](verdicts-json.md).
 
 """
+
+_QUIRKS_HEAD = """
+# Quirks
+
+Known behaviours of a provider's builds that matter to who moves a program to them. `libcensus scan` and
+`libcensus show` name those that a machine's installs have, with the source; `--explain` tells for each install what
+they mean and what to do, and `--output json` has them as [`quirks[]`](verdicts-json.md).
+
+Each is what the provider's own documentation says, and is recognised by facts alone: all conditions below must hold,
+and a fact that is not known meets none. So a missing quirk does not prove that a build has none. Of a virtual
+environment only what its base's build brings along is told. A quirk is no finding: it has no severity, and changes no
+verdict.
+
+The rows are data (`libcensus/collector/advisories/data/quirks.json`), checked when they are loaded.
+
+"""
+
+_CONDITIONS = (
+    ("implementations", "implementation"),
+    ("providers", "provider"),
+    ("kinds", "kind"),
+    ("installers", "installer"),
+    ("unless_installers", "installer is not"),
+    ("vendors", "vendor of the package"),
+    ("loaders", "loader of"),
+    ("flags", "flag"),
+    ("any_flag", "flag"),
+    ("needs", "the executable or a library needs"),
+    ("lacks_module", "extension modules are files and one is absent:"),
+)
+"""The conditions of a rule and how a person reads them."""
 
 _LEVELS = {
     Detail.FLEET: "About the fleet as a whole; their number follows the variety of the fleet, not its size.",
@@ -226,7 +260,38 @@ def scan_json_page() -> str:
     return "".join(parts)
 
 
-PAGES = {"scan-json.md": scan_json_page, "metrics.md": metrics_page, "cli.md": cli_page}
+def _span(what: str, span: Span | None) -> Iterator[str]:
+    if span is not None:
+        since = "" if span.since is None else f" {span.since} and newer"
+        before = "" if span.before is None else f" before {span.before}"
+        yield f"{what}{since}{',' if since and before else ''}{before}"
+
+
+def _conditions(rule: QuirkRule) -> Iterator[str]:
+    """Yield a rule's conditions, each as a person reads it."""
+    for name, words in _CONDITIONS:
+        held = sorted(getattr(rule, name))
+        if held:
+            joint = " and " if name == "flags" else " or "
+            yield f"{words} {joint.join(f'`{word}`' for word in held)}"
+    yield from _span("version", rule.versions)
+    yield from _span("build", rule.builds)
+
+
+def quirks_page() -> str:
+    """Return docs/quirks.md."""
+    known = load_snapshot().quirks.quirks
+    parts = [MARK, _QUIRKS_HEAD, "| quirk | says |\n|---|---|\n"]
+    parts.extend(f"| [`{one.quirk.id}`](#{one.quirk.id}) | {_escaped(one.quirk.title)} |\n" for one in known)
+    for one in known:
+        quirk = one.quirk
+        parts.append(f"\n## {quirk.id}\n\n**{_escaped(quirk.title)}.** {_escaped(quirk.means)}\n\n")
+        parts.append(f"- What to do: {_escaped(quirk.advice)}\n- Recognised by: {'; '.join(_conditions(one.rule))}.\n")
+        parts.append(f"- Source: <{quirk.source}>\n")
+    return "".join(parts)
+
+
+PAGES = {"scan-json.md": scan_json_page, "metrics.md": metrics_page, "cli.md": cli_page, "quirks.md": quirks_page}
 
 
 def main() -> int:

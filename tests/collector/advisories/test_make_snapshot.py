@@ -180,6 +180,17 @@ def test_what_it_writes_loads_and_the_same_input_gives_the_same_bytes(
     assert catalogue.branches[Component.CPYTHON]["2.7"].ended is True
 
 
+def test_what_is_written_by_hand_stays_as_it_is(
+    script: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    folder = _write(tmp_path / "facts", _content())
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "quirks.json").write_text("by hand", encoding="utf-8")
+    assert _run(script, monkeypatch, str(folder)) == 0
+    assert _run(script, monkeypatch, "--check", str(folder)) == 0
+    assert (tmp_path / "data" / "quirks.json").read_text(encoding="utf-8") == "by hand"
+
+
 @pytest.mark.parametrize("broken", ["missing", "not json", "no about", "no rows", "never released"])
 def test_input_of_another_shape_is_refused(
     script: ModuleType,

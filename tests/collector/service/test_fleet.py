@@ -21,6 +21,7 @@ from libcensus.collector.posture.finding import (
     SupportState,
     VexStatus,
 )
+from libcensus.collector.posture.quirks import Quirk, SeenQuirk
 from libcensus.collector.posture.verdict import PortabilityState, Reason, ReasonKind, Verdict
 from libcensus.collector.service.fleet_codec import (
     HostDetail,
@@ -215,6 +216,11 @@ summaries = st.builds(
     failed_probes=counts,
     outdated_processes=facts.maybe(counts),
 )
+seen = st.builds(
+    SeenQuirk,
+    quirk=st.builds(Quirk, facts.words, facts.texts, facts.texts, facts.texts, facts.words),
+    subjects=st.lists(subjects, max_size=2).map(tuple),
+)
 sentences = st.lists(facts.texts, max_size=2).map(tuple)
 verdicts = st.builds(ToldVerdict, st.sampled_from(PortabilityState), sentences, sentences)
 details = st.builds(
@@ -234,6 +240,7 @@ details = st.builds(
     roots=facts.root_sets,
     changelogs=st.lists(facts.changelogs, max_size=2).map(tuple),
     processes=facts.maybe(facts.process_sets),
+    quirks=st.lists(seen, max_size=2).map(tuple),
 )
 
 

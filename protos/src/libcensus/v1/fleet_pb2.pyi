@@ -145,7 +145,7 @@ class BuildVerdict(_message.Message):
     def __init__(self, build: _Optional[bytes] = ..., verdict: _Optional[str] = ..., reasons: _Optional[_Iterable[str]] = ..., degraded: _Optional[_Iterable[str]] = ..., root: _Optional[str] = ...) -> None: ...
 
 class GetHostResponse(_message.Message):
-    __slots__ = ("summary", "host", "platform", "installs", "builds", "findings", "end_of_life", "verdicts", "probes", "scan_duration", "crypto_copies", "tools", "roots", "changelogs", "processes")
+    __slots__ = ("summary", "host", "platform", "installs", "builds", "findings", "end_of_life", "verdicts", "probes", "scan_duration", "crypto_copies", "tools", "roots", "changelogs", "processes", "quirks")
     SUMMARY_FIELD_NUMBER: _ClassVar[int]
     HOST_FIELD_NUMBER: _ClassVar[int]
     PLATFORM_FIELD_NUMBER: _ClassVar[int]
@@ -161,6 +161,7 @@ class GetHostResponse(_message.Message):
     ROOTS_FIELD_NUMBER: _ClassVar[int]
     CHANGELOGS_FIELD_NUMBER: _ClassVar[int]
     PROCESSES_FIELD_NUMBER: _ClassVar[int]
+    QUIRKS_FIELD_NUMBER: _ClassVar[int]
     summary: HostSummary
     host: _facts_pb2.Host
     platform: _facts_pb2.Platform
@@ -176,7 +177,24 @@ class GetHostResponse(_message.Message):
     roots: _facts_pb2.RootSet
     changelogs: _containers.RepeatedCompositeFieldContainer[_facts_pb2.PackageChangelog]
     processes: _facts_pb2.ProcessSet
-    def __init__(self, summary: _Optional[_Union[HostSummary, _Mapping]] = ..., host: _Optional[_Union[_facts_pb2.Host, _Mapping]] = ..., platform: _Optional[_Union[_facts_pb2.Platform, _Mapping]] = ..., installs: _Optional[_Union[_facts_pb2.InstallSet, _Mapping]] = ..., builds: _Optional[_Iterable[_Union[AddressedBuild, _Mapping]]] = ..., findings: _Optional[_Iterable[_Union[Finding, _Mapping]]] = ..., end_of_life: _Optional[_Iterable[_Union[EndOfLife, _Mapping]]] = ..., verdicts: _Optional[_Iterable[_Union[BuildVerdict, _Mapping]]] = ..., probes: _Optional[_Iterable[_Union[_census_pb2.ProbeResult, _Mapping]]] = ..., scan_duration: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., crypto_copies: _Optional[_Union[_facts_pb2.CryptoCopySet, _Mapping]] = ..., tools: _Optional[_Union[_facts_pb2.ToolSet, _Mapping]] = ..., roots: _Optional[_Union[_facts_pb2.RootSet, _Mapping]] = ..., changelogs: _Optional[_Iterable[_Union[_facts_pb2.PackageChangelog, _Mapping]]] = ..., processes: _Optional[_Union[_facts_pb2.ProcessSet, _Mapping]] = ...) -> None: ...
+    quirks: _containers.RepeatedCompositeFieldContainer[SeenQuirk]
+    def __init__(self, summary: _Optional[_Union[HostSummary, _Mapping]] = ..., host: _Optional[_Union[_facts_pb2.Host, _Mapping]] = ..., platform: _Optional[_Union[_facts_pb2.Platform, _Mapping]] = ..., installs: _Optional[_Union[_facts_pb2.InstallSet, _Mapping]] = ..., builds: _Optional[_Iterable[_Union[AddressedBuild, _Mapping]]] = ..., findings: _Optional[_Iterable[_Union[Finding, _Mapping]]] = ..., end_of_life: _Optional[_Iterable[_Union[EndOfLife, _Mapping]]] = ..., verdicts: _Optional[_Iterable[_Union[BuildVerdict, _Mapping]]] = ..., probes: _Optional[_Iterable[_Union[_census_pb2.ProbeResult, _Mapping]]] = ..., scan_duration: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., crypto_copies: _Optional[_Union[_facts_pb2.CryptoCopySet, _Mapping]] = ..., tools: _Optional[_Union[_facts_pb2.ToolSet, _Mapping]] = ..., roots: _Optional[_Union[_facts_pb2.RootSet, _Mapping]] = ..., changelogs: _Optional[_Iterable[_Union[_facts_pb2.PackageChangelog, _Mapping]]] = ..., processes: _Optional[_Union[_facts_pb2.ProcessSet, _Mapping]] = ..., quirks: _Optional[_Iterable[_Union[SeenQuirk, _Mapping]]] = ...) -> None: ...
+
+class SeenQuirk(_message.Message):
+    __slots__ = ("id", "title", "means", "advice", "source", "subjects")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    TITLE_FIELD_NUMBER: _ClassVar[int]
+    MEANS_FIELD_NUMBER: _ClassVar[int]
+    ADVICE_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    SUBJECTS_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    title: str
+    means: str
+    advice: str
+    source: str
+    subjects: _containers.RepeatedCompositeFieldContainer[FindingSubject]
+    def __init__(self, id: _Optional[str] = ..., title: _Optional[str] = ..., means: _Optional[str] = ..., advice: _Optional[str] = ..., source: _Optional[str] = ..., subjects: _Optional[_Iterable[_Union[FindingSubject, _Mapping]]] = ...) -> None: ...
 
 class PortabilityReason(_message.Message):
     __slots__ = ("kind", "needs", "has", "library", "file", "symbol", "remedy", "known", "module")

@@ -15,6 +15,7 @@ import grpc
 from libcensus.collector.errors import StoreCorruptError
 from libcensus.collector.hostfacts import HostFacts, wanted, wanted_by_roots
 from libcensus.collector.posture.finding import VexStatus
+from libcensus.collector.posture.quirks import seen_quirks
 from libcensus.collector.service.census import parse_message
 from libcensus.collector.service.errors import HostNotFoundError, InvalidFieldError
 from libcensus.collector.service.fleet_codec import (
@@ -104,7 +105,8 @@ class FleetReader:
         changelogs = [fact for digest in state.changelogs if isinstance(fact := facts.get(digest), PackageChangelog)]
         if not isinstance(tools, ToolSet) or len(changelogs) < len(state.changelogs):
             raise _absent(state)
-        assessment = known.assess(self._assessor_for())
+        assessor = self._assessor_for()
+        assessment = known.assess(assessor)
         return HostDetail(
             summary=summarize_host(state, _count_findings(known.installs, assessment)),
             host=state.host,
@@ -121,6 +123,7 @@ class FleetReader:
             roots=known.roots,
             changelogs=tuple(changelogs),
             processes=state.report.processes,
+            quirks=seen_quirks(known.installs, known.builds, assessor.catalogue.quirks),
         )
 
     def _count(self, states: list[HostState]) -> Mapping[str, _Counts]:

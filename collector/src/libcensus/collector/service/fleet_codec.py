@@ -21,6 +21,7 @@ from libcensus.collector.posture.finding import (
     SupportState,
     VexStatus,
 )
+from libcensus.collector.posture.quirks import Quirk, SeenQuirk
 from libcensus.collector.posture.verdict import PortabilityState, Verdict
 from libcensus.facts.codec import (
     build_from_proto,
@@ -138,6 +139,7 @@ class HostDetail:
     roots: RootSet = field(default_factory=RootSet)
     changelogs: tuple[PackageChangelog, ...] = ()
     processes: ProcessSet | None = None
+    quirks: tuple[SeenQuirk, ...] = ()
 
 
 def tell_verdict(verdict: Verdict) -> ToldVerdict:
@@ -248,6 +250,27 @@ def end_of_life_from_proto(message: fleet_pb2.EndOfLife) -> EndOfLife:
     )
 
 
+def seen_quirk_to_proto(value: SeenQuirk) -> fleet_pb2.SeenQuirk:
+    """Encode a quirk with the installs that have it."""
+    quirk = value.quirk
+    return fleet_pb2.SeenQuirk(
+        id=quirk.id,
+        title=quirk.title,
+        means=quirk.means,
+        advice=quirk.advice,
+        source=quirk.source,
+        subjects=[subject_to_proto(subject) for subject in value.subjects],
+    )
+
+
+def seen_quirk_from_proto(message: fleet_pb2.SeenQuirk) -> SeenQuirk:
+    """Decode a quirk with the installs that have it."""
+    return SeenQuirk(
+        Quirk(message.id, message.title, message.means, message.advice, message.source),
+        tuple(subject_from_proto(subject) for subject in message.subjects),
+    )
+
+
 def _day(message: fleet_pb2.EndOfLife, field: str) -> date | None:
     text = _optional(message, field)
     try:
@@ -346,6 +369,7 @@ def detail_to_proto(value: HostDetail) -> fleet_pb2.GetHostResponse:
         roots=root_set_to_proto(value.roots),
         changelogs=[changelog_to_proto(changelog) for changelog in value.changelogs],
         processes=None if value.processes is None else process_set_to_proto(value.processes),
+        quirks=[seen_quirk_to_proto(quirk) for quirk in value.quirks],
     )
 
 
@@ -374,4 +398,5 @@ def detail_from_proto(message: fleet_pb2.GetHostResponse) -> HostDetail:
         roots=root_set_from_proto(message.roots),
         changelogs=tuple(changelog_from_proto(changelog) for changelog in message.changelogs),
         processes=process_set_from_proto(message.processes) if message.HasField("processes") else None,
+        quirks=tuple(seen_quirk_from_proto(quirk) for quirk in message.quirks),
     )
