@@ -91,7 +91,8 @@ class Gatherer:
 
     ``links`` are the symbolic links by name, with their text, ``copies`` the hard links of a tar archive with the
     member that they repeat; ``aliases`` pair the last name of each with that of what it leads to. ``keep`` says of
-    which members the text is wanted, and ``examine`` is shown every ELF file while its bytes are there.
+    which members the text is wanted; ``verify`` is shown every ELF file before it is read, and may refuse the whole,
+    and ``examine`` once it is read, while its bytes are there.
     """
 
     def __init__(
@@ -101,6 +102,7 @@ class Gatherer:
         *,
         is_strict: bool = False,
         keep: Callable[[str], bool] | None = None,
+        verify: Callable[[str, Source], None] | None = None,
         examine: Callable[[Member, Elf, Source], None] | None = None,
     ) -> None:
         self.path = path
@@ -115,6 +117,7 @@ class Gatherer:
         self.seen = 0
         self.budget = Budget(settings.max_bytes)
         self._keep = keep or (lambda _name: False)
+        self._verify = verify
         self._examine = examine
 
     def gather(self) -> None:
@@ -162,6 +165,8 @@ class Gatherer:
         return self.seen <= self.settings.max_members
 
     def _elf(self, name: str, source: Source) -> None:
+        if self._verify is not None:
+            self._verify(name, source)
         elf = read_elf(source)
         if elf.type in {ElfType.REL, ElfType.CORE, ElfType.NONE, ElfType.OTHER}:
             raise ElfError("not-loadable", f"an ELF file of type {elf.type} is nothing that a loader starts")

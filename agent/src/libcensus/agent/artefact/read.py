@@ -46,6 +46,21 @@ _HEAD_BYTES = 4096
 _NOT_TOLD = frozenset({"not-loadable"})
 """Object files and the like: no loader has to do with them."""
 
+_FATAL_IN_A_WHEEL = frozenset({"damaged", "encrypted", "unknown-compression"})
+"""What makes an installer give up."""
+
+_REMEDIES = {
+    "absurd-header": "copy or build the file again",
+    "damaged": "download or build it again",
+    "debug-only": "give the program itself",
+    "not-a-regular-file": "give a file, a folder or an archive",
+    "not-an-artefact": "give one of these",
+    "not-elf": "copy or build the file again",
+    "not-loadable": "give the program or library that is linked from it",
+    "truncated": "copy or build the file again",
+    "unknown-compression": "unpack it and give the folder",
+}
+
 
 def read_artefacts(
     paths: Iterable[str | os.PathLike[str]],
@@ -87,6 +102,11 @@ def read_artefact(
     reader = _Reader(text, settings or ArtefactSettings())
     try:
         artefact = reader.read()
+    except ArtefactError as error:
+        remedy = _REMEDIES.get(error.reason)
+        if remedy is None or ";" in error.detail:
+            raise
+        raise ArtefactError(error.reason, f"{error.detail}; {remedy}") from error
     except InvalidFactError as error:
         raise ArtefactError("too-large", f"{shown(text)}: {error}; give its parts one by one") from error
     if on_warning is not None:
@@ -243,23 +263,33 @@ class _Reader:
     # --- files ----------------------------------------------------------------------------------------------------
 
     def _gather(self) -> Gatherer:
-        gatherer = Gatherer(self.path, self.settings, is_strict=True, keep=_is_kept, examine=self._examine)
+        gatherer = Gatherer(
+            self.path, self.settings, is_strict=True, keep=_is_kept, verify=self._verify, examine=self._examine
+        )
         gatherer.gather()
+        is_environment = "pyvenv.cfg" in gatherer.texts
         told: Counter[str] = Counter()
         first: dict[str, str] = {}
         for one in sorted(gatherer.skipped):
-            if one.reason not in _NOT_TOLD:
-                told[one.reason] += 1
-                first.setdefault(one.reason, f"{one.path}: {one.detail}" if one.detail else one.path)
+            if one.reason in _NOT_TOLD or (is_environment and one.reason == "link-outside"):
+                continue
+            words = f"{one.path}: {one.detail}" if one.detail else one.path
+            if self._wheel is not None and one.reason in _FATAL_IN_A_WHEEL:
+                raise ArtefactError(one.reason, f"{self.name}: {words}; download or build the wheel again")
+            told[one.reason] += 1
+            first.setdefault(one.reason, words)
         for reason, count in sorted(told.items()):
             more = f", and {count - 1} more" if count > 1 else ""
             self.warnings.append(f"passed over, {reason}: {first[reason]}{more}")
         return gatherer
 
+    def _verify(self, name: str, source: Source) -> None:
+        """Refuse a file that is not the one of the wheel's RECORD; a wheel inside another archive is only a file."""
+        if self._wheel is not None and "!" not in name:
+            self._wheel.check(name, source)
+
     def _examine(self, member: Member, elf: Elf, source: Source) -> None:
         """Take what only an ELF file's content tells, while it is there."""
-        if self._wheel is not None and "!" not in member.name:
-            self._wheel.check(member.name, source)
         self._roles[member.name] = _role(member.name, elf)
         main = interpreter.recognise(member.name, elf, source)
         if main is not None:
