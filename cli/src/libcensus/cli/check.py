@@ -121,7 +121,7 @@ def _answers(
         artefacts = read_artefacts(
             names,
             on_error=lambda _, message: unread.append(message),
-            on_warning=lambda _, message: say(f"libcensus: warning: {message}"),
+            on_warning=lambda name, message: say(f"libcensus: warning: {name}: {message}"),
             progress=progress,
         )
         answers: list[Answer] = []

@@ -1,6 +1,6 @@
-"""The JSON of this command: the agent's documented object of a scan, with what was derived of it.
+"""The JSON of this command: the agent's documented object of a scan with what was derived of it, and answers.
 
-Times are RFC 3339 in UTC; a day is its first moment. The keys are kept (docs/verdicts-json.md).
+Times are RFC 3339 in UTC; a day is its first moment. The keys are kept (docs/verdicts-json.md, docs/portability.md).
 """
 
 from __future__ import annotations
@@ -28,6 +28,13 @@ def verdicts_schema() -> dict[str, Any]:
     """Return the JSON Schema of the keys that this command adds to the agent's object."""
     schema: dict[str, Any] = json.loads(files("libcensus.cli").joinpath("verdicts.schema.json").read_text("utf-8"))
     return schema
+
+
+def portability_schemas() -> dict[str, dict[str, Any]]:
+    """Return the JSON Schemas of ``check``, ``fleet glibc`` and ``fleet matrix``, by these names."""
+    text = files("libcensus.cli").joinpath("portability.schema.json").read_text("utf-8")
+    schemas: dict[str, dict[str, Any]] = json.loads(text)
+    return schemas
 
 
 def _day(day: date | None) -> str | None:

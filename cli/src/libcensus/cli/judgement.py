@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from libcensus.cli.answers import Answer, PlaceKind, Share, by_artefact, share_of
@@ -118,19 +119,30 @@ def brief_verdict(verdict: Verdict) -> str:
     if verdict.reasons:
         more = len(verdict.reasons) - 1
         return brief(verdict.reasons[0]) + (f" (+{more})" if more else "")
-    return f"without {modules_of(verdict.degraded)}" if verdict.degraded else "-"
+    return "; ".join(f"{words} {_list(list(modules))}" for words, modules in _missing(verdict)) or "-"
 
 
 def _briefer(verdict: Verdict) -> str:
     if verdict.reasons:
         return verdict.reasons[0].needs
-    names = list(dict.fromkeys(reason.module for reason in verdict.degraded))
-    return f"without {len(names)} {'module' if len(names) == 1 else 'modules'}" if names else "-"
+    told = (f"{words} {len(modules)} {_plural('module', len(modules))}" for words, modules in _missing(verdict))
+    return next(told, "-")
 
 
-def modules_of(degraded: Iterable[Reason]) -> str:
-    """Return the modules that would not load, the first few by name."""
-    names = list(dict.fromkeys(reason.module or reason.needs for reason in degraded))
+def _missing(verdict: Verdict) -> list[tuple[str, dict[str, Reason]]]:
+    """Return the modules that would not load, and those of which that is not known, each with its first reason."""
+    surely: dict[str, Reason] = {}
+    perhaps: dict[str, Reason] = {}
+    for reason in sorted(verdict.degraded, key=lambda one: not one.known):
+        name = reason.module or reason.needs
+        if reason.known:
+            surely.setdefault(name, reason)
+        elif name not in surely:
+            perhaps.setdefault(name, reason)
+    return [(words, modules) for words, modules in (("without", surely), ("perhaps without", perhaps)) if modules]
+
+
+def _list(names: Sequence[str]) -> str:
     told = ", ".join(names[:_MODULES_SHOWN])
     return told if len(names) <= _MODULES_SHOWN else f"{told} and {len(names) - _MODULES_SHOWN} more"
 
@@ -148,24 +160,47 @@ def _print_group(out: Output, alike: Sequence[Answer], name: str, *, explain: bo
     """Print what several places say alike of one artefact, below its ``name`` where that is not said already."""
     verdict = alike[0].verdict
     words = _STATE_WORDS[verdict.state]
+    if verdict.state is PortabilityState.RUNS and not any(reason.known for reason in verdict.degraded):
+        words = "Runs, perhaps in part, on"
     style = "yellow" if verdict.state is PortabilityState.RUNS else STATE_STYLES[verdict.state]
     title = [(name, "bold"), (": ", ""), (words[0].lower() + words[1:], style)] if name else [(words, style)]
     out.prose(*title, (f" {_places(alike, explain=explain)}", ""))
-    shown = verdict.reasons if explain else verdict.reasons[:_REASONS_SHOWN]
-    print_reasons(out, [(str(reason), reason.remedy) for reason in shown], indent=2)
+    whole = alike[0].artefact.name
+    shown = verdict.reasons if explain else _most_telling(verdict.reasons)
+    print_reasons(out, [(_sentence(reason, whole), reason.remedy) for reason in shown], indent=2)
     if len(shown) < len(verdict.reasons):
         out.prose((f"and {len(verdict.reasons) - len(shown)} more; --explain shows all", ""), indent=2)
-    degraded = verdict.degraded
     if explain:
         print_reasons(out, degraded_lines(verdict), indent=2)
-    elif degraded:
-        more = f"; and {len(degraded) - 1} more: --explain shows all" if len(degraded) > 1 else ""
-        out.prose((f"without {modules_of(degraded)}: {degraded[0]}{more}", ""), indent=2)
+    elif verdict.state is not PortabilityState.BLOCKED:
+        for said, modules in _missing(verdict):
+            name, first = next(iter(modules.items()))
+            why = f"{name} {replace(first, file=None)}" if len(modules) > 1 else str(replace(first, file=None))
+            etc = "; --explain shows all" if len(verdict.degraded) > 1 else ""
+            out.prose((f"{said} {_list(list(modules))}: {why}{etc}", ""), indent=2)
+
+
+def _most_telling(reasons: Sequence[Reason]) -> list[Reason]:
+    """Return the first few reasons: what is known before what is not, and of each library only the first."""
+    first: dict[object, Reason] = {}
+    for reason in sorted(reasons, key=lambda one: not one.known):
+        # Of one library's versions the highest comes first, and it decides.
+        first.setdefault((reason.kind, reason.library or reason.needs), reason)
+    return list(first.values())[:_REASONS_SHOWN]
+
+
+def _sentence(reason: Reason, whole: str) -> str:
+    """Return a reason as a sentence; the artefact itself, where it is one file, is named without its folder."""
+    own = reason.file == whole and "/" in whole
+    return str(replace(reason, file=whole.rpartition("/")[2]) if own else reason)
 
 
 def degraded_lines(verdict: Verdict) -> list[tuple[str, str | None]]:
     """Return a line for everything that would be missing, with its remedy."""
-    return [(f"without {reason.module or 'a part'}: {reason}", reason.remedy) for reason in verdict.degraded]
+    return [
+        (f"{'without' if reason.known else 'perhaps without'} {reason.module or 'a part'}: {reason}", reason.remedy)
+        for reason in verdict.degraded
+    ]
 
 
 def print_reasons(out: Output, reasons: Sequence[tuple[str, str | None]], *, indent: int) -> None:
