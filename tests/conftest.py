@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import logging
 import signal
+import subprocess
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -36,3 +39,20 @@ def _logging_as_before() -> Iterator[None]:
         logger.setLevel(level)
         logger.propagate = propagate
         logger.handlers[:] = handlers
+
+
+def fetched_wheels(folder: Path, *locks: str) -> Path:
+    """Fetch the wheels that lock files of ``requirements`` pin by hash, as pip is configured; returns the folder."""
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
+    for lock in locks:
+        pinned = Path(__file__).parents[1] / "requirements" / lock
+        subprocess.run(
+            [*command, "--only-binary=:all:", "--require-hashes", "-r", str(pinned), "-d", str(folder)], check=True
+        )
+    return folder
+
+
+@pytest.fixture(scope="session")
+def sample_wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of published wheels that tests read, ``requirements/samples.txt``."""
+    return fetched_wheels(tmp_path_factory.mktemp("wheels"), "samples.txt")

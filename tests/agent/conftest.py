@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import zipfile
 from pathlib import Path
 
@@ -31,18 +29,6 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     compile_c(folder, "gnu-hash", '#include <stdio.h>\nint main(void) { puts("x"); return 0; }', "-Wl,--hash-style=gnu")
     compile_c(folder, "relr", "int a; int *b = &a; int main(void) { return *b; }", "-Wl,-z,pack-relative-relocs")
     compile_c(folder, "object.o", nothing, "-c")
-    return folder
-
-
-@pytest.fixture(scope="session")
-def sample_wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of published wheels, pinned by hash in ``requirements/samples.txt`` and fetched by pip as configured."""
-    folder = tmp_path_factory.mktemp("wheels")
-    pinned = Path(__file__).parents[2] / "requirements" / "samples.txt"
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
-    subprocess.run(
-        [*command, "--only-binary=:all:", "--require-hashes", "-r", str(pinned), "-d", str(folder)], check=True
-    )
     return folder
 
 

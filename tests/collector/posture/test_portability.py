@@ -100,6 +100,8 @@ def _kinds(verdict: Verdict) -> list[tuple[str, str, bool]]:
         (needs(kernel="3.2.0"), glibc_host(kernel=None), RUNS, []),
         (needs(kernel="4.4.0"), glibc_host(kernel=None), UNKNOWN, [("kernel", "Linux 4.4.0", False)]),
         (needs(kernel="3.2.0"), glibc_host(19, kernel=None), UNKNOWN, [("kernel", "Linux 3.2.0", False)]),
+        (needs(kernel="2.6.32"), glibc_host(19, kernel=None), RUNS, []),
+        (needs(kernel="2.6.32"), glibc_host(11, kernel=None), UNKNOWN, [("kernel", "Linux 2.6.32", False)]),
         (
             needs(kernel="3.7.0", arch="aarch64"),
             glibc_host(arch="aarch64", kernel=None),
@@ -187,6 +189,8 @@ def _kinds(verdict: Verdict) -> list[tuple[str, str, bool]]:
         "no kernel, but the host's glibc needs as much",
         "no kernel, more than glibc needs",
         "no kernel, old glibc",
+        "no kernel, an old need",
+        "no kernel, very old glibc",
         "no kernel, aarch64",
         "kernel unreadable",
         "kernel need unreadable",

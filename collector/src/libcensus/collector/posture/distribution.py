@@ -1,7 +1,8 @@
 """Distributions as platforms, known by their names alone: coarser than a scan, and said to be.
 
-Of ``debian:12`` no host was read. Its glibc comes from a table, what else PEP 600's policies promise for that glibc is
-taken to be there, and everything else (whether OpenSSL is installed, which processor it runs on) is unknown.
+Of ``debian:12`` no host was read. Its glibc comes from a table, the few libraries that each installation has are taken
+to be there, as new as PEP 600's policy for that glibc promises, and everything else (whether OpenSSL is installed,
+which processor it runs on) is unknown.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from libcensus.collector.posture.verdict import Reason, ReasonKind
-from libcensus.facts.manylinux import LIBRARIES, OLDEST, first_policy
+from libcensus.facts.manylinux import OLDEST, first_policy
 from libcensus.facts.requirement import glibc_number, version_key
 from libcensus.facts.vocabulary import LibcFamily, LoaderKind
 
@@ -35,13 +35,18 @@ _LIBC_KERNELS = {"aarch64": (3, 7), "riscv64": (4, 15), "loongarch64": (5, 19)}
 _LIBC_KERNEL = (3, 2)
 """The oldest kernel on which glibc 2.26 and later start at all (its NEWS, 2.24 and 2.26, and each port's)."""
 
+_OLD_KERNEL = (2, 6, 32)
+"""The oldest kernel beside an older glibc since 2.12: that of EL 6, the oldest distribution with a manylinux policy
+that anybody still runs. glibc 2.20 and later ask for it themselves (its NEWS).
+"""
+
 _VDSO = re.compile(r"linux-(?:vdso|gate)(?:32|64)?\.so\.\d+")
 
 GLIBC_REMEDY = "use a build that needs an older glibc (python-build-standalone needs 2.17), or a host with a newer one"
 
 
-_PROMISED = frozenset(LIBRARIES)
-"""What every distribution with glibc is taken to have, by PEP 600's policies."""
+_USUAL = frozenset({"libgcc_s.so.1", "libstdc++.so.6", "libz.so.1"})
+"""What else every installation with a package manager has: dpkg, apt, rpm and dnf are linked to them."""
 
 _LIBC_OWN = frozenset(
     {
@@ -160,8 +165,10 @@ def _libc_kernel(platform: Platform) -> tuple[int, ...]:
     if version is None and platform.libc_family is LibcFamily.GLIBC:
         version = platform.libc_version
     number = None if version is None else glibc_number(f"GLIBC_{version}")
-    if number is None or number < (2, 26):
+    if number is None or number < (2, 12):
         return ()
+    if number < (2, 26):
+        return _OLD_KERNEL
     return (*_LIBC_KERNELS.get(platform.arch or "", _LIBC_KERNEL), 0)
 
 
@@ -202,7 +209,7 @@ def _bringing(soname: str) -> str:
 
 def _is_there(soname: str, offer: Offer) -> bool:
     """Tell whether the loader finds a soname; itself, the kernel's own and what musl holds are always there."""
-    if offer.is_coarse and offer.platform.libc_family is LibcFamily.GLIBC and soname in _PROMISED | _LIBC_OWN:
+    if offer.is_coarse and offer.platform.libc_family is LibcFamily.GLIBC and soname in _USUAL | _LIBC_OWN:
         return True
     if soname in offer.libraries or soname in offer.loader_names or _VDSO.fullmatch(soname) is not None:
         return True

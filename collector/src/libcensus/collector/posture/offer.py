@@ -1,7 +1,7 @@
 """What a build or an artefact is held against: a platform prepared for many questions, and the Pythons on it.
 
 A platform that was read on a host lists what its loader finds. A distribution known by name only is coarser: its glibc
-is told by number, and what else PEP 600's policies promise for that glibc is taken to be there; the rest is unknown.
+is told by number, the few libraries that each installation has are taken to be there, and the rest is unknown.
 """
 
 from __future__ import annotations
