@@ -122,6 +122,7 @@ def print_account(out: Output, title: str, assessed: Assessed, today: date) -> N
     out.prose(("Findings: ", "bold"), (count_findings(assessed.findings), ""))
     _print_ended(out, assessed, today)
     _print_blocked(out, assessed)
+    _print_quirks(out, assessed)
     _print_processes(out, assessed)
     _print_settings(out, assessed)
     _print_changelogs(out, assessed)
@@ -238,6 +239,16 @@ def _print_blocked(out: Output, assessed: Assessed) -> None:
             out.prose((f"{place_of(assessed, install.root, install.path)} {what}: ", "bold"), (reason, ""))
 
 
+def _print_quirks(out: Output, assessed: Assessed) -> None:
+    """Print the known behaviours of the builds, each with the number of installs that have it."""
+    if assessed.quirks:
+        told = ", ".join(
+            f"{seen.quirk.id} ({len(seen.subjects)} {'install' if len(seen.subjects) == 1 else 'installs'})"
+            for seen in assessed.quirks
+        )
+        out.prose(("Quirks: ", "bold"), (f"{told}; --explain tells what they mean", ""))
+
+
 def _print_probes(out: Output, assessed: Assessed) -> None:
     skipped: Counter[str] = Counter()
     for probe in assessed.scan.probes:
@@ -311,7 +322,7 @@ def print_findings(out: Output, findings: Sequence[Finding]) -> None:
 
 
 def print_evidence(out: Output, assessed: Assessed) -> None:
-    """Print for every install what proves each statement about it, down to file and byte."""
+    """Print for every install what proves each statement about it, down to file and byte, and what its quirks mean."""
     for install in assessed.scan.installs.installs:
         out.line()
         path = place_of(assessed, install.root, install.path)
@@ -326,6 +337,10 @@ def print_evidence(out: Output, assessed: Assessed) -> None:
             out.line(f"  build {install.build}, flags: {' '.join(build.flags) or 'none'}")
             _print_proofs(out, build.evidence)
             _print_floor(out, build)
+        for quirk in assessed.quirks_on(install):
+            out.prose((f"  quirk {quirk.id}: ", "bold"), (quirk.title, ""))
+            for text in (quirk.means, quirk.advice, f"source: {quirk.source}"):
+                out.prose((f"    {text}", ""))
         _print_proven(out, assessed, install)
     for copy in assessed.scan.crypto_copies.copies:
         out.line()

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from datetime import date
 
     from libcensus.collector.posture.finding import EndOfLife, Finding
+    from libcensus.collector.posture.quirks import Quirk, SeenQuirk
     from libcensus.collector.service.fleet_codec import HostDetail, ToldVerdict
     from libcensus.facts.crypto import CryptoCopy
     from libcensus.facts.interpreter import Build
@@ -24,14 +25,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Assessed:
-    """A scan with the verdicts upon it; ``verdicts`` are keyed by root and build."""
+    """A scan with the verdicts upon it; ``verdicts`` are keyed by root and build.
+
+    ``quirks`` are the known behaviours of the builds, each with the installs that have it.
+    """
 
     scan: Scan
     findings: tuple[Finding, ...]
     end_of_life: tuple[EndOfLife, ...]
     verdicts: Mapping[tuple[str, str], ToldVerdict]
+    quirks: tuple[SeenQuirk, ...] = ()
     _findings: Mapping[Subject, list[Finding]] = field(init=False, repr=False, compare=False)
     _ends: Mapping[Subject, list[EndOfLife]] = field(init=False, repr=False, compare=False)
+    _quirks: Mapping[Subject, list[Quirk]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Sort the verdicts by what they are about: a host may have thousands of installs, each with many."""
@@ -41,8 +47,13 @@ class Assessed:
         ends: dict[Subject, list[EndOfLife]] = {}
         for end in self.end_of_life:
             ends.setdefault(end.subject, []).append(end)
+        quirks: dict[Subject, list[Quirk]] = {}
+        for seen in self.quirks:
+            for subject in seen.subjects:
+                quirks.setdefault(subject, []).append(seen.quirk)
         object.__setattr__(self, "_findings", findings)
         object.__setattr__(self, "_ends", ends)
+        object.__setattr__(self, "_quirks", quirks)
 
     def findings_on(self, what: Install | CryptoCopy) -> Sequence[Finding]:
         """Return the findings on an install or a crypto copy."""
@@ -51,6 +62,10 @@ class Assessed:
     def ends_on(self, what: Install | CryptoCopy) -> Sequence[EndOfLife]:
         """Return the support of every branch that an install or a crypto copy uses."""
         return self._ends.get(_subject_of(what), ())
+
+    def quirks_on(self, install: Install) -> Sequence[Quirk]:
+        """Return the known behaviours of the build that an install is of."""
+        return self._quirks.get(_subject_of(install), ())
 
     def build_of(self, install: Install) -> Build | None:
         """Return the build of an install, None where it could not be read."""
@@ -78,7 +93,7 @@ def assessed_from_detail(detail: HostDetail) -> Assessed:
         changelogs={encode_fact(one)[1]: one for one in detail.changelogs},
         processes=detail.processes,
     )
-    return Assessed(scan, detail.findings, detail.end_of_life, detail.verdicts)
+    return Assessed(scan, detail.findings, detail.end_of_life, detail.verdicts, detail.quirks)
 
 
 def _scanned_root(detail: HostDetail) -> str:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from libcensus.cli.answers import Answer
     from libcensus.cli.assessed import Assessed
     from libcensus.collector.posture.finding import EndOfLife, Finding, Subject
+    from libcensus.collector.posture.quirks import Quirk
     from libcensus.collector.posture.verdict import Reason
     from libcensus.collector.service.fleet_codec import HostSummary
     from libcensus.collector.service.portability_codec import LibcAnswer, Matrix
@@ -88,8 +89,20 @@ def end_of_life_object(end: EndOfLife) -> dict[str, object]:
     }
 
 
+def quirk_object(subject: Subject, quirk: Quirk) -> dict[str, object]:
+    """Return one known behaviour of one install as JSON has it."""
+    return {
+        "subject": _subject(subject),
+        "quirk": quirk.id,
+        "title": quirk.title,
+        "means": quirk.means,
+        "advice": quirk.advice,
+        "source": quirk.source,
+    }
+
+
 def assessed_object(assessed: Assessed) -> dict[str, object]:
-    """Return a scan with its verdicts: the agent's object with ``findings``, ``end_of_life`` and ``verdicts``."""
+    """Return a scan with its verdicts: the agent's object with findings, end_of_life, verdicts and quirks."""
     return {
         **scan_document(assessed.scan),
         "findings": [finding_object(finding) for finding in assessed.findings],
@@ -103,6 +116,13 @@ def assessed_object(assessed: Assessed) -> dict[str, object]:
                 "degraded": list(verdict.degraded),
             }
             for (root, build), verdict in sorted(assessed.verdicts.items(), key=lambda item: item[0][::-1])
+        ],
+        "quirks": [
+            quirk_object(subject, quirk)
+            for subject, quirk in sorted(
+                ((subject, seen.quirk) for seen in assessed.quirks for subject in seen.subjects),
+                key=lambda item: item[0],
+            )
         ],
     }
 

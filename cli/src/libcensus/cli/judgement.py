@@ -24,6 +24,9 @@ COLUMNS = (
     Column("Why", yields=1),
 )
 
+_PLACE_COLUMNS = (replace(COLUMNS[1], is_path=True), *COLUMNS[2:])
+"""Of one artefact the places are what gives way where a terminal is narrow."""
+
 STATE_STYLES = {
     PortabilityState.RUNS: "green",
     PortabilityState.BLOCKED: "red",
@@ -83,7 +86,7 @@ def _print_artefact(out: Output, own: Sequence[Answer], *, explain: bool, strict
             told = f"{len(fine)} others" if rows else f"all {len(fine)}"
             what = (Cell(told), Cell(f"{hosts}"), Cell(state.value, style=STATE_STYLES[state]), Cell("-"))
             rows.append((Cell(""), *what))
-    out.table(COLUMNS[1:], [row[1:] for row in rows])
+    out.table(_PLACE_COLUMNS, [row[1:] for row in rows])
     for alike in _alike(own):
         out.line()
         _print_group(out, alike, "", explain=explain)
@@ -124,7 +127,8 @@ def brief_verdict(verdict: Verdict) -> str:
 
 def _briefer(verdict: Verdict) -> str:
     if verdict.reasons:
-        return verdict.reasons[0].needs
+        # A loader is known by its name, too.
+        return verdict.reasons[0].needs.rpartition("/")[2]
     told = (f"{words} {len(modules)} {_plural('module', len(modules))}" for words, modules in _missing(verdict))
     return next(told, "-")
 

@@ -14,6 +14,7 @@ from libcensus.cli.assessed import Assessed
 from libcensus.cli.terminal import Progress
 from libcensus.collector.advisories.snapshot import load_snapshot
 from libcensus.collector.posture.assessment import Assessor
+from libcensus.collector.posture.quirks import seen_quirks
 from libcensus.collector.service.fleet_codec import tell_verdict
 from libcensus.facts.codec import encode_fact
 
@@ -62,4 +63,5 @@ def assess_scan(found: Scan) -> Assessed:
         findings=assessment.findings,
         end_of_life=assessment.end_of_life,
         verdicts={place: tell_verdict(verdict) for place, verdict in assessment.verdicts.items()},
+        quirks=seen_quirks(found.installs, found.builds, assessor.catalogue.quirks),
     )

@@ -40,7 +40,9 @@ _THRESHOLDS = {"any": "unknown", "medium": "moderate"}
     help="Exit with 1 when an affected finding is of this severity or above; any counts those without one too.",
 )
 @click.option("--findings", is_flag=True, help="List every open finding, with what to do.")
-@click.option("--explain", is_flag=True, help="Show for each statement which bytes of which file prove it.")
+@click.option(
+    "--explain", is_flag=True, help="Show which bytes of which file prove each statement, and what each quirk means."
+)
 @exclude_option
 def scan_command(
     folder: str, output: str, fail_on: str | None, exclude: tuple[str, ...], *, findings: bool, explain: bool
@@ -48,7 +50,7 @@ def scan_command(
     """Find the interpreters of a machine, which OpenSSL each really uses, and which of them is vulnerable.
 
     Reads files and runs none of them, sends nothing and needs no collector. Verdicts rest on the snapshot of advisories
-    inside this program. The JSON is that of `libcensus-agent scan` with findings, end_of_life and verdicts.
+    inside this program. The JSON is that of `libcensus-agent scan` with findings, end_of_life, verdicts and quirks.
     """
     from datetime import UTC, datetime  # noqa: PLC0415 - `--help` must not pay for the scanner
 

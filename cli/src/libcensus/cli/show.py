@@ -28,7 +28,9 @@ if TYPE_CHECKING:
 @collector_option
 @output_option
 @click.option("--findings", is_flag=True, help="List every open finding, with what to do.")
-@click.option("--explain", is_flag=True, help="Show for each statement which bytes of which file prove it.")
+@click.option(
+    "--explain", is_flag=True, help="Show which bytes of which file prove each statement, and what each quirk means."
+)
 def show_command(host: str, collector: CollectorAddress, output: str, *, findings: bool, explain: bool) -> int:
     """Show one host: its interpreters, which OpenSSL each really uses, what each needs, and what is wrong.
 
