@@ -24,6 +24,7 @@ from libcensus.cli.account import (
 from libcensus.cli.assessed import Assessed, has_ended, last_day, most_urgent, worst_of
 from libcensus.cli.rows import INSTALL_COLUMNS, install_row
 from libcensus.cli.terminal import Cell, Column, Output, shorten_path
+from libcensus.collector.advisories.snapshot import load_snapshot
 from libcensus.collector.posture.finding import (
     Component,
     EndOfLife,
@@ -34,6 +35,7 @@ from libcensus.collector.posture.finding import (
     SupportState,
     VexStatus,
 )
+from libcensus.collector.posture.quirks import seen_quirks
 from libcensus.collector.posture.verdict import PortabilityState
 from libcensus.collector.service.fleet_codec import ToldVerdict, tell_verdict
 from libcensus.facts.crypto import CryptoLibrary, CryptoUse
@@ -101,7 +103,8 @@ def assessed(machine: fleet.Machine | None = None) -> Assessed:
         platforms=platforms,
     )
     verdicts = {place: tell_verdict(verdict) for place, verdict in found.verdicts.items()}
-    return Assessed(scan, found.findings, found.end_of_life, verdicts)
+    quirks = seen_quirks(machine.install_set, builds, load_snapshot().quirks)
+    return Assessed(scan, found.findings, found.end_of_life, verdicts, quirks)
 
 
 def show_on_screen(monkeypatch: pytest.MonkeyPatch, width: int, told: Assessed) -> str:
@@ -190,6 +193,28 @@ def test_a_build_that_cannot_start_or_loses_modules_is_told(monkeypatch: pytest.
     print_account(Output(), "x", replace(told, verdicts=verdicts), fleet.TODAY)
     assert "/opt/py/bin/python3.12 starts, but modules would fail: needs libfoo.so.1" in plain.getvalue()
     assert "/usr/local/bin/python3.13 cannot start here: needs GLIBC_2.38" in plain.getvalue()
+
+
+def test_each_install_tells_its_quirks_with_their_source(monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = io.StringIO()
+    monkeypatch.setattr(sys, "stdout", plain)
+    told = assessed()
+    print_evidence(Output(), told)
+    of_install = dict(re.findall(r"^(/\S+)\n((?:  .*\n)*)", plain.getvalue(), re.MULTILINE))
+    for path, quirks in {
+        "/opt/py/bin/python3.12": ["pbs-libedit", "pbs-terminfo"],
+        "/srv/app/.venv/bin/python": ["pbs-libedit", "pbs-terminfo"],
+        "/srv/gone/bin/python": [],
+    }.items():
+        assert re.findall(r"^  quirk ([\w-]+): ", of_install[path], re.MULTILINE)[:2] == quirks
+        assert len(re.findall(r"^    source: https://", of_install[path], re.MULTILINE)) >= len(quirks)
+
+
+def test_a_machine_whose_builds_have_no_quirks_says_nothing_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = io.StringIO()
+    monkeypatch.setattr(sys, "stdout", plain)
+    print_account(Output(), "x", replace(assessed(), quirks=()), fleet.TODAY)
+    assert "Quirks" not in plain.getvalue()
 
 
 def test_columns_without_a_path_still_take_two_lines_only_where_they_must(monkeypatch: pytest.MonkeyPatch) -> None:

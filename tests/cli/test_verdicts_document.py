@@ -78,3 +78,6 @@ def test_what_a_collector_tells_of_a_host_is_valid_and_not_empty(run: Run, colle
     assert document["findings"]
     assert document["verdicts"]
     assert all(end["evidence"] for end in document["end_of_life"])
+    places = {(install["root"], install["path"]) for install in document["installs"]}
+    assert {(quirk["subject"]["root"], quirk["subject"]["path"]) for quirk in document["quirks"]} <= places
+    assert "pbs-libedit" in {quirk["quirk"] for quirk in document["quirks"]}

@@ -142,7 +142,12 @@ CASES: dict[str, tuple[tuple[Facts, ...], tuple[Facts, ...]]] = {
     ),
     "debian-split-library": (
         ((DPKG, DEBIAN), (DPKG, MINIMAL)),
-        ((VENV, DEBIAN), (put(Installer.RPM), DEBIAN), (DPKG, built(Provider.VENDOR))),
+        (
+            (VENV, DEBIAN),
+            (put(Installer.RPM), DEBIAN),
+            (DPKG, built(Provider.VENDOR)),
+            (DPKG, built(Provider.DISTRO, "2.7.18")),
+        ),
     ),
     "debian-minimal": (
         ((DPKG, MINIMAL),),
