@@ -80,7 +80,8 @@ compares the two, both ways, and validates a real scan.
 - Paths are absolute as seen inside their root. Bytes of names that are not UTF-8, and control characters, are written
   as `\\xNN`.
 - New keys may be added. A key that is here stays and keeps its meaning, or `schema_version` rises.
-- `libcensus scan` adds `findings`, `end_of_life` and `verdicts`: see [the JSON of verdicts](verdicts-json.md).
+- `libcensus scan` adds `findings`, `end_of_life`, `verdicts` and `quirks`: see
+  [the JSON of verdicts](verdicts-json.md).
 
 """
 

@@ -111,3 +111,23 @@ def test_a_root_inside_the_root_is_judged_by_itself(run: Run, small_root: Path, 
     table = run("scan", "--root", str(outer)).out
     assert f"\n{inner}:/usr/bin/python3." in table
     assert "OTHER ROOT" in table
+
+
+def test_a_build_whose_provider_is_known_tells_its_quirks(run: Run, small_root: Path, tmp_path: Path) -> None:
+    root = tmp_path / "standalone"
+    shutil.copytree(small_root, root)
+    (library,) = root.glob("usr/lib/python3.*/os.py")
+    variables = "{'CONFIG_ARGS': \"'--prefix=/install' '--with-openssl=/tools/deps'\", 'PYTHON_BUILD_STANDALONE': 1}"
+    library.with_name("_sysconfigdata__linux_x86_64-linux-gnu.py").write_text(f"build_time_vars = {variables}\n")
+    told = json.loads(run("scan", "--root", str(root), "--output", "json").out)
+    jsonschema.validate(told, verdicts_schema())
+    (install,) = told["installs"]
+    subject = {"kind": "install", "root": install["root"], "path": install["path"]}
+    assert [(one["subject"], one["quirk"]) for one in told["quirks"]] == [
+        (subject, "pbs-libedit"),
+        (subject, "pbs-build-paths"),
+    ]
+    plain = run("scan", "--root", str(root), "--explain").out
+    assert "Quirks: pbs-libedit (1 install), pbs-build-paths (1 install); --explain tells what they mean\n" in plain
+    assert "  quirk pbs-libedit: readline is libedit\n" in plain
+    assert f"    source: {told['quirks'][0]['source']}\n" in plain

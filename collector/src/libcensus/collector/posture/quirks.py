@@ -127,8 +127,10 @@ class QuirkRule:
             if file.role in (FileRole.EXECUTABLE, FileRole.LIBRARY)
         ):
             return False
+        if not self.lacks_module:
+            return True
         modules = {_module_of(file.path) for file in build.files if file.role is FileRole.MODULE}
-        return not self.lacks_module or (bool(modules) and not self.lacks_module <= modules)
+        return bool(modules) and not self.lacks_module <= modules
 
 
 def _check_span(name: str, span: Span, form: re.Pattern[str]) -> None:
