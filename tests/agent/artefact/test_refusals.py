@@ -99,6 +99,12 @@ def overlapping(path: Path) -> Path:
     return written(path, stream.getvalue())
 
 
+def object_file(top: Path) -> Path:
+    data = bytearray(PROGRAM)
+    data[16] = 1
+    return written(top / "a.o", bytes(data))
+
+
 def machine(path: Path, damage: str) -> Path:
     return written(path, (FIXTURES / "damaged" / damage).read_bytes())
 
@@ -118,7 +124,7 @@ CASES: dict[str, tuple[Callable[[Path], Path], str]] = {
     "elf-of-swapped-order": (lambda top: machine(top / "a", "byte-order-swapped"), r"; copy or build the file again"),
     "elf-of-no-order": (lambda top: machine(top / "a", "byte-order-3"), r"; copy or build the file again"),
     "cut-elf": (lambda top: written(top / "a", PROGRAM[:200]), r"; copy or build the file again"),
-    "object-file": (_object, r"type rel is nothing that a loader starts; give the program"),
+    "object-file": (object_file, r"type rel is nothing that a loader starts; give the program"),
     # Wheels.
     "text-named-wheel": (lambda top: written(top / NAME, b"no wheel"), r"is no zip archive.*; download or build"),
     "empty-wheel": (lambda top: written(top / NAME, b""), r"is empty; download or build the wheel again"),
@@ -214,12 +220,6 @@ def _link(path: Path, target: str) -> Path:
     return path
 
 
-def _object(top: Path) -> Path:
-    data = bytearray(PROGRAM)
-    data[16] = 1
-    return written(top / "a.o", bytes(data))
-
-
 def _record(line: str) -> str:
     return f"{line}{record_line('pkg/__init__.py', b'')}{INFO}/WHEEL,,\n{INFO}/METADATA,,\n{INFO}/RECORD,,\n"
 
@@ -255,7 +255,7 @@ def test_what_may_not_be_read_says_who_may(make: Callable[[Path], Path], tmp_pat
     if user == 0:
         os.seteuid(65534)
     try:
-        with pytest.raises(ArtefactError, match="Permission denied; .*run as root"):
+        with pytest.raises(ArtefactError, match=r"Permission denied; .*run as root"):
             read_artefact(path)
     finally:
         os.seteuid(user)
