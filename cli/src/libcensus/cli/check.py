@@ -16,8 +16,20 @@ from libcensus.cli.options import COLLECTOR_HELP, output_option, teach
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from click.shell_completion import CompletionItem
+
     from libcensus.cli.answers import Answer
     from libcensus.facts.artefact import Artefact
+
+
+def _complete_places(_context: click.Context, _parameter: click.Parameter, begun: str) -> list[CompletionItem]:
+    """Complete files, and the distributions that are known by name."""
+    from click.shell_completion import CompletionItem  # noqa: PLC0415 - only a shell's question needs it
+
+    from libcensus.collector.advisories.snapshot import load_snapshot  # noqa: PLC0415
+
+    names = [one.name for one in load_snapshot().distribution_releases if "*" not in one.name]
+    return [CompletionItem(begun, type="file"), *(CompletionItem(name) for name in names if name.startswith(begun))]
 
 
 @click.command(
@@ -44,6 +56,7 @@ if TYPE_CHECKING:
     "--against",
     multiple=True,
     metavar="PLACE",
+    shell_complete=_complete_places,
     help="A scan's JSON file, a folder of them, or a distribution such as debian:12 (repeatable). Without it the "
     "collector's fleet is asked.",
 )

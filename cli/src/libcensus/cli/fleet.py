@@ -88,7 +88,8 @@ def matrix_command(
 ) -> int:
     """Show on how many hosts each build that the fleet has would run, wherever it is installed now, and why not.
 
-    Hosts that offer the same are one platform; the table's last columns are the verdicts on them.
+    Hosts that offer the same (architecture, libraries, kernel) are one platform; --explain and the JSON tell the
+    verdict on each.
     """
     from libcensus.cli.client import FleetClient  # noqa: PLC0415 - `--help` must not pay for gRPC
     from libcensus.cli.document import matrix_object  # noqa: PLC0415

@@ -6,7 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from libcensus.cli.answers import Share
-from libcensus.cli.judgement import STATE_STYLES, brief, degraded_lines, print_reasons
+from libcensus.cli.judgement import STATE_STYLES, brief, briefest, degraded_lines, print_reasons
 from libcensus.cli.reach import floors, reaches
 from libcensus.cli.terminal import Cell, Column
 from libcensus.collector.posture.verdict import PortabilityState
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from libcensus.cli.reach import TagReach
     from libcensus.cli.terminal import Output
     from libcensus.collector.posture.verdict import Verdict
-    from libcensus.collector.service.portability_codec import LibcAnswer, LibcHosts, Matrix, MatrixBuild
+    from libcensus.collector.service.portability_codec import LibcAnswer, LibcHosts, Matrix, MatrixBuild, PlatformHosts
 
 LIBC_COLUMNS = (
     Column("Arch"),
@@ -149,12 +149,13 @@ def name_of(build: MatrixBuild) -> str:
 
 def _build_row(matrix: Matrix, build: MatrixBuild, verdicts: Sequence[Verdict]) -> tuple[Cell, ...]:
     hosts: Counter[PortabilityState] = Counter()
-    whys: Counter[str] = Counter()
+    whys: Counter[tuple[str, str]] = Counter()
     for platform, verdict in zip(matrix.platforms, verdicts, strict=True):
         hosts[verdict.state] += platform.hosts
         if verdict.reasons:
-            whys[brief(verdict.reasons[0])] += platform.hosts
-    told = [f"{why} ({_hosts(count)})" for why, count in whys.most_common()]
+            whys[brief(verdict.reasons[0]), briefest(verdict.reasons[0])] += platform.hosts
+    told = [f"{why} ({_hosts(count)})" for (why, _), count in whys.most_common()]
+    shortest = [short for (_, short), _ in whys.most_common()]
     more = f" (+{len(told) - 1})" if len(told) > 1 else ""
     return (
         Cell(name_of(build)),
@@ -165,7 +166,7 @@ def _build_row(matrix: Matrix, build: MatrixBuild, verdicts: Sequence[Verdict]) 
         _count_cell(hosts, PortabilityState.RUNS),
         _count_cell(hosts, PortabilityState.BLOCKED),
         _count_cell(hosts, PortabilityState.UNKNOWN),
-        Cell("; ".join(told) or "-", next(iter(whys), "-").removeprefix("needs ").partition(",")[0] + more),
+        Cell("; ".join(told) or "-", f"{shortest[0]}{more}" if shortest else "-"),
     )
 
 
@@ -174,20 +175,17 @@ def _count_cell(hosts: Counter[PortabilityState], state: PortabilityState) -> Ce
 
 
 def _explain(out: Output, matrix: Matrix, build: MatrixBuild, verdicts: Sequence[Verdict]) -> None:
-    told = [
-        (platform, verdict)
-        for platform, verdict in zip(matrix.platforms, verdicts, strict=True)
-        if verdict.reasons or verdict.degraded
-    ]
-    if not told:
+    """Print where a build does not run as it should, platforms with the same reasons together."""
+    alike: dict[Verdict, list[PlatformHosts]] = {}
+    for platform, verdict in zip(matrix.platforms, verdicts, strict=True):
+        if verdict.reasons or verdict.degraded:
+            alike.setdefault(verdict, []).append(platform)
+    if not alike:
         return
     out.line()
     out.prose((f"{name_of(build)} of {build.provider}", "bold"), (f", {build.digest[:12]}", ""))
-    for platform, verdict in told:
-        out.prose(
-            (verdict.state.value, STATE_STYLES[verdict.state]),
-            (f" on {platform.label} ({_hosts(platform.hosts)})", ""),
-            indent=2,
-        )
+    for verdict, platforms in alike.items():
+        labels = "; ".join(f"{platform.label} ({_hosts(platform.hosts)})" for platform in platforms)
+        out.prose((verdict.state.value, STATE_STYLES[verdict.state]), (f" on {labels}", ""), indent=2)
         print_reasons(out, [(str(reason), reason.remedy) for reason in verdict.reasons], indent=4)
         print_reasons(out, degraded_lines(verdict), indent=4)

@@ -117,6 +117,11 @@ def brief(reason: Reason) -> str:
     return f"needs {reason.needs}, has {reason.has or 'none'}"
 
 
+def briefest(reason: Reason) -> str:
+    """Return what is needed in a word; a loader is known by its name, too."""
+    return reason.needs.rpartition("/")[2]
+
+
 def brief_verdict(verdict: Verdict) -> str:
     """Return why a verdict is what it is in a few words: the first reason, and how many there are beyond."""
     if verdict.reasons:
@@ -127,8 +132,7 @@ def brief_verdict(verdict: Verdict) -> str:
 
 def _briefer(verdict: Verdict) -> str:
     if verdict.reasons:
-        # A loader is known by its name, too.
-        return verdict.reasons[0].needs.rpartition("/")[2]
+        return briefest(verdict.reasons[0])
     told = (f"{words} {len(modules)} {_plural('module', len(modules))}" for words, modules in _missing(verdict))
     return next(told, "-")
 

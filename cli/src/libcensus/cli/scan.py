@@ -23,6 +23,7 @@ _THRESHOLDS = {"any": "unknown", "medium": "moderate"}
         "libcensus scan --root ./image --fail-on high",
         "libcensus scan --output json > this-host.json",
         codes=(0, 1, 2, 3, 6, 70),
+        words={1: "a policy was not met (--fail-on)", 6: "partial: a probe failed"},
     ),
 )
 @click.option(
