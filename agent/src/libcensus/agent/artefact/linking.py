@@ -79,12 +79,19 @@ class Tree:
 
 
 @dataclass(slots=True)
-class _Links:
-    """What the loads of all starting points showed: for each file and name what was found, and for which it was not."""
+class _Loads:
+    """What the loads of all starting points showed: for each file and name what was found, and for which it was not.
 
+    ``lacking`` is the latter by starting point; ``names`` are those by which each architecture's libraries are known,
+    and ``folders`` where files lie.
+    """
+
+    parts: Mapping[str, Part]
     found: dict[tuple[str, str], str] = field(default_factory=dict)
-    missing: dict[tuple[str, str], dict[str, None]] = field(default_factory=dict)
+    lacking: dict[str, dict[tuple[str, str], None]] = field(default_factory=dict)
     reached: set[str] = field(default_factory=set)
+    names: dict[str, set[str]] = field(default_factory=dict)
+    folders: set[str] = field(default_factory=set)
 
 
 def link(parts: Sequence[Part], links: Mapping[str, str], opener: Part | None = None) -> tuple[ArtefactFile, ...]:
@@ -93,8 +100,7 @@ def link(parts: Sequence[Part], links: Mapping[str, str], opener: Part | None = 
     ``opener`` is the interpreter that opens the modules: what it has loaded is loaded for them too.
     """
     tree = Tree(parts, links)
-    seen = _Links()
-    by_location = {part.location: part for part in parts}
+    seen = _Loads({part.location: part for part in parts})
     for part in parts:
         if part.role is not FileRole.LIBRARY:
             _load(tree, part, opener, seen)
@@ -104,16 +110,15 @@ def link(parts: Sequence[Part], links: Mapping[str, str], opener: Part | None = 
     for part in sorted(rest, key=lambda part: bool(wanted & _names(part))):
         if part.location not in seen.reached:
             _load(tree, part, opener, seen)
-    names: dict[str, set[str]] = {}
     for part in parts:
+        seen.folders.add(part.location.rsplit("/", 1)[0])
         if part.elf.type is ElfType.DYN and not part.elf.is_executable:
-            names.setdefault(part.elf.arch, set()).update(_names(part))
+            seen.names.setdefault(part.elf.arch, set()).update(_names(part))
     for place in links:
         target = tree.part(place)
         if target is not None and target.elf.type is ElfType.DYN:
-            names.setdefault(target.elf.arch, set()).add(place.rsplit("/", 1)[-1])
-    files = [_file(part, seen, by_location, names.get(part.elf.arch, set())) for part in parts]
-    return tuple(sorted(files, key=lambda file: file.path))
+            seen.names.setdefault(target.elf.arch, set()).add(place.rsplit("/", 1)[-1])
+    return tuple(sorted((_file(part, seen) for part in parts), key=lambda file: file.path))
 
 
 def _names(part: Part) -> set[str]:
@@ -121,7 +126,7 @@ def _names(part: Part) -> set[str]:
     return own if part.elf.soname is None else {*own, part.elf.soname}
 
 
-def _load(tree: Tree, root: Part, opener: Part | None, seen: _Links) -> None:
+def _load(tree: Tree, root: Part, opener: Part | None, seen: _Loads) -> None:
     """Load one file as a program, or as what a program opens, and note what each object of its closure found."""
     search = _search(tree, root)
     start = [root]
@@ -141,7 +146,7 @@ def _load(tree: Tree, root: Part, opener: Part | None, seen: _Links) -> None:
         if own is not None:
             key = own.location, resolution.needed
         if target is None:
-            seen.missing.setdefault(key, {})[root.location] = None
+            seen.lacking.setdefault(root.location, {})[key] = None
         else:
             seen.found.setdefault(key, target.location)
             seen.reached.add(target.location)
@@ -165,54 +170,46 @@ def is_for_musl(elf: Elf, loader: LoaderKind) -> bool:
     return any(name == "libc.so" or name.startswith("libc.musl-") for name in elf.needed)
 
 
-def _file(part: Part, seen: _Links, by_location: Mapping[str, Part], names: set[str]) -> ArtefactFile:
+def _file(part: Part, seen: _Loads) -> ArtefactFile:
+    lacking = seen.lacking.get(part.location, {})
+    names = seen.names.get(part.elf.arch, set())
     uses: set[str] = set()
     brought: dict[str, Part] = {}
     open_names: set[str] = set()
     for needed in dict.fromkeys(part.elf.needed):
-        target = seen.found.get((part.location, needed))
-        if target is None or part.location in seen.missing.get((part.location, needed), {}):
+        location = seen.found.get((part.location, needed))
+        if location is None or (part.location, needed) in lacking:
             open_names.add(needed)
             continue
-        if by_location[target].name != part.name:
-            uses.add(by_location[target].name)
-        brought[needed] = by_location[target]
-        for name in _names(by_location[target]):
-            brought.setdefault(name, by_location[target])
+        target = seen.parts[location]
+        if target.name != part.name:
+            uses.add(target.name)
+        for name in (needed, *_names(target)):
+            brought.setdefault(name, target)
     requirement = _less(part.requirement, brought, open_names)
-    parts = [requirement, *_for_others(part, seen, by_location)]
-    if len(parts) > 1:
-        requirement = replace(
-            merge_requirements(parts),
-            arch=requirement.arch,
-            loader=requirement.loader,
-            loader_kind=requirement.loader_kind,
-            runpath=requirement.runpath,
-        )
+    if others := [_of_another(key, seen) for key in lacking if key[0] != part.location and key in seen.found]:
+        joined = merge_requirements([requirement, *others])
+        requirement = replace(requirement, needs=joined.needs, sonames=joined.sonames, raised_by=joined.raised_by)
+    # Of absolute folders of the artefact itself everything is known.
+    runpath = tuple(path for path in requirement.runpath if path.rstrip("/") not in seen.folders)
     return ArtefactFile(
         part.name,
         part.role,
-        replace(requirement, runpath=_foreign_folders(part, by_location)),
+        replace(requirement, runpath=runpath),
         tuple(sorted(uses)),
         tuple(sorted(name for name in requirement.sonames if name.rsplit("/", 1)[-1] in names)),
     )
 
 
-def _for_others(part: Part, seen: _Links, by_location: Mapping[str, Part]) -> list[Requirement]:
-    """Return what a library of the artefact finds for others and not for this file, which loads it too."""
-    found = []
-    for (asker, needed), roots in seen.missing.items():
-        if asker == part.location or part.location not in roots or (asker, needed) not in seen.found:
-            continue
-        theirs = by_location[asker].requirement
-        found.append(
-            Requirement(
-                needs=tuple(need for need in theirs.needs if need.soname == needed),
-                sonames=(needed,),
-                raised_by=tuple(entry for entry in theirs.raised_by if entry.soname == needed),
-            )
-        )
-    return found
+def _of_another(key: tuple[str, str], seen: _Loads) -> Requirement:
+    """Return what a library of the artefact finds when others load it, and not when this starting point does."""
+    asker, needed = key
+    theirs = seen.parts[asker].requirement
+    return Requirement(
+        needs=tuple(need for need in theirs.needs if need.soname == needed),
+        sonames=(needed,),
+        raised_by=tuple(entry for entry in theirs.raised_by if entry.soname == needed),
+    )
 
 
 def _less(requirement: Requirement, brought: Mapping[str, Part], open_names: set[str]) -> Requirement:
@@ -238,9 +235,3 @@ def _less(requirement: Requirement, brought: Mapping[str, Part], open_names: set
         ),
         raised_by=tuple(entry for entry in requirement.raised_by if highest.get(entry.soname) == entry.version),
     )
-
-
-def _foreign_folders(part: Part, by_location: Mapping[str, Part]) -> tuple[str, ...]:
-    """Return the search path without absolute folders of the artefact itself: of these everything is known."""
-    folders = {location.rsplit("/", 1)[0] for location in by_location}
-    return tuple(path for path in part.requirement.runpath if path.rstrip("/") not in folders)

@@ -175,9 +175,9 @@ class _Reader:
                 raise ArtefactError("not-a-wheel", f"{self.name}: {what}; download or build the wheel again")
             with damage_told(self.name), zipfile.ZipFile(stream) as archive:
                 names = archive.namelist()
-            if is_named_wheel or is_wheel(names):
-                base = shown(Path(self.path).name) if is_named_wheel else None
-                self._wheel = read_wheel(stream, self.name, base)
+                if is_named_wheel or is_wheel(names):
+                    base = shown(Path(self.path).name) if is_named_wheel else None
+                    self._wheel = read_wheel(archive, self.name, base)
         if self._wheel is not None:
             return self._read_wheel(self._wheel)
         gatherer = self._gather()

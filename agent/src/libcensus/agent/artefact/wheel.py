@@ -13,17 +13,17 @@ import hashlib
 import io
 import json
 import re
-import zipfile
 from dataclasses import dataclass, field
 from itertools import product
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
-from libcensus.agent.artefact.streams import damage_told, printable
+from libcensus.agent.artefact.streams import printable
 from libcensus.agent.errors import ArtefactError
 from libcensus.facts.artefact import WheelTag
 from libcensus.facts.validation import InvalidFactError
 
 if TYPE_CHECKING:
+    import zipfile
     from collections.abc import Iterable, Mapping
 
     from libcensus.agent.elf.reader import Source
@@ -116,22 +116,21 @@ def is_wheel(names: Iterable[str]) -> bool:
     return any(re.fullmatch(r"[^/]+\.dist-info/WHEEL", name) for name in names)
 
 
-def read_wheel(stream: IO[bytes], place: str, name: str | None) -> Wheel:
-    """Return the records of the wheel in ``stream``; ``name`` is its file name where it has one of a wheel.
+def read_wheel(archive: zipfile.ZipFile, place: str, name: str | None) -> Wheel:
+    """Return the records of a wheel; ``name`` is its file name where it has one of a wheel.
 
     Raises ArtefactError for what no installer would take. ELF files are compared with RECORD later, one by one.
     """
     named = None if name is None else parse_name(name)
-    with damage_told(place), zipfile.ZipFile(stream) as archive:
-        members = {info.filename: info for info in archive.infolist()}
-        info = _info_folder(members, place, named)
-        header = _headers(_text(archive, members, f"{info}/WHEEL", place))
-        metadata = _headers(_text(archive, members, f"{info}/METADATA", place))
-        record = _read_record(archive, members, info, place)
-        variant = f"{info}/variant.json"
-        level = None
-        if named is not None and named.variant is not None and variant in members:
-            level = _variant_level(_text(archive, members, variant, place), named.variant)
+    members = {info.filename: info for info in archive.infolist()}
+    info = _info_folder(members, place, named)
+    header = _headers(_text(archive, members, f"{info}/WHEEL", place))
+    metadata = _headers(_text(archive, members, f"{info}/METADATA", place))
+    record = _read_record(archive, members, info, place)
+    variant = f"{info}/variant.json"
+    level = None
+    if named is not None and named.variant is not None and variant in members:
+        level = _variant_level(_text(archive, members, variant, place), named.variant)
     told: frozenset[WheelTag] = frozenset().union(
         *(_tags(f"{place}: {info}/WHEEL", tag) for tag in header.get("tag", ()))
     )
