@@ -187,3 +187,24 @@ def test_platforms_that_are_fine_are_counted_together_on_a_terminal(monkeypatch:
     screen.truncate(0)
     print_answers(Output(), fine, explain=True, strict=False)
     assert "platform 59" in screen.getvalue()
+
+
+def test_of_many_artefacts_only_those_with_something_to_say_are_told_at_length(monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = Screen()
+    for name, value in (("COLUMNS", "100"), ("TERM", "xterm"), ("NO_COLOR", "1")):
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(sys, "stdout", screen)
+    fine = [replace(PROGRAM, name=f"bin/fine{number}") for number in range(3)]
+    answers = [on_hosts(RUNS, 2, one, label) for one in fine for label in ("old", "new")]
+    answers += [on_hosts(RUNS, 2), on_hosts(UNKNOWN, 2, label="new")]
+    print_answers(Output(), answers, explain=False, strict=False)
+    lines = [line.rstrip() for line in strip_styles(screen.getvalue()).splitlines()]
+    assert lines[:6] == [
+        "Artefact   Runs",
+        "bin/fine0  everywhere",
+        "bin/fine1  everywhere",
+        "bin/fine2  everywhere",
+        "",
+        f"{PROGRAM.name} runs on 2 of 4 hosts (50.0 %)",
+    ]
+    assert lines[-1] == "3 of 4 artefacts run everywhere, 1 not known to"

@@ -73,6 +73,10 @@ def test_completion_completes_commands_and_options() -> None:
 
     assert complete("libcensus sh", 1).split() == ["plain,show"]
     assert "plain,--fail-on" in complete("libcensus scan --fa", 2).split()
+    places = complete("libcensus check --against debian:1", 3).split()
+    assert places[0] == "file,debian:1"
+    assert {"plain,debian:12", "plain,debian:13"} <= set(places)
+    assert complete("libcensus fleet matrix --provider pb", 4).split() == ["plain,pbs"]
 
 
 def test_a_reader_that_leaves_is_no_error_worth_a_traceback() -> None:

@@ -27,6 +27,8 @@ COLUMNS = (
 _PLACE_COLUMNS = (replace(COLUMNS[1], is_path=True), *COLUMNS[2:])
 """Of one artefact the places are what gives way where a terminal is narrow."""
 
+_FINE_COLUMNS = (COLUMNS[0], Column("Runs"))
+
 STATE_STYLES = {
     PortabilityState.RUNS: "green",
     PortabilityState.BLOCKED: "red",
@@ -48,13 +50,18 @@ _PLACES_SHOWN = 4
 def print_answers(out: Output, answers: Sequence[Answer], *, explain: bool, strict: bool) -> None:
     """Print every answer as a row, why something does not run, and the shares.
 
-    A terminal shows artefacts one after the other where they were judged against several places; everything else gets
-    one table, a line for each answer.
+    A terminal shows artefacts one after the other where they were judged against several places, and of those that run
+    everywhere the share alone; everything else gets one table, a line for each answer.
     """
     grouped = by_artefact(answers)
     if out.is_terminal and any(len(own) > 1 for own in grouped.values()):
-        for number, own in enumerate(grouped.values()):
-            if number:
+        fine = [] if explain else [own for own in grouped.values() if all(one.verdict == _FINE for one in own)]
+        fine = fine if len(grouped) > 1 else []
+        if fine:
+            everywhere = Cell("everywhere", style=STATE_STYLES[PortabilityState.RUNS])
+            out.table(_FINE_COLUMNS, [(Cell(own[0].artefact.name), everywhere) for own in fine])
+        for number, own in enumerate(own for own in grouped.values() if own not in fine):
+            if number or fine:
                 out.line()
             _print_artefact(out, own, explain=explain, strict=strict)
     else:
@@ -63,13 +70,30 @@ def print_answers(out: Output, answers: Sequence[Answer], *, explain: bool, stri
             for alike in _alike(own):
                 out.line()
                 _print_group(out, alike, name, explain=explain)
-        out.line()
-        for own in grouped.values():
+        shares = [own for own in grouped.values() if len(grouped) == 1 or sum(one.weight for one in own) > 1]
+        if shares:
+            out.line()
+        for own in shares:
             _print_share(out, own, strict=strict)
+    if len(grouped) > 1:
+        out.line()
+        _print_count(out, grouped.values(), strict=strict)
     if any(one.is_coarse for one in answers):
         if out.is_terminal:
             out.line()
         _print_coarse(out, answers)
+
+
+def _print_count(out: Output, grouped: Iterable[Sequence[Answer]], *, strict: bool) -> None:
+    """Print how many of several artefacts run everywhere."""
+    states = [{one.state(strict=strict) for one in own} for own in grouped]
+    fine = sum(own == {PortabilityState.RUNS} for own in states)
+    blocked = sum(PortabilityState.BLOCKED in own for own in states)
+    unknown = len(states) - fine - blocked
+    told = [f"{fine} of {len(states)} artefacts run everywhere"]
+    told += [f"{blocked} blocked somewhere"] if blocked else []
+    told += [f"{unknown} not known to"] if unknown else []
+    out.prose((", ".join(told), "bold"))
 
 
 def _print_artefact(out: Output, own: Sequence[Answer], *, explain: bool, strict: bool) -> None:
