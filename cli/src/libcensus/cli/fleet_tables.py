@@ -6,7 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from libcensus.cli.answers import Share
-from libcensus.cli.judgement import STATE_STYLES, brief, briefest, degraded_lines, print_reasons
+from libcensus.cli.judgement import STATE_STYLES, brief, briefest, deciding, degraded_lines, print_reasons
 from libcensus.cli.reach import floors, reaches
 from libcensus.cli.terminal import Cell, Column
 from libcensus.collector.posture.verdict import PortabilityState
@@ -153,8 +153,9 @@ def _build_row(matrix: Matrix, build: MatrixBuild, verdicts: Sequence[Verdict]) 
     for platform, verdict in zip(matrix.platforms, verdicts, strict=True):
         hosts[verdict.state] += platform.hosts
         if verdict.reasons:
-            whys[brief(verdict.reasons[0]), briefest(verdict.reasons[0])] += platform.hosts
-    told = [f"{why} ({_hosts(count)})" for (why, _), count in whys.most_common()]
+            why = deciding(verdict)
+            whys[brief(why), briefest(why)] += platform.hosts
+    told = [f"{text} ({_hosts(count)})" for (text, _), count in whys.most_common()]
     shortest = [short for (_, short), _ in whys.most_common()]
     more = f" (+{len(told) - 1})" if len(told) > 1 else ""
     return (

@@ -55,15 +55,16 @@ def print_answers(out: Output, answers: Sequence[Answer], *, explain: bool, stri
     """
     grouped = by_artefact(answers)
     if out.is_terminal and any(len(own) > 1 for own in grouped.values()):
-        fine = [] if explain else [own for own in grouped.values() if all(one.verdict == _FINE for one in own)]
-        fine = fine if len(grouped) > 1 else []
+        fine = [name for name, own in grouped.items() if all(one.verdict == _FINE for one in own)]
+        if explain or len(grouped) == 1:
+            fine = []
         if fine:
             everywhere = Cell("everywhere", style=STATE_STYLES[PortabilityState.RUNS])
-            out.table(_FINE_COLUMNS, [(Cell(own[0].artefact.name), everywhere) for own in fine])
-        for number, own in enumerate(own for own in grouped.values() if own not in fine):
+            out.table(_FINE_COLUMNS, [(Cell(name), everywhere) for name in fine])
+        for number, name in enumerate(sorted(grouped.keys() - fine, key=list(grouped).index)):
             if number or fine:
                 out.line()
-            _print_artefact(out, own, explain=explain, strict=strict)
+            _print_artefact(out, grouped[name], explain=explain, strict=strict)
     else:
         out.table(COLUMNS, [answer_row(one) for one in answers])
         for name, own in grouped.items():
@@ -134,6 +135,11 @@ def answer_row(answer: Answer) -> tuple[Cell, ...]:
     )
 
 
+def deciding(verdict: Verdict) -> Reason:
+    """Return the first reason that made the verdict what it is: what is not known blocks nothing."""
+    return next((reason for reason in verdict.reasons if reason.known), verdict.reasons[0])
+
+
 def brief(reason: Reason) -> str:
     """Return an obstacle in a few words: what is needed, and what is there."""
     if not reason.known:
@@ -150,13 +156,13 @@ def brief_verdict(verdict: Verdict) -> str:
     """Return why a verdict is what it is in a few words: the first reason, and how many there are beyond."""
     if verdict.reasons:
         more = len(verdict.reasons) - 1
-        return brief(verdict.reasons[0]) + (f" (+{more})" if more else "")
-    return "; ".join(f"{words} {_list(list(modules))}" for words, modules in _missing(verdict)) or "-"
+        return brief(deciding(verdict)) + (f" (+{more})" if more else "")
+    return "; ".join(f"{words} {_some(list(modules))}" for words, modules in _missing(verdict)) or "-"
 
 
 def _briefer(verdict: Verdict) -> str:
     if verdict.reasons:
-        return briefest(verdict.reasons[0])
+        return briefest(deciding(verdict))
     told = (f"{words} {len(modules)} {_plural('module', len(modules))}" for words, modules in _missing(verdict))
     return next(told, "-")
 
@@ -174,7 +180,7 @@ def _missing(verdict: Verdict) -> list[tuple[str, dict[str, Reason]]]:
     return [(words, modules) for words, modules in (("without", surely), ("perhaps without", perhaps)) if modules]
 
 
-def _list(names: Sequence[str]) -> str:
+def _some(names: Sequence[str]) -> str:
     told = ", ".join(names[:_MODULES_SHOWN])
     return told if len(names) <= _MODULES_SHOWN else f"{told} and {len(names) - _MODULES_SHOWN} more"
 
@@ -209,7 +215,7 @@ def _print_group(out: Output, alike: Sequence[Answer], name: str, *, explain: bo
             name, first = next(iter(modules.items()))
             why = f"{name} {replace(first, file=None)}" if len(modules) > 1 else str(replace(first, file=None))
             etc = "; --explain shows all" if len(verdict.degraded) > 1 else ""
-            out.prose((f"{said} {_list(list(modules))}: {why}{etc}", ""), indent=2)
+            out.prose((f"{said} {_some(list(modules))}: {why}{etc}", ""), indent=2)
 
 
 def _most_telling(reasons: Sequence[Reason]) -> list[Reason]:
@@ -246,7 +252,7 @@ def print_reasons(out: Output, reasons: Sequence[tuple[str, str | None]], *, ind
 
 def _places(alike: Sequence[Answer], *, explain: bool) -> str:
     """Return where it is so: the first few places, and how many hosts that are."""
-    names = [one.against for one in alike]
+    names = list(dict.fromkeys(one.against for one in alike))
     shown = names if explain else names[:_PLACES_SHOWN]
     # A label may hold commas itself.
     told = "; ".join(shown)
@@ -294,5 +300,5 @@ def _print_coarse(out: Output, answers: Sequence[Answer]) -> None:
         out.prose(("Coarser: ", "bold"), (told, ""))
     wheels = list(dict.fromkeys(one.artefact.name for one in answers if one.artefact.kind is ArtefactKind.WHEEL_NAME))
     if wheels:
-        told = f"{', '.join(wheels)} {'is no file' if len(wheels) == 1 else 'are no files'}, and judged by tags alone"
+        told = f"{_some(wheels)} {'is no file' if len(wheels) == 1 else 'are no files'}, and judged by tags alone"
         out.prose(("Coarser: ", "bold"), (told, ""))
