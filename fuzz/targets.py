@@ -7,18 +7,22 @@ too, which is how findings are replayed as tests.
 from __future__ import annotations
 
 import gzip
+import io
 import lzma
 import os
 import shutil
 import sysconfig
 import tarfile
 import tempfile
+import zipfile
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from libcensus.agent.artefact import ArtefactSettings, read_artefact
+from libcensus.agent.artefact.wheel import parse_name
 from libcensus.agent.containers import identity_of, parse_mount_points
 from libcensus.agent.elf.loader import (
     LibrarySearch,
@@ -292,6 +296,29 @@ def _run_wheel(data: bytes) -> None:
     read_bill(data)
 
 
+def _run_artefact(data: bytes) -> None:
+    """Read a file of these bytes, whatever it turns out to be, within small bounds."""
+    descriptor = os.memfd_create("artefact")
+    try:
+        os.write(descriptor, data)
+        bounds = ArtefactSettings(max_members=1000, max_bytes=8 << 20, max_member_bytes=1 << 20, modest_bytes=1 << 20)
+        read_artefact(f"/proc/self/fd/{descriptor}", bounds)
+    finally:
+        os.close(descriptor)
+
+
+def _run_wheel_archive(data: bytes) -> None:
+    """Read a wheel whose name, WHEEL, METADATA, RECORD and variant.json are the input's pieces."""
+    name, *texts = [*data.split(b"\0"), b"", b"", b"", b"", b""][:5]
+    with suppress(UnreadableError):
+        parse_name(_text(name))
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        for place, text in zip(("WHEEL", "METADATA", "RECORD", "variant.json"), texts, strict=True):
+            archive.writestr(f"a-1.dist-info/{place}", text)
+    _run_artefact(stream.getvalue())
+
+
 def _run_bolt(data: bytes) -> None:
     database = Bolt(BytesSource(data))
     _walk_bucket(database.root)
@@ -354,6 +381,27 @@ def _bolt_seeds() -> Iterator[bytes]:
                     yield file.read()
 
 
+def _artefact_seeds() -> Iterator[bytes]:
+    program = next(iter(_files(FIXTURES / "elf" / "x86_64-linux-gnu" / "program")))
+    for mode in ("w", "w:gz", "w:xz"):
+        stream = io.BytesIO()
+        with tarfile.open(fileobj=stream, mode=mode) as archive:
+            info = tarfile.TarInfo("python/bin/python3.12")
+            info.size = len(program)
+            archive.addfile(info, io.BytesIO(program))
+            archive.addfile(tarfile.TarInfo("empty"))
+        yield stream.getvalue()
+    for method in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_LZMA):
+        stream = io.BytesIO()
+        with zipfile.ZipFile(stream, "w", method) as archive:
+            archive.writestr("a/b.so", program)
+            archive.writestr("a-1.dist-info/WHEEL", "Tag: py3-none-any\n")
+            archive.writestr("a-1.dist-info/METADATA", "Name: a\nRequires-Python: >=3.9\n")
+            archive.writestr("a-1.dist-info/RECORD", "a/b.so,,\na-1.dist-info/WHEEL,,\na-1.dist-info/METADATA,,\n")
+        yield stream.getvalue()
+    yield from _elf_seeds()
+
+
 def _root_seeds() -> Iterator[bytes]:
     real = {5: "rpmdb.sqlite", 6: "Packages.db", 7: "Packages"}
     for number, place in enumerate(DATABASES):
@@ -369,6 +417,11 @@ _CFG = b"home = /usr/bin\nversion_info = 3.12.6.final.0\nuv = 0.4\ninclude-syste
 _DESC = b"%NAME%\nbash\n\n%VERSION%\n5-1\n\n%FILES%\nusr/\nusr/bin/bash\n"
 _TOML = b'[tool.uv]\npython-downloads = "never"\npython-preference = "only-system"\n'
 _BILL = b'{"components": [{"name": "openssl", "version": "3.5.4", "purl": "pkg:generic/openssl@3.5.4"}]}'
+_WHEEL = (
+    b"a-1-py2.py3-none-any.whl\0Wheel-Version: 1.0\nTag: py3-none-any\n\0Name: a\nRequires-Python: >=3\n\0"
+    b"a-1.dist-info/WHEEL,sha256=47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU,0\na-1.dist-info/RECORD,,\n\0"
+    b'{"variants": {"x": {"x86_64": {"level": ["v3"]}}}}'
+)
 _STDLIB = Path(sysconfig.get_path("stdlib"))
 _ZSTANDARD = bytes.fromhex("28b52ffd045819000068690a8b5e2f7d")
 
@@ -417,5 +470,7 @@ TARGETS = (
     Target("uv", _run_uv, lambda: (b"cpython-3.12.6+20240909-x86_64-unknown-linux-gnu\0" + _ZSTANDARD,)),
     Target("uv-settings", _run_uv_settings, lambda: (_TOML,)),
     Target("wheel", _run_wheel, lambda: (b"Name: a\nVersion: 1\n", b"a.libs/libssl.so.3,sha256=x,1\n", _BILL)),
+    Target("artefact", _run_artefact, _artefact_seeds),
+    Target("wheel-archive", _run_wheel_archive, lambda: (_WHEEL,)),
     Target("bolt", _run_bolt, _bolt_seeds),
 )
