@@ -50,8 +50,8 @@ _PLACES_SHOWN = 4
 def print_answers(out: Output, answers: Sequence[Answer], *, explain: bool, strict: bool) -> None:
     """Print every answer as a row, why something does not run, and the shares.
 
-    A terminal shows artefacts one after the other where they were judged against several places, and of those that run
-    everywhere the share alone; everything else gets one table, a line for each answer.
+    A terminal shows artefacts one after the other where they were judged against several places, with a line alone for
+    each that runs everywhere; everything else gets one table, a line for each answer.
     """
     grouped = by_artefact(answers)
     if out.is_terminal and any(len(own) > 1 for own in grouped.values()):
