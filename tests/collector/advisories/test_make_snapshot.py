@@ -90,20 +90,35 @@ def _content() -> dict[str, dict[str, Any]]:
         ),
         "backports": _about(
             naive_false_positives=[{"remaining": {"not affected: Windows only": ["CVE-2026-2"]}}],
-            debian={"trixie": {"version_date": "2026-03-05", "fixed": {"CVE-2026-1": "3.5.1-1"}}},
-            ubuntu={"26.04": {"newest_notice": {"date": "2026-03-05"}}},
-            rhel_compatible={"10": {"newest_erratum": {"date": "2026-03-06"}}},
+            debian={"trixie": {"version": "3.5.1-2", "version_date": "2026-03-05", "fixed": {"CVE-2026-1": "3.5.1-1"}}},
+            ubuntu={
+                "26.04": {
+                    "source": "openssl",
+                    "newest_notice": {"version": "3.5.1-1ubuntu1", "date": "2026-03-05"},
+                    "fixed": {"CVE-2026-1": "3.5.1-1ubuntu1"},
+                }
+            },
+            rhel_compatible={
+                "10": {
+                    "source": "openssl",
+                    "newest_erratum": {"version": "1:3.5.1-1.el10.alma.1", "date": "2026-03-06"},
+                    "fixed": {"CVE-2026-1": "1:3.5.1-1.el10.alma.1"},
+                }
+            },
         ),
         "cpython_advisories": _about(
             advisories=[
                 {"id": "PSF-1", "cve": "CVE-2026-3", "published": None, "severity": None, "fixed": {}, "source": "s"}
             ],
             release_dates={"3.12.1": "2026-01-05"},
-            debian={"trixie": {"source": "python3.13"}},
+            debian={
+                "trixie": {"source": "python3.13", "version": "3.13.5-2", "date": "2026-03-05", "fixed": {}},
+                "sid": {"source": "python3.14", "version": "3.14.1-1", "date": "2026-03-05", "fixed": {}},
+            },
         ),
         "glibc_advisories": _about(
             advisories=[{"id": "GLIBC-SA-1", "published": "2026-01-01", "fixed": "2.43"}],
-            debian={"trixie": {"version": "2.41-12"}},
+            debian={"trixie": {"version": "2.41-12", "date": "2026-03-05", "fixed": {"CVE-2026-4": "2.41-12"}}},
         ),
         "eol": _about(
             python=support, openssl={}, _file_updated={"python": "2026-02-02"}, **dict.fromkeys(products, support)

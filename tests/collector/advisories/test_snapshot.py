@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from libcensus.collector.advisories import snapshot
-from libcensus.collector.advisories.snapshot import SnapshotError, catalogue_of, load_snapshot, read_table
+from libcensus.collector.advisories.snapshot import TABLES, SnapshotError, catalogue_of, load_snapshot, read_table
 from libcensus.collector.errors import CollectorError
 from libcensus.collector.posture.finding import Component, Severity
 from libcensus.collector.posture.versions import parse_openssl
@@ -19,12 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-NAMES = ("snapshot", "openssl", "cpython", "support", "pbs")
-CARRIED = ("glibc", "distributions", "backports")
-
 
 def _tables() -> dict[str, Any]:
-    return {name: read_table(name) for name in NAMES}
+    return {name: read_table(name) for name in TABLES}
 
 
 def test_the_snapshot_loads_once_and_says_its_day() -> None:
@@ -106,16 +103,11 @@ def test_which_branches_a_record_says_something_about(
     assert not not_assessed & record.assessed
 
 
-@pytest.mark.parametrize("name", [*NAMES, *CARRIED])
+@pytest.mark.parametrize("name", TABLES)
 def test_no_file_names_a_machine_or_an_address(name: str) -> None:
     text = json.dumps(read_table(name))
     assert "://" not in text
     assert not re.search(r'"/(?:work|root|home|tmp)\b', text)
-
-
-@pytest.mark.parametrize("name", CARRIED)
-def test_tables_for_later_verdicts_are_there(name: str) -> None:
-    assert all(read_table(name).values())
 
 
 def test_what_must_be_named_is_named_in_the_notice_of_both_places() -> None:
@@ -204,6 +196,13 @@ def _branch_twice(tables: dict[str, Any]) -> None:
         (_row("pbs", "builds", 0, cpython={"3.7": "3.8.1"}), "3.8.1 is no release of CPython 3.7"),
         (_row("pbs", "uv", 0, pbs="20990101"), "names the unknown build 20990101"),
         (_text_for_row, "openssl.json: advisories 1: TypeError"),
+        (_row("distributions", "releases", 0, release="x y"), "'x y' is no release of a distribution"),
+        (_row("distributions", "releases", 0, glibc="new"), "'new' is no version of glibc"),
+        (_twice("distributions", "releases"), "almalinux:10 is there twice"),
+        (_row("backports", "debian", 0, fixed={"CVE-2026-1": "a b"}), "'a b' is no version of dpkg that"),
+        (_row("backports", "el", 0, fixed={"CVE-2026-1": "new"}), "'new' is no version of rpm that can be ordered"),
+        (_twice("backports", "ubuntu"), "package fixes: openssl of ubuntu 20.04 twice"),
+        (_row("glibc", "debian", 0, date="soon"), "glibc.json: debian 1: ValueError"),
     ],
 )  # fmt: skip
 def test_a_snapshot_with_one_untrue_fact_is_refused(change: Callable[[dict[str, Any]], None], words: str) -> None:
@@ -214,6 +213,21 @@ def test_a_snapshot_with_one_untrue_fact_is_refused(change: Callable[[dict[str, 
     assert words in str(caught.value)
     assert "install libcensus-collector again" in str(caught.value)
     assert isinstance(caught.value, CollectorError)
+
+
+def test_package_fixes_are_found_by_distribution_release_and_source() -> None:
+    fixes = load_snapshot().package_fixes
+    assert fixes["debian", "12", "openssl"].fixed["CVE-2026-31790"] == "3.0.19-1~deb12u2"
+    assert fixes["debian", "13", "python3.13"].manager == "dpkg"
+    assert fixes["debian", "11", "glibc"].reaches.isoformat() == "2026-05-27"
+    assert fixes["ubuntu", "20.04", "openssl"].paid == {
+        advisory for advisory, version in fixes["ubuntu", "20.04", "openssl"].fixed.items() if "esm" in version
+    }
+    assert fixes["ubuntu", "20.04", "openssl"].paid
+    assert not fixes["ubuntu", "26.04", "openssl"].is_complete
+    ten = [fixes[name, "10", "openssl"] for name in ("almalinux", "rhel", "rocky")]
+    assert not any("alma" in version for one in ten for version in one.fixed.values())
+    assert ("centos", "9", "openssl") not in fixes
 
 
 def test_a_missing_or_broken_file_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -16,6 +16,13 @@ from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from libcensus.collector.advisories.package_fixes import (
+    debian_glibc,
+    debian_openssl,
+    debian_python,
+    el_openssl,
+    ubuntu_openssl,
+)
 from libcensus.collector.advisories.quirks import known_quirk
 from libcensus.collector.errors import CollectorError
 from libcensus.collector.posture.catalogue import (
@@ -25,6 +32,7 @@ from libcensus.collector.posture.catalogue import (
     Branch,
     Catalogue,
     DistributionRelease,
+    PackageFixes,
     PbsBuild,
     Release,
 )
@@ -55,6 +63,9 @@ DISTRIBUTION_IDS: Mapping[str, tuple[str, ...]] = {
 }
 """The snapshot's product names and the ``ID`` that their os-release says."""
 
+TABLES = ("snapshot", "openssl", "cpython", "glibc", "backports", "support", "pbs", "distributions")
+"""The files that :func:`catalogue_of` reads."""
+
 Tables = dict[str, dict[str, Any]]
 
 
@@ -68,9 +79,7 @@ class SnapshotError(CollectorError):
 @cache
 def load_snapshot() -> Catalogue:
     """Return the catalogue on board; read and checked once per process. Raises SnapshotError when it is damaged."""
-    published = catalogue_of(
-        {name: read_table(name) for name in ("snapshot", "openssl", "cpython", "support", "pbs", "distributions")}
-    )
+    published = catalogue_of({name: read_table(name) for name in TABLES})
     return replace(published, quirks=quirk_table_of(read_table("quirks")))
 
 
@@ -136,6 +145,7 @@ def catalogue_of(tables: Tables) -> Catalogue:
             reaches={name: date.fromisoformat(day) for name, day in meta["reaches"].items()},
             attributions=tuple(Attribution(**row) for row in meta["attributions"]),
             distribution_releases=tuple(_distribution_releases(tables["distributions"])),
+            package_fixes=_package_fixes(tables),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise SnapshotError("snapshot.json", f"{type(error).__name__}: {error}") from error
@@ -239,6 +249,24 @@ def _distribution_release(row: dict[str, Any]) -> DistributionRelease:
         glibc_source=row["glibc_source"],
         verified=row["glibc_source"] not in _UNVERIFIED,
     )
+
+
+def _package_fixes(tables: Tables) -> dict[tuple[str, str, str], PackageFixes]:
+    found: dict[tuple[str, str, str], PackageFixes] = {}
+    for fixes in (
+        *_rows("backports.json", tables["backports"], "debian", debian_openssl),
+        *_rows("backports.json", tables["backports"], "ubuntu", ubuntu_openssl),
+        *(one for rows in _rows("backports.json", tables["backports"], "el", el_openssl) for one in rows),
+        *_rows("cpython.json", tables["cpython"], "debian", debian_python),
+        *_rows("glibc.json", tables["glibc"], "debian", debian_glibc),
+    ):
+        if fixes is None:
+            continue
+        key = fixes.distribution, fixes.release, fixes.package
+        if key in found:
+            raise SnapshotError("package fixes", f"{fixes.package} of {fixes.distribution} {fixes.release} twice")
+        found[key] = fixes
+    return found
 
 
 def _release(row: dict[str, Any]) -> Release:

@@ -118,6 +118,26 @@ class DistributionRelease:
 
 
 @dataclass(frozen=True, slots=True)
+class PackageFixes:
+    """Which version of a source package first fixed each advisory, in one release of a distribution.
+
+    ``distribution`` and ``release`` are ``ID`` and ``VERSION_ID`` of os-release. ``reaches`` is the newest day that the
+    source knows of; ``is_complete`` tells whether what was published before that day and is not listed is known not to
+    be fixed. ``paid`` are the advisories that only paying customers get a fix of, by these versions.
+    """
+
+    distribution: str
+    release: str
+    manager: str
+    package: str
+    fixed: Mapping[str, str]
+    reaches: date
+    source: str
+    is_complete: bool = True
+    paid: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
 class Attribution:
     """Who is to be named for a source of facts, and under which terms its facts were taken."""
 
@@ -133,7 +153,7 @@ class Catalogue:
     ``branches`` and ``releases`` are keyed by component, then by branch or version; ``uv_newest_pbs`` maps a uv version
     to the newest PBS tag that it can install, in the order of uv's releases. ``distributions`` holds the releases of
     each distribution by ``ID`` of os-release; ``reaches`` the newest day that the facts of each subject know of.
-    ``pbs_builds`` are sorted by date.
+    ``pbs_builds`` are sorted by date; ``package_fixes`` are keyed by distribution, release and source package.
     """
 
     snapshot_date: date
@@ -148,4 +168,5 @@ class Catalogue:
     reaches: Mapping[str, date] = field(default_factory=dict)
     attributions: tuple[Attribution, ...] = ()
     distribution_releases: tuple[DistributionRelease, ...] = ()
+    package_fixes: Mapping[tuple[str, str, str], PackageFixes] = field(default_factory=dict)
     quirks: QuirkTable = field(default_factory=QuirkTable)
