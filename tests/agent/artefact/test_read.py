@@ -120,6 +120,18 @@ def test_a_program_is_an_executable_by_itself() -> None:
     assert file.requirement.loader == "/lib64/ld-linux-x86-64.so.2"
 
 
+def test_a_library_that_a_single_program_finds_beside_it_is_named(tmp_path: Path) -> None:
+    need = link(tmp_path / "lib/libneed.so.1", "-Wl,-soname,libneed.so.1")
+    path = link(
+        tmp_path / "bin/program", "-Wl,-rpath,$ORIGIN/../lib", source="int main(void) { return 0; }", needs=(need,)
+    )
+    artefact, warnings = read(path)
+    assert "libneed.so.1" in artefact.files[0].requirement.sonames, "it does not travel with the file"
+    (words,) = warnings
+    assert str(need.resolve()) in words
+    assert "give the folder of both" in words
+
+
 def test_a_library_is_a_shared_object_and_a_module_says_what_it_is(tmp_path: Path) -> None:
     named = {
         "libx.so.1": FileRole.LIBRARY,
@@ -303,6 +315,34 @@ def test_the_folder_of_an_install_is_an_interpreter(below: str, tmp_path: Path) 
     assert artefact.kind is ArtefactKind.INTERPRETER
     check_interpreter(artefact, below)
     assert file_of(artefact, f"{below}bin/sqlite3").role is FileRole.MODULE, "a tool beside it is not what is started"
+
+
+def test_copies_of_the_main_program_are_one_interpreter(tmp_path: Path) -> None:
+    interpreter_tree(tmp_path)
+    for name in ("python", "python3"):
+        shutil.copy(tmp_path / "bin/python3.12", tmp_path / "bin" / name)
+    artefact, _ = read(tmp_path)
+    check_interpreter(artefact)
+    assert file_of(artefact, "bin/python").role is FileRole.EXECUTABLE
+
+
+def test_two_pythons_in_one_folder_are_no_single_install(tmp_path: Path) -> None:
+    interpreter_tree(tmp_path)
+    interpreter_tree(tmp_path, "3.11.4")
+    artefact, _ = read(tmp_path)
+    assert (artefact.kind, artefact.version) == (ArtefactKind.FOLDER, None)
+
+
+def test_another_interpreter_beside_a_python_is_a_tool_of_it(tmp_path: Path) -> None:
+    interpreter_tree(tmp_path)
+    link(
+        tmp_path / "bin/perl",
+        "-rdynamic",
+        source="int perl_alloc(void) { return 0; } int perl_parse(void) { return 0; } int perl_run(void) { return 0; }"
+        " int perl_construct(void) { return 0; } int main(void) { return perl_alloc(); }",
+    )
+    artefact, _ = read(tmp_path)
+    check_interpreter(artefact)
 
 
 def test_an_interpreter_deep_in_a_folder_leaves_it_a_folder(tmp_path: Path) -> None:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 _INSTALL = re.compile(r"(?:install/|python/|python/install/)?")
 """Where the prefix of an interpreter lies in a folder that is given as its install."""
 
+_PYTHONS = frozenset({Implementation.CPYTHON, Implementation.PYPY})
 _PREFIX = re.compile(r"(?P<prefix>(?:.*/)?)(?:bin|sbin)/[^/]+", re.DOTALL)
 _PATCHLEVEL = re.compile(r"include/(?:python|pypy)(\d\.\d+)[a-z]*/patchlevel\.h")
 _NAMED = {
@@ -80,12 +81,25 @@ def is_kept(name: str) -> bool:
     return name.endswith("/patchlevel.h") or name.rsplit("/", 1)[-1] == "PYTHON.json"
 
 
+def _only(mains: list[MainFile]) -> MainFile | None:
+    """Return the main program of the one interpreter among several files; a Python counts before what lies beside it.
+
+    None where there are two of a kind: then the whole is more than an install.
+    """
+    pythons = [main for main in mains if main.program.implementation in _PYTHONS]
+    chosen = pythons or mains
+    versions = {main.program.version for main in chosen if main.program.version is not None}
+    folders = {main.prefix for main in chosen}
+    if not chosen or max(len(versions), len(folders)) > 1 or len({main.program.implementation for main in chosen}) > 1:
+        return None
+    return min(chosen, key=lambda one: (one.program.version is None, len(one.name), one.name))
+
+
 def installed_in(folder: str, mains: list[MainFile]) -> Install | None:
     """Return the interpreter whose install a folder is; None where it holds none, or several, or more than that."""
-    fitting = [main for main in mains if main.prefix is not None and _INSTALL.fullmatch(main.prefix)]
-    if not fitting or len({(main.program.implementation, main.program.version) for main in fitting}) > 1:
+    main = _only([main for main in mains if main.prefix is not None and _INSTALL.fullmatch(main.prefix)])
+    if main is None:
         return None
-    main = min(fitting, key=lambda one: (one.program.version is None, len(one.name), one.name))
     with Root.open("/") as root:
         path = f"{folder.rstrip('/')}/{main.name}"
         try:
@@ -104,10 +118,9 @@ def installed_in(folder: str, mains: list[MainFile]) -> Install | None:
 
 def archived(file: str, mains: list[MainFile], texts: Mapping[str, str]) -> Install | None:
     """Return the interpreter whose install an archive is; ``file`` is the archive's name."""
-    fitting = [main for main in mains if main.prefix is not None]
-    if not fitting or len({(main.program.implementation, main.program.version) for main in fitting}) > 1:
+    main = _only([main for main in mains if main.prefix is not None])
+    if main is None:
         return None
-    main = min(fitting, key=lambda one: (one.program.version is None, len(one.name), one.name))
     prefix = main.prefix or ""
     program = main.program
     said = _python_json(texts, prefix)

@@ -17,7 +17,7 @@ from libcensus.facts.requirement import LibraryNeed, Requirement, merge_requirem
 from libcensus.facts.vocabulary import FileRole, LibcFamily, LoaderKind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from libcensus.agent.elf.reader import Elf
 
@@ -52,6 +52,11 @@ class Tree:
         if path not in self._known:
             self._known[path] = self._follow(path)
         return self._known[path]
+
+    def elf(self, path: str) -> Elf | None:
+        """Return the ELF file that a path leads to."""
+        part = self.part(path)
+        return None if part is None else part.elf
 
     def _follow(self, path: str) -> Part | None:
         if not self._links and "/../" not in path:
@@ -128,7 +133,7 @@ def _names(part: Part) -> set[str]:
 
 def _load(tree: Tree, root: Part, opener: Part | None, seen: _Loads) -> None:
     """Load one file as a program, or as what a program opens, and note what each object of its closure found."""
-    search = _search(tree, root)
+    search = _search(root, tree.elf)
     start = [root]
     if (
         opener is not None
@@ -152,15 +157,28 @@ def _load(tree: Tree, root: Part, opener: Part | None, seen: _Loads) -> None:
             seen.reached.add(target.location)
 
 
-def _search(tree: Tree, root: Part) -> LibrarySearch:
+def _search(root: Part, elf_at: Callable[[str], Elf | None]) -> LibrarySearch:
+    """Return the search of the loader that starts or opens a file, among the ELF files that ``elf_at`` knows."""
     arch = root.elf.arch
 
     def lookup(path: str) -> Elf | None:
-        part = tree.part(path)
-        return part.elf if part is not None and part.elf.arch == arch and part.elf.type is ElfType.DYN else None
+        elf = elf_at(path)
+        return elf if elf is not None and elf.arch == arch and elf.type is ElfType.DYN else None
 
     family = LibcFamily.MUSL if is_for_musl(root.elf, root.requirement.loader_kind) else LibcFamily.GLIBC
     return LibrarySearch(lookup, arch, (), family=family)
+
+
+def beside(part: Part, elf_at: Callable[[str], Elf | None]) -> Iterator[tuple[str, str]]:
+    """Yield the needed names that one file finds through its own search path, each with the place of the library.
+
+    ``elf_at`` tells what ELF file lies at a path of this machine.
+    """
+    search = _search(part, elf_at)
+    for needed in dict.fromkeys(part.elf.needed):
+        found = search.resolve(needed, [LoadedObject(part.location, part.elf)])
+        if found.path is not None and found.elf is not None:
+            yield needed, found.path
 
 
 def is_for_musl(elf: Elf, loader: LoaderKind) -> bool:

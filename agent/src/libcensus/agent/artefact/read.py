@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING
 
 from libcensus.agent.artefact import interpreter
 from libcensus.agent.artefact.gather import ArtefactSettings, Gatherer
-from libcensus.agent.artefact.linking import Part, link
+from libcensus.agent.artefact.linking import Part, beside, link
 from libcensus.agent.artefact.source import FileSource, shown
 from libcensus.agent.artefact.streams import ZIP_MAGICS, damage_told
 from libcensus.agent.artefact.wheel import SUFFIX, Wheel, is_wheel, location_of, parse_name, read_wheel
-from libcensus.agent.elf.reader import MAGIC
-from libcensus.agent.errors import ArtefactError
+from libcensus.agent.elf.reader import MAGIC, read_elf
+from libcensus.agent.errors import ArtefactError, ElfError
 from libcensus.agent.probes.venvs import parse_pyvenv, recorded_version
 from libcensus.facts.artefact import Artefact
 from libcensus.facts.validation import InvalidFactError
@@ -163,9 +163,14 @@ class _Reader:
     def _elf_file(self) -> Artefact:
         gatherer = self._gather()
         (member,) = gatherer.members
-        place = shown(os.path.realpath(self.path))
-        part = Part(member.name, place, member.elf, self._roles[member.name], member.requirement)
+        place = os.path.realpath(self.path)
+        part = Part(member.name, shown(place), member.elf, self._roles[member.name], member.requirement)
         kind = ArtefactKind.EXECUTABLE if part.role is FileRole.EXECUTABLE else ArtefactKind.SHARED_OBJECT
+        for needed, found in beside(part, _elf_at):
+            self.warnings.append(
+                f"{needed} is found at {shown(os.path.realpath(found))} on this machine, and does not travel with it; "
+                "to check both, give the folder of both"
+            )
         return Artefact(self.name, kind, files=link([part], {}))
 
     def _zip(self, source: FileSource, head: bytes, *, is_named_wheel: bool) -> Artefact:
@@ -336,6 +341,14 @@ def _with_level(part: Part, level: int | None) -> Part:
         return part
     need = part.requirement
     return replace(part, requirement=replace(need, x86_64_level=max(level, need.x86_64_level or 1)))
+
+
+def _elf_at(path: str) -> Elf | None:
+    try:
+        with FileSource(path) as source:
+            return read_elf(source, symbols=False)
+    except (OSError, ArtefactError, ElfError):
+        return None
 
 
 def _is_kept(name: str) -> bool:
