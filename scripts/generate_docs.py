@@ -82,6 +82,8 @@ compares the two, both ways, and validates a real scan.
 - New keys may be added. A key that is here stays and keeps its meaning, or `schema_version` rises.
 - `libcensus scan` adds `findings`, `end_of_life`, `verdicts` and `quirks`: see
   [the JSON of verdicts](verdicts-json.md).
+- `libcensus check --against FILE` reads the object back and judges artefacts on that host: see
+  [portability](portability.md).
 
 """
 

@@ -22,6 +22,7 @@ from tests.collector.metrics import fleet
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from libcensus.collector.app import Collector
     from tests.cli.conftest import Outcome
 
     Run = Callable[..., Outcome]
@@ -107,6 +108,13 @@ def test_distributions_are_said_to_be_coarser(run: Run) -> None:
     assert f"Coarser: {FITS} is no file, and judged by tags alone" in ended.out
     (one,) = answers(run("check", FITS, "--against", "debian:12", "--output", "json"))
     assert (one["against"], one["hosts"], one["coarse"], one["arch"]) == ("debian:12", 0, True, "x86_64")
+
+
+def test_what_a_collector_shows_of_a_host_is_a_scan_file_too(run: Run, collector: Collector, tmp_path: Path) -> None:
+    path = tmp_path / "web-1.json"
+    path.write_text(run("show", "web-1", "--collector", collector.grpc_address, "--output", "json").out)
+    (one,) = answers(run("check", FITS, "--against", str(path), "--output", "json"))
+    assert (one["place"], one["hosts"], one["verdict"]) == ("scan", 1, "runs")
 
 
 def test_real_files_are_judged_on_a_scanned_root(run: Run, small_root: Path, scanned_root: str) -> None:
