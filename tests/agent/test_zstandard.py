@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from libcensus.agent import zstandard
-from libcensus.agent.zstandard import MAGIC, ZstandardError, decompress_frame
+from libcensus.agent.zstandard import MAGIC, ZstandardError, decompress_frame, decompress_frames
 
 needs_zstd = pytest.mark.skipif(shutil.which("zstd") is None, reason="zstd is not installed")
 
@@ -62,6 +62,48 @@ def test_blocks_come_one_by_one() -> None:
     first = next(blocks)
     assert CONTENTS["a text"].startswith(first)
     assert 0 < len(first) <= 128 << 10
+
+
+STORED = MAGIC + bytes.fromhex("2003 190000") + b"abc"
+CHECKED = MAGIC + bytes.fromhex("2403 190000") + b"xyz" + bytes(4)
+SKIPPABLE = bytes.fromhex("502a4d18 05000000") + b"notes"
+
+
+@pytest.mark.parametrize(
+    ("data", "content"),
+    [
+        (b"", b""),
+        (STORED, b"abc"),
+        (STORED + STORED, b"abcabc"),
+        (CHECKED + STORED, b"xyzabc"),
+        (SKIPPABLE + STORED + SKIPPABLE + CHECKED + SKIPPABLE, b"abcxyz"),
+    ],
+)
+def test_a_file_is_all_its_frames(data: bytes, content: bytes) -> None:
+    assert b"".join(decompress_frames(data, limit=len(content))) == content
+    if content:
+        with pytest.raises(ZstandardError, match="more than"):
+            list(decompress_frames(data, limit=len(content) - 1))
+
+
+@pytest.mark.parametrize("data", [STORED + b"rest", STORED + SKIPPABLE[:6], STORED[:-1], b"text"])
+def test_what_is_no_frame_behind_another_is_refused(data: bytes) -> None:
+    with pytest.raises(ZstandardError):
+        list(decompress_frames(data, limit=100))
+
+
+def test_a_window_as_large_as_the_caller_allows_is_kept() -> None:
+    """A copy from 9 MiB back, as the reference's level 22 makes them: one sequence in a block by itself."""
+    content = SEEDED.randbytes(9 << 20)
+    blocks = [content[at : at + (128 << 10)] for at in range(0, len(content), 128 << 10)]
+    # A window of 16 MiB. No literals; one sequence of repeated codes: length 0, offset 2**23 and 23 bits, match of 3.
+    data = MAGIC + bytes([0x00, (24 - 10) << 3])
+    data += b"".join((len(block) << 3).to_bytes(3, "little") + block for block in blocks)
+    copy = bytes([0x00, 0x01, 0x54, 0, 23, 0]) + (1 << 23 | (9 << 20) + 3 - (1 << 23)).to_bytes(3, "little")
+    data += (len(copy) << 3 | 2 << 1 | 1).to_bytes(3, "little") + copy
+    assert b"".join(decompress_frames(data, limit=10 << 20, window=16 << 20)) == content + content[:3]
+    with pytest.raises(ZstandardError, match="copies what is not there"):
+        list(decompress_frames(data, limit=10 << 20, window=1 << 20))
 
 
 @needs_zstd

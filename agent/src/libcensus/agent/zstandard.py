@@ -53,10 +53,11 @@ class ZstandardError(UnreadableError):
 _SKIPPABLE = range(0x184D2A50, 0x184D2A60)
 
 
-def decompress_frames(data: bytes, *, limit: int) -> Iterator[bytes]:
+def decompress_frames(data: bytes, *, limit: int, window: int | None = None) -> Iterator[bytes]:
     """Yield the content of all frames in ``data``, as a file has them, block by block; skippable frames are skipped.
 
-    Raises ZstandardError, also where the content is longer than ``limit`` bytes.
+    Raises ZstandardError, also where the content is longer than ``limit`` bytes, or a copy reaches back further than
+    ``window`` (:data:`MAX_WINDOW` where none is given): that much is kept in memory.
     """
     while data:
         if int.from_bytes(data[:4], "little") in _SKIPPABLE:
@@ -65,7 +66,7 @@ def decompress_frames(data: bytes, *, limit: int) -> Iterator[bytes]:
             data = data[8 + int.from_bytes(data[4:8], "little") :]
             continue
         total = 0
-        frame = decompress_frame(data, limit=limit)
+        frame = decompress_frame(data, limit=limit, window=window)
         while True:
             try:
                 block = next(frame)
@@ -77,15 +78,15 @@ def decompress_frames(data: bytes, *, limit: int) -> Iterator[bytes]:
         limit -= total
 
 
-def decompress_frame(data: bytes, *, limit: int) -> Generator[bytes, None, int]:
+def decompress_frame(data: bytes, *, limit: int, window: int | None = None) -> Generator[bytes, None, int]:
     """Yield the content of the frame at the start of ``data``, block by block; what follows the frame is ignored.
 
     Returns how many bytes the frame takes.
 
     Raises ZstandardError, also where the content is longer than ``limit`` bytes.
     """
-    window, at = _read_header(data)
-    frame = _Frame(window)
+    told, at = _read_header(data)
+    frame = _Frame(min(told, MAX_WINDOW if window is None else window))
     total = 0
     is_last = False
     while not is_last:
@@ -139,7 +140,7 @@ def _read_header(data: bytes) -> tuple[int, int]:
     at += length
     if is_single:
         window = size
-    return min(window, MAX_WINDOW), at
+    return window, at
 
 
 @dataclass(frozen=True, slots=True)

@@ -113,7 +113,7 @@ def installed_in(folder: str, mains: list[MainFile]) -> Install | None:
             # It embeds an interpreter, and is none.
             return None
         version, _ = traits.read_version(root, layout, None, layout.library or layout.executable)
-        return Install(main.name, main.program.implementation, version, _level(root, layout, main.program))
+        return Install(main.name, layout.implementation, version or layout.version, _level(root, layout, main.program))
 
 
 def archived(file: str, mains: list[MainFile], texts: Mapping[str, str]) -> Install | None:
