@@ -7,6 +7,7 @@ name alone. Hosts are counted; a scan file and a distribution count as one each 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import dataclass
 from enum import StrEnum
 from fractions import Fraction
@@ -19,7 +20,7 @@ from libcensus.facts.vocabulary import ArtefactKind
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from libcensus.collector.service.portability_codec import PortabilityAnswer
+    from libcensus.collector.service.portability_codec import PlatformHosts, PortabilityAnswer
     from libcensus.facts.artefact import Artefact
 
 EXIT_BLOCKED = 1
@@ -45,7 +46,8 @@ class Answer:
     """One artefact on one place.
 
     ``against`` is the place as it was given, or the platform as a person calls it; ``hosts`` is 0 for a distribution.
-    ``platform`` is the address of a fleet's platform and ``examples`` some of its hosts.
+    ``platform`` is the address of a fleet's platform, ``examples`` are some of its hosts, and ``pythons`` the versions
+    of theirs, where one is asked for.
     """
 
     artefact: Artefact
@@ -56,6 +58,7 @@ class Answer:
     arch: str | None = None
     platform: str | None = None
     examples: tuple[str, ...] = ()
+    pythons: tuple[str, ...] = ()
 
     @property
     def weight(self) -> int:
@@ -113,17 +116,22 @@ def parse_share(text: str) -> Fraction:
 
 
 def fleet_answers(artefact: Artefact, told: PortabilityAnswer) -> list[Answer]:
-    """Return what a collector tells of an artefact; hosts that it could not judge are unknown, and counted."""
+    """Return what a collector tells of an artefact; hosts that it could not judge are unknown, and counted.
+
+    Platforms that share a label are told apart by the Pythons on their hosts, where a Python is what differs.
+    """
+    labels = Counter(one.on.label for one in told.verdicts)
     answers = [
         Answer(
             artefact=artefact,
-            against=one.on.label,
+            against=_label(one.on) if labels[one.on.label] > 1 else one.on.label,
             place=PlaceKind.PLATFORM,
             hosts=one.on.hosts,
             verdict=one.verdict,
             arch=one.on.arch,
             platform=one.on.platform,
             examples=one.on.examples,
+            pythons=one.on.pythons,
         )
         for one in told.verdicts
     ]
@@ -139,6 +147,10 @@ def fleet_answers(artefact: Artefact, told: PortabilityAnswer) -> list[Answer]:
             Answer(artefact, UNREADABLE_HOSTS, PlaceKind.UNREADABLE, told.unreadable_hosts, verdict),
         )
     return answers
+
+
+def _label(on: PlatformHosts) -> str:
+    return f"{on.label}, Python {', '.join(on.pythons)}" if on.pythons else on.label
 
 
 def by_artefact(answers: Iterable[Answer]) -> dict[str, list[Answer]]:

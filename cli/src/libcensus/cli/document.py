@@ -10,7 +10,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from libcensus.agent.document import scan_document
-from libcensus.cli.reach import floors, reaches
+from libcensus.collector.posture.reach import floors, policy_reach
 
 if TYPE_CHECKING:
     from datetime import date, datetime
@@ -178,6 +178,7 @@ def answer_object(answer: Answer) -> dict[str, object]:
         "platform": answer.platform,
         "hosts": answer.hosts,
         "examples": list(answer.examples),
+        "pythons": list(answer.pythons),
         "verdict": answer.verdict.state.value,
         "coarse": answer.is_coarse,
         "degraded": [degraded_object(reason) for reason in answer.verdict.degraded],
@@ -211,7 +212,7 @@ def libcs_object(answer: LibcAnswer) -> dict[str, object]:
                 "share": one.hosts / one.total if one.total else 0.0,
                 "lost": [{"family": loss.family, "version": loss.version, "hosts": loss.hosts} for loss in one.lost],
             }
-            for one in reaches(answer.libcs)
+            for one in policy_reach(answer.libcs)
         ],
         "unreadable_hosts": answer.unreadable_hosts,
     }
