@@ -432,7 +432,7 @@ def test_copies_are_counted_with_their_findings_and_other_roots_with_their_insta
     assert value(page, "libcensus_installs", implementation="nodejs", version="18.19.0", provider="upstream") == 2
     assert value(page, "libcensus_installs", implementation="cpython", provider="distro") == 6
     # Two by the interpreter and its environment, one by the wheel.
-    assert value(page, "libcensus_host_findings", host="full", severity="high", status="affected") == 4
+    assert value(page, "libcensus_host_findings", host="full", severity="high", status="affected") == 7
 
 
 def test_processes_on_what_is_gone_are_told_where_somebody_looked(store: CountingStore) -> None:
@@ -452,8 +452,8 @@ def test_hosts_that_differ_in_their_copies_alone_are_told_apart(store: CountingS
     _, page = exporter.render()
     assert value(page, "libcensus_crypto_copies", owner="cryptography") == 1
     high = {"severity": "high", "status": "affected"}
-    assert value(page, "libcensus_host_findings", host="full", **high) == 4
-    assert value(page, "libcensus_host_findings", host="bare", **high) == 3
+    assert value(page, "libcensus_host_findings", host="full", **high) == 7
+    assert value(page, "libcensus_host_findings", host="bare", **high) == 6
     fleet.report(store, replace(fleet.full_machine(), copies=()), at=fleet.NOON + timedelta(hours=1))
     _, page = exporter.render()
     assert b"libcensus_crypto_copies{" not in page

@@ -20,12 +20,14 @@ from libcensus.collector.posture.finding import (
     worst_severity,
 )
 from libcensus.collector.posture.verdict import PortabilityState
+from libcensus.facts.changelog import ChangelogFix, PackageChangelog
 from libcensus.facts.crypto import CopyOwner, CryptoCopy, CryptoCopySet, CryptoLibrary, CryptoUse
 from libcensus.facts.evidence import Evidence
 from libcensus.facts.host import Host, OsRelease
 from libcensus.facts.interpreter import Build, Install, InstallSet
 from libcensus.facts.root import Container, RootSet, ScannedRoot
 from libcensus.facts.vocabulary import (
+    ChangelogState,
     CryptoFamily,
     EvidenceKind,
     FileRole,
@@ -339,10 +341,11 @@ def test_a_copy_that_could_not_be_read_is_unknown_and_not_fine(copy: CryptoCopy)
 
 def test_a_copy_that_the_distribution_built_is_not_judged_by_its_number() -> None:
     host = _assess_copies(_copy("3.0.13", linkage=Linkage.SYSTEM, owner=None, package=DEBIAN_LIBSSL))
-    assert {finding.status for finding in host.findings} <= {
-        VexStatus.UNDER_INVESTIGATION,
-        VexStatus.NOT_AFFECTED,
-    }
+    told = {finding.status: finding.evidence[-1].detail for finding in host.findings}
+    assert told.keys() == {VexStatus.FIXED, VexStatus.UNDER_INVESTIGATION}
+    assert "the changelog of Debian's openssl" in told[VexStatus.FIXED]
+    # OpenSSL 3.0 had ended when its last advisories were published.
+    assert "upstream did not assess this branch" in told[VexStatus.UNDER_INVESTIGATION]
     assert host.end_of_life[0].distribution_until is not None
     assert host.copies[0].provider == "distro"
 
@@ -378,13 +381,39 @@ def test_what_lies_in_another_root_is_judged_by_that_roots_system_and_platform()
     until = {item.subject.root: item.end_of_life[0].distribution_until for item in found.installs}
     assert until["/"] != until["/srv/new"] is not None
     assert until["/srv/none"] is None
-    remedies = {finding.subject.root: finding.remedy for finding in found.findings}
+    told = {(finding.subject.root, finding.status, finding.remedy) for finding in found.findings}
     upgrade = "apt-get update && apt-get install --only-upgrade libssl3"
-    assert remedies == {
-        "/": upgrade,
-        "/srv/new": f"inside /srv/new: {upgrade}",
-        "/srv/none": f"inside /srv/none: {upgrade}",
+    assert ("/", VexStatus.FIXED, None) in told
+    assert ("/srv/new", VexStatus.FIXED, None) in told
+    unknown = f"inside /srv/none: {upgrade}"
+    assert {item for item in told if item[0] == "/srv/none"} == {
+        ("/srv/none", VexStatus.UNDER_INVESTIGATION, unknown),
     }
+
+
+def test_the_changelog_of_a_package_decides_where_no_table_has_it() -> None:
+    package = replace(DEBIAN_LIBSSL, version="3.0.13-1~deb12u1", source_version="3.0.13-1~deb12u1")
+    use = crypto("3.0.13", Linkage.SYSTEM, package, path="/usr/lib/libssl.so.3")
+    fixes = (ChangelogFix("CVE-2024-6119", "3.0.13-1~deb12u1", "Fix CVE-2024-6119"),)
+    changelogs = {
+        state: PackageChangelog(package, state, "/usr/share/doc/libssl3/changelog.Debian.gz", 50, fixes=fixes)
+        for state in (ChangelogState.COMPLETE, ChangelogState.TRUNCATED)
+    }
+    assessor = Assessor(replace(load_snapshot(), package_fixes={}), TODAY)
+
+    def status(*changelogs: PackageChangelog) -> dict[str, VexStatus]:
+        found = assessor.assess(
+            DEBIAN, glibc_host(36), InstallSet((install(use, "/usr/bin/python3"),)), {}, changelogs=changelogs
+        )
+        return {finding.advisory: finding.status for finding in found.findings}
+
+    assert set(status().values()) == {VexStatus.UNDER_INVESTIGATION}
+    cut = status(changelogs[ChangelogState.TRUNCATED])
+    assert cut.pop("CVE-2024-6119") is VexStatus.FIXED
+    assert set(cut.values()) == {VexStatus.UNDER_INVESTIGATION}
+    complete = status(changelogs[ChangelogState.COMPLETE])
+    assert complete.pop("CVE-2024-6119") is VexStatus.FIXED
+    assert complete["CVE-2024-4741"] is VexStatus.AFFECTED
 
 
 @pytest.mark.parametrize(

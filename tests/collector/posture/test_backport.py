@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from libcensus.collector.advisories.snapshot import load_snapshot
 from libcensus.collector.posture.backport import PackageEvidence, judge_backport
 from libcensus.collector.posture.catalogue import PackageFixes
-from libcensus.collector.posture.finding import VexStatus
+from libcensus.collector.posture.finding import Component, VexStatus
 from libcensus.facts.changelog import ChangelogFix, PackageChangelog
 from libcensus.facts.host import OsRelease
 from libcensus.facts.package import Package
@@ -144,6 +144,19 @@ def test_the_changelog_of_another_package_proves_nothing_by_its_silence() -> Non
     assert judge_backport(CVE, PUBLISHED, PackageEvidence(_package(), BOOKWORM, other, None)).status is OPEN
 
 
+def test_a_copy_inside_another_package_is_fixed_when_named_and_else_open() -> None:
+    package = replace(_package("3.11.2-6+deb12u9"), name="python3.11-minimal", source="python3.11")
+    for named, status in ((True, FIXED), (False, OPEN)):
+        changelog = _changelog(package, COMPLETE, *([CVE] if named else []))
+        known = PackageEvidence.of(Component.OPENSSL, package, BOOKWORM, changelog, load_snapshot())
+        verdict = judge_backport(CVE, PUBLISHED, known)
+        assert (verdict.status, known.fixes, known.is_own) == (status, None, False)
+    assert "what python3.11 holds inside" in verdict.evidence.detail
+    python = PackageEvidence.of(Component.CPYTHON, package, BOOKWORM, None, load_snapshot())
+    assert python.is_own
+    assert python.fixes is not None
+
+
 @pytest.mark.parametrize(
     ("os_release", "manager", "found"),
     [
@@ -158,7 +171,7 @@ def test_the_changelog_of_another_package_proves_nothing_by_its_silence() -> Non
     ],
 )
 def test_the_table_is_that_of_the_very_release(os_release: OsRelease, manager: str, found: str | None) -> None:
-    fixes = PackageEvidence.of(_package(manager=manager), os_release, None, load_snapshot()).fixes
+    fixes = PackageEvidence.of(Component.OPENSSL, _package(manager=manager), os_release, None, load_snapshot()).fixes
     assert (fixes is None) is (found is None)
     assert found is None or fixes is None or found in fixes.source
 

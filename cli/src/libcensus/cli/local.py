@@ -57,6 +57,7 @@ def assess_scan(found: Scan) -> Assessed:
         crypto_copies=found.crypto_copies,
         roots=found.roots,
         platforms=found.platforms,
+        changelogs=found.changelogs.values(),
     )
     return Assessed(
         scan=found,

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from libcensus.facts.changelog import PackageChangelog
 from libcensus.facts.crypto import CryptoCopySet
 from libcensus.facts.interpreter import Build, InstallSet
 from libcensus.facts.platform import Platform
@@ -33,6 +34,7 @@ class HostFacts:
     crypto_copies: CryptoCopySet
     roots: RootSet
     platforms: Mapping[str, Platform]
+    changelogs: tuple[PackageChangelog, ...] = ()
 
     @classmethod
     def of(cls, state: HostState, facts: Mapping[str, Fact]) -> HostFacts | None:
@@ -52,7 +54,10 @@ class HostFacts:
         platforms = {digest: fact for digest in roots.references if isinstance(fact := facts.get(digest), Platform)}
         if len(platforms) < len(roots.references):
             return None
-        return cls(state, platform, installs, builds, copies, roots, platforms)
+        changelogs = [fact for digest in state.changelogs if isinstance(fact := facts.get(digest), PackageChangelog)]
+        if len(changelogs) < len(state.changelogs):
+            return None
+        return cls(state, platform, installs, builds, copies, roots, platforms, tuple(changelogs))
 
     def assess(self, assessor: Assessor) -> HostAssessment:
         """Return everything that is said about the host."""
@@ -65,13 +70,14 @@ class HostFacts:
             crypto_copies=self.crypto_copies,
             roots=self.roots,
             platforms=self.platforms,
+            changelogs=self.changelogs,
         )
 
 
 def wanted(state: HostState) -> set[str]:
     """Return the addresses of the facts that verdicts on a host rest on, those that its roots name aside."""
     sets = {digest for digest in (state.crypto_copies, state.roots) if digest is not None}
-    return {state.platform, state.installs, *state.builds} | sets
+    return {state.platform, state.installs, *state.builds, *state.changelogs} | sets
 
 
 def wanted_by_roots(facts: Mapping[str, Fact]) -> set[str]:

@@ -60,6 +60,7 @@ class _ShapeKey:
     builds: tuple[str, ...]
     crypto_copies: str | None
     roots: str | None
+    changelogs: tuple[str, ...]
 
 
 @dataclass(slots=True)
@@ -333,6 +334,7 @@ def _shape_key(state: HostState) -> _ShapeKey:
         state.builds,
         state.crypto_copies,
         state.roots,
+        state.changelogs,
     )
 
 

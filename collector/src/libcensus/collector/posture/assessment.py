@@ -12,6 +12,7 @@ from collections.abc import Mapping  # noqa: TC003  the dataclass decorator of s
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Self, TypeVar
 
+from libcensus.collector.posture.backport import PackageEvidence
 from libcensus.collector.posture.eol import judge_support
 from libcensus.collector.posture.finding import (
     Component,
@@ -42,11 +43,13 @@ from libcensus.facts.vocabulary import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from datetime import date
 
     from libcensus.collector.posture.catalogue import Catalogue
     from libcensus.collector.posture.finding import Judgement, Support
     from libcensus.collector.posture.verdict import Verdict
+    from libcensus.facts.changelog import PackageChangelog
     from libcensus.facts.crypto import CryptoCopy, CryptoCopySet, CryptoLibrary
     from libcensus.facts.host import Host, OsRelease
     from libcensus.facts.interpreter import Build, Install, InstallSet
@@ -225,25 +228,28 @@ class Assessor:
         crypto_copies: CryptoCopySet | None = None,
         roots: RootSet | None = None,
         platforms: Mapping[str, Platform] | None = None,
+        changelogs: Iterable[PackageChangelog] = (),
     ) -> HostAssessment:
         """Return everything that is said about one host; ``root`` names the tree that was scanned.
 
         Findings are sorted by subject, then by advisory. ``platform_digest`` is the platform's address, where the
         caller has it: hosts of one platform are then told apart from others without comparing all their libraries.
         What lies in another of the ``roots`` is judged by that root's system and platform, which is one of
-        ``platforms`` by address; a platform that is not there leaves every verdict open.
+        ``platforms`` by address; a platform that is not there leaves every verdict open. ``changelogs`` are those of
+        the host's packages: without a package's own, its distribution's tables alone can say what is fixed.
         """
+        named = {changelog.package: changelog for changelog in changelogs}
         places = _Places.of(host, platform, platform_digest, roots, platforms)
         assessed = (
             replace(
-                self.assess_install(item, installs, builds, places.system(item.root), root),
+                self.assess_install(item, installs, builds, places.system(item.root), root, changelogs=named),
                 within=places.within(item.root),
             )
             for item in installs.installs
         )
         copies = () if crypto_copies is None else crypto_copies.copies
         judged = (
-            replace(self.assess_copy(item, places.system(item.root)), within=places.within(item.root))
+            replace(self.assess_copy(item, places.system(item.root), changelogs=named), within=places.within(item.root))
             for item in copies
         )
         held = {(item.root, item.build) for item in installs.installs if item.build is not None}
@@ -260,17 +266,24 @@ class Assessor:
 
     def verdict(self, digest: str, build: Build, platform: Platform, platform_digest: str | None = None) -> Verdict:
         """Return whether a build starts on a platform; the same pair is judged once."""
-        key: object = platform_digest or platform
-        entry = self._platforms.get(key)
-        if entry is None:
-            _make_room(self._platforms)
-            entry = self._platforms.setdefault(key, (Offer.of(platform), {}))
-        offer, verdicts = entry
+        offer, verdicts = self._place(platform, platform_digest)
         verdict = verdicts.get(digest)
         if verdict is None:
             _make_room(verdicts)
             verdict = verdicts[digest] = check_build(build, offer)
         return verdict
+
+    def offer(self, platform: Platform, platform_digest: str | None = None) -> Offer:
+        """Return a platform prepared for questions; the same one is prepared once."""
+        return self._place(platform, platform_digest)[0]
+
+    def _place(self, platform: Platform, platform_digest: str | None) -> tuple[Offer, dict[str, Verdict]]:
+        key: object = platform_digest or platform
+        entry = self._platforms.get(key)
+        if entry is None:
+            _make_room(self._platforms)
+            entry = self._platforms.setdefault(key, (Offer.of(platform), {}))
+        return entry
 
     def assess_install(
         self,
@@ -279,6 +292,8 @@ class Assessor:
         builds: Mapping[str, Build],
         os_release: OsRelease,
         root: str = "/",
+        *,
+        changelogs: Mapping[Package, PackageChangelog] | None = None,
     ) -> InstallAssessment:
         """Return what is said about one install of a host."""
         build = None if install.build is None else builds.get(install.build)
@@ -295,7 +310,7 @@ class Assessor:
         # Only what the distribution built depends on which distribution it is.
         owned = any(item is not None and item.origin is PackageOrigin.DISTRIBUTION for item in (owner, package))
         system = os_release if owned else None
-        case = self._remembered(circumstances, owner, package, system)
+        case = self._remembered(circumstances, owner, package, system, _changelog_of(package, changelogs))
         return InstallAssessment(
             subject=Subject(SubjectKind.INSTALL, root if install.root == "/" else install.root, install.path),
             install=install,
@@ -305,7 +320,13 @@ class Assessor:
             case=case,
         )
 
-    def assess_copy(self, copy: CryptoCopy, os_release: OsRelease) -> CopyAssessment:
+    def assess_copy(
+        self,
+        copy: CryptoCopy,
+        os_release: OsRelease,
+        *,
+        changelogs: Mapping[Package, PackageChangelog] | None = None,
+    ) -> CopyAssessment:
         """Return what is said about one crypto copy of a host: by the same rules as an install's own library."""
         library = copy.library
         is_told = copy.linkage is not Linkage.UNKNOWN
@@ -327,24 +348,39 @@ class Assessor:
             copy=copy,
             provider=_copy_provider(copy),
             facts=_copy_facts(copy),
-            case=self._remembered(circumstances, None, package, os_release if owned else None),
+            case=self._remembered(
+                circumstances, None, package, os_release if owned else None, _changelog_of(package, changelogs)
+            ),
         )
 
     def _remembered(
-        self, circumstances: Circumstances, owner: Package | None, package: Package | None, system: OsRelease | None
+        self,
+        circumstances: Circumstances,
+        owner: Package | None,
+        package: Package | None,
+        system: OsRelease | None,
+        changelog: PackageChangelog | None,
     ) -> Case:
         """Return the case; equal ones are judged once."""
-        key = (circumstances, owner, package, system)
+        key = (circumstances, owner, package, system, changelog)
         case = self._cases.get(key)
         if case is None:
             _make_room(self._cases)
-            case = self._cases[key] = self._case(circumstances, owner, package, system)
+            case = self._cases[key] = self._case(circumstances, owner, package, system, changelog)
         return case
 
     def _case(
-        self, circumstances: Circumstances, owner: Package | None, package: Package | None, system: OsRelease | None
+        self,
+        circumstances: Circumstances,
+        owner: Package | None,
+        package: Package | None,
+        system: OsRelease | None,
+        changelog: PackageChangelog | None,
     ) -> Case:
-        judgements = judge_openssl(circumstances, self.catalogue, self.today, package=package)
+        known = None
+        if package is not None and system is not None:
+            known = PackageEvidence.of(Component.OPENSSL, package, system, changelog, self.catalogue)
+        judgements = judge_openssl(circumstances, self.catalogue, self.today, package=package, known=known)
         support = []
         interpreter = _INTERPRETERS.get(circumstances.implementation)
         if interpreter is not None:
@@ -481,6 +517,12 @@ def _owner(install: Install, installs: InstallSet) -> Package | None:
 
 def _answers_to(install: Install, path: str) -> bool:
     return path in {install.path, install.realpath} or path in install.aliases
+
+
+def _changelog_of(
+    package: Package | None, changelogs: Mapping[Package, PackageChangelog] | None
+) -> PackageChangelog | None:
+    return None if package is None or changelogs is None else changelogs.get(package)
 
 
 def _crypto_owner(crypto: CryptoUse, owner: Package | None) -> Package | None:

@@ -8,21 +8,31 @@ complete changelog, or of a table that knows the day, means open; that of a chan
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from libcensus.collector.posture.finding import VexStatus
+from libcensus.collector.posture.finding import Component, VexStatus
 from libcensus.collector.posture.ordering import UnreadableVersionError, is_at_least
 from libcensus.facts.evidence import Evidence
 from libcensus.facts.vocabulary import ChangelogState, EvidenceKind
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import date
 
     from libcensus.collector.posture.catalogue import Catalogue, PackageFixes
     from libcensus.facts.changelog import ChangelogFix, PackageChangelog
     from libcensus.facts.host import OsRelease
     from libcensus.facts.package import Package
+
+_OWN_SOURCES: Mapping[Component, re.Pattern[str]] = {
+    Component.OPENSSL: re.compile(r"(?:compat-)?openssl[\d.-]*"),
+    Component.CPYTHON: re.compile(r"python[\d.]*"),
+    Component.GLIBC: re.compile(r"e?glibc"),
+    Component.NODEJS: re.compile(r"nodejs[\d.-]*"),
+}
+"""The source packages that are a component. What others hold of it inside is theirs to tell, and mostly untold."""
 
 _NAMES_ALL_MANAGERS = frozenset({"dpkg"})
 """Where a complete changelog names each fix: Debian's, in all 316 matches of three releases that were looked at."""
@@ -39,13 +49,25 @@ class PackageEvidence:
     os_release: OsRelease
     changelog: PackageChangelog | None
     fixes: PackageFixes | None
+    is_own: bool = True
 
     @classmethod
     def of(
-        cls, package: Package, os_release: OsRelease, changelog: PackageChangelog | None, catalogue: Catalogue
+        cls,
+        component: Component,
+        package: Package,
+        os_release: OsRelease,
+        changelog: PackageChangelog | None,
+        catalogue: Catalogue,
     ) -> PackageEvidence:
-        """Return the evidence about a package of the distribution that os-release names."""
-        return cls(package, os_release, changelog, _fixes_of(package, os_release, catalogue))
+        """Return the evidence of the distribution that os-release names about a component in one of its packages.
+
+        ``is_own`` says that the package is that component, and not one that holds a copy of it.
+        """
+        own = _OWN_SOURCES.get(component)
+        is_own = own is not None and own.fullmatch(package.source) is not None
+        fixes = _fixes_of(package, os_release, catalogue) if is_own else None
+        return cls(package, os_release, changelog, fixes, is_own)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +149,8 @@ def _is_silence_proof(known: PackageEvidence) -> bool:
     changelog = known.changelog
     if changelog is None or changelog.state is not ChangelogState.COMPLETE or changelog.package != known.package:
         return False
+    if not known.is_own:
+        return False
     if known.package.manager in _NAMES_ALL_MANAGERS:
         return True
     major = (known.os_release.version_id or "").partition(".")[0]
@@ -155,6 +179,8 @@ def _silence(known: PackageEvidence) -> Evidence:
 
 def _why_open(known: PackageEvidence, published: date) -> str:
     changelog = known.changelog
+    if not known.is_own:
+        return f"what {known.package.source} holds inside is named in no changelog or table for certain"
     if changelog is None:
         told = "its changelog was not read"
     elif changelog.state is ChangelogState.COMPLETE:

@@ -104,10 +104,17 @@ def first_uv(catalogue: Catalogue, build: PbsBuild) -> str | None:
     return next((uv for uv, tag in catalogue.uv_newest_pbs.items() if days[tag] >= build.date), None)
 
 
-def remedy_for_package(package: Package) -> str | None:
-    """Return the command that brings whatever the package's builder has fixed; None for an unknown manager."""
+def remedy_for_package(package: Package, version: str | None = None) -> str | None:
+    """Return the command that brings whatever the package's builder has fixed; None for an unknown manager.
+
+    ``version`` is the source package's that has the fix; a binary package of it can have another number, so it is
+    named beside the command and not in it.
+    """
     command = _UPGRADES.get(package.manager)
-    return None if command is None else command.format(name=package.name)
+    if command is None:
+        return None
+    text = command.format(name=package.name)
+    return text if version is None else f"{text} ({package.source} {version} or newer)"
 
 
 def remedy_for_affected(

@@ -1,9 +1,9 @@
 """Which advisories hold for a copy of OpenSSL, and what brings the fix.
 
 Upstream's ranges decide for a copy that no distribution owns: its version is exact. Where the distribution owns the
-file, the number says nothing, because fixes are put in without changing it; until that evidence is read, such an
-advisory is under investigation, with the reason. Branches that upstream did not look at are not assessed, which is not
-safe either. Forks never take OpenSSL's advisories.
+file, the number says little, because fixes are put in without changing it: upstream's range may say that there is
+nothing to fix, and everything else is for the distribution's own evidence (:mod:`.backport`). Branches that upstream
+did not look at are not assessed, which is not safe either. Forks never take OpenSSL's advisories.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import TYPE_CHECKING
 
+from libcensus.collector.posture.backport import judge_backport
 from libcensus.collector.posture.eol import branch_state, supported_branches
 from libcensus.collector.posture.finding import Component, Judgement, SupportState, VexStatus
 from libcensus.collector.posture.remedy import (
@@ -28,6 +29,7 @@ from libcensus.facts.vocabulary import CryptoFamily, EvidenceKind, Linkage, Pack
 if TYPE_CHECKING:
     from datetime import date
 
+    from libcensus.collector.posture.backport import BackportVerdict, PackageEvidence
     from libcensus.collector.posture.catalogue import Advisory, AffectedRange, Catalogue
     from libcensus.collector.posture.versions import OpensslVersion
     from libcensus.facts.package import Package
@@ -94,11 +96,17 @@ def place(version: OpensslVersion, advisory: Advisory, catalogue: Catalogue) -> 
 
 
 def judge_openssl(
-    circumstances: Circumstances, catalogue: Catalogue, today: date, *, package: Package | None
+    circumstances: Circumstances,
+    catalogue: Catalogue,
+    today: date,
+    *,
+    package: Package | None,
+    known: PackageEvidence | None = None,
 ) -> tuple[Judgement, ...]:
-    """Return every advisory that holds, or may hold, for the OpenSSL of an install, sorted by id.
+    """Return every advisory that holds, or may hold, or was fixed by the distribution, for an install's OpenSSL.
 
-    ``package`` owns the file that holds the code. Nothing is returned for a fork, for a copy of unknown version, and
+    They are sorted by id. ``package`` owns the file that holds the code, and ``known`` is what there is to read about
+    it, where it is a distribution's. Nothing is returned for a fork, for a copy of unknown version, and
     where there is no copy: :mod:`~libcensus.collector.posture.eol` says that the state is unknown then.
     """
     use = circumstances.crypto
@@ -115,7 +123,7 @@ def judge_openssl(
         placement = place(version, advisory, catalogue)
         if placement is Placement.OUTSIDE or (placement is not Placement.INSIDE and advisory.windows_only):
             continue
-        judgements.append(_judge(copy, advisory, placement, circumstances, catalogue, today))
+        judgements.append(_judge(copy, advisory, placement, circumstances, catalogue, today, known))
     return tuple(sorted(judgements, key=lambda judgement: judgement.advisory))
 
 
@@ -143,6 +151,7 @@ def _judge(
     circumstances: Circumstances,
     catalogue: Catalogue,
     today: date,
+    known: PackageEvidence | None,
 ) -> Judgement:
     found = advisory.range_of(copy.version.branch)
     fixed_in = None if found is None else found.fixed
@@ -157,6 +166,11 @@ def _judge(
         status = VexStatus.AFFECTED
         fix_available, remedy, proof = _fix(copy, advisory, found, circumstances, catalogue, today)
         evidence.extend(proof)
+    elif authority is Authority.DISTRIBUTION and known is not None:
+        verdict = judge_backport(advisory.id, advisory.published, known, in_range=placement is Placement.INSIDE)
+        status, fixed_in = verdict.status, verdict.fixed_in
+        evidence.append(verdict.evidence)
+        remedy = _remedy_of_distribution(verdict, known.package)
     else:
         status = VexStatus.UNDER_INVESTIGATION
         evidence.append(_note(_doubt(copy, advisory, placement, authority, catalogue)))
@@ -176,6 +190,18 @@ def _judge(
         remedy=remedy,
         evidence=tuple(evidence),
     )
+
+
+def _remedy_of_distribution(verdict: BackportVerdict, package: Package) -> str | None:
+    """Return what the distribution has to offer; nothing where it is fixed."""
+    if verdict.status is VexStatus.FIXED:
+        return None
+    if verdict.status is VexStatus.AFFECTED and verdict.fixed_in is None:
+        return f"no fix published by the distribution for {package.source} {package.source_version}"
+    command = remedy_for_package(package, verdict.fixed_in)
+    if verdict.is_paid:
+        return f"the fix is for the distribution's paying customers only: {package.source} {verdict.fixed_in}"
+    return command
 
 
 def _note(words: str) -> Evidence:
@@ -206,8 +232,8 @@ def _doubt(
     if authority is Authority.DISTRIBUTION and copy.package is not None:
         owner = f"{copy.package.name} {copy.package.version}"
         return (
-            f"{owner} is the distribution's: it may have put the fix in without changing OpenSSL's version, and its "
-            "own evidence is not read yet"
+            f"{owner} is the distribution's: it may have put the fix in without changing OpenSSL's version, and which "
+            "distribution this is could not be told"
         )
     if authority is Authority.NOBODY:
         owner = "the file's package" if copy.package is None else f"{copy.package.name} {copy.package.version}"

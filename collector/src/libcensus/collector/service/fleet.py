@@ -26,8 +26,10 @@ from libcensus.collector.service.fleet_codec import (
     page_to_proto,
     tell_verdict,
 )
-from libcensus.facts.changelog import PackageChangelog
+from libcensus.collector.service.portability_codec import libcs_to_proto, matrix_to_proto, portability_to_proto
+from libcensus.facts.codec import artefact_from_proto
 from libcensus.facts.tool import ToolSet
+from libcensus.facts.validation import InvalidFactError
 from libcensus.facts.vocabulary import LibcFamily, ProbeState
 from libcensus.v1 import fleet_pb2
 
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
     from libcensus.collector.posture.assessment import Assessor, HostAssessment
     from libcensus.collector.posture.finding import Severity
     from libcensus.collector.service.identity import IdentitySource
+    from libcensus.collector.service.portability import PortabilityReader
     from libcensus.collector.store.contract import HostState, Store
     from libcensus.facts.codec import Fact
     from libcensus.facts.interpreter import InstallSet
@@ -98,12 +101,10 @@ class FleetReader:
         state = self._store.find_host(name_or_id)
         if state is None:
             raise HostNotFoundError(f"no host has the name or id {name_or_id[:255]!r}")
-        told = {*state.changelogs, *([] if state.tools is None else [state.tools])}
-        facts = self._read([state], told)
+        facts = self._read([state], [] if state.tools is None else [state.tools])
         known = _facts_of(state, facts)
         tools = ToolSet() if state.tools is None else facts.get(state.tools)
-        changelogs = [fact for digest in state.changelogs if isinstance(fact := facts.get(digest), PackageChangelog)]
-        if not isinstance(tools, ToolSet) or len(changelogs) < len(state.changelogs):
+        if not isinstance(tools, ToolSet):
             raise _absent(state)
         assessor = self._assessor_for()
         assessment = known.assess(assessor)
@@ -121,7 +122,7 @@ class FleetReader:
             crypto_copies=known.crypto_copies,
             tools=tools,
             roots=known.roots,
-            changelogs=tuple(changelogs),
+            changelogs=known.changelogs,
             processes=state.report.processes,
             quirks=seen_quirks(known.installs, known.builds, assessor.catalogue.quirks),
         )
@@ -164,8 +165,9 @@ class FleetReader:
 class FleetServicer:
     """Serves operators."""
 
-    def __init__(self, reader: FleetReader, identity: IdentitySource) -> None:
+    def __init__(self, reader: FleetReader, portability: PortabilityReader, identity: IdentitySource) -> None:
         self._reader = reader
+        self._portability = portability
         self._identity = identity
 
     def handlers(self) -> dict[str, grpc.RpcMethodHandler[Any, Any]]:
@@ -176,6 +178,15 @@ class FleetServicer:
             ),
             "GetHost": grpc.unary_unary_rpc_method_handler(
                 self.get_host, response_serializer=fleet_pb2.GetHostResponse.SerializeToString
+            ),
+            "CheckPortability": grpc.unary_unary_rpc_method_handler(
+                self.check_portability, response_serializer=fleet_pb2.CheckPortabilityResponse.SerializeToString
+            ),
+            "GetLibcHosts": grpc.unary_unary_rpc_method_handler(
+                self.get_libc_hosts, response_serializer=fleet_pb2.GetLibcHostsResponse.SerializeToString
+            ),
+            "GetMatrix": grpc.unary_unary_rpc_method_handler(
+                self.get_matrix, response_serializer=fleet_pb2.GetMatrixResponse.SerializeToString
             ),
         }
 
@@ -190,6 +201,30 @@ class FleetServicer:
         self._identity.require_operator(context)
         request = parse_message(fleet_pb2.GetHostRequest, raw)
         return detail_to_proto(self._reader.show_host(request.host))
+
+    def check_portability(self, raw: bytes, context: grpc.ServicerContext) -> fleet_pb2.CheckPortabilityResponse:
+        """Judge an artefact on every platform."""
+        self._identity.require_operator(context)
+        request = parse_message(fleet_pb2.CheckPortabilityRequest, raw)
+        if not request.HasField("artefact"):
+            raise InvalidFieldError("artefact", "is missing")
+        try:
+            artefact = artefact_from_proto(request.artefact)
+        except InvalidFactError as error:
+            raise error.within("artefact") from None
+        return portability_to_proto(self._portability.check(artefact, context.is_active))
+
+    def get_libc_hosts(self, raw: bytes, context: grpc.ServicerContext) -> fleet_pb2.GetLibcHostsResponse:
+        """Answer which C libraries the hosts have."""
+        self._identity.require_operator(context)
+        parse_message(fleet_pb2.GetLibcHostsRequest, raw)
+        return libcs_to_proto(self._portability.libcs())
+
+    def get_matrix(self, raw: bytes, context: grpc.ServicerContext) -> fleet_pb2.GetMatrixResponse:
+        """Answer which builds would run on which platforms."""
+        self._identity.require_operator(context)
+        request = parse_message(fleet_pb2.GetMatrixRequest, raw)
+        return matrix_to_proto(self._portability.matrix(request.implementation, request.provider, request.arch))
 
 
 def summarize_host(state: HostState, counts: _Counts) -> HostSummary:
