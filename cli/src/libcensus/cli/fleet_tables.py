@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 
 from libcensus.cli.answers import Share
 from libcensus.cli.judgement import STATE_STYLES, brief, briefest, deciding, degraded_lines, print_reasons
-from libcensus.cli.reach import floors, reaches
 from libcensus.cli.terminal import Cell, Column
+from libcensus.collector.posture.reach import floors, policy_reach
 from libcensus.collector.posture.verdict import PortabilityState
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from libcensus.cli.reach import TagReach
     from libcensus.cli.terminal import Output
+    from libcensus.collector.posture.reach import TagReach
     from libcensus.collector.posture.verdict import Verdict
     from libcensus.collector.service.portability_codec import LibcAnswer, LibcHosts, Matrix, MatrixBuild, PlatformHosts
 
@@ -58,7 +58,7 @@ def print_libcs(out: Output, answer: LibcAnswer) -> None:
     """Print the C libraries, the floor of each architecture, and what each tag reaches."""
     total = sum(one.hosts for one in answer.libcs)
     out.table(LIBC_COLUMNS, [_libc_row(one, total) for one in answer.libcs])
-    tags = reaches(answer.libcs)
+    tags = policy_reach(answer.libcs)
     for floor in floors(answer.libcs):
         out.line()
         told = f"{_hosts(floor.total)}, none with a glibc whose version is known"

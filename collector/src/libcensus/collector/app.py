@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Self
 from libcensus.collector.address import resolve_loopback
 from libcensus.collector.advisories.snapshot import load_snapshot
 from libcensus.collector.errors import ConfigurationError, StoreError
+from libcensus.collector.fleetindex import FleetIndex
 from libcensus.collector.http import Response, bind_http
 from libcensus.collector.ingest import Ingest
 from libcensus.collector.metrics.exporter import FleetExporter
@@ -31,6 +32,7 @@ from libcensus.collector.service.fleet import FleetReader, FleetServicer
 from libcensus.collector.service.health import HealthServicer, StoreHealth
 from libcensus.collector.service.identity import LoopbackIdentity
 from libcensus.collector.service.interceptor import CallInterceptor, StreamKeeper
+from libcensus.collector.service.portability import PortabilityReader
 from libcensus.collector.service.server import OFFERED, bind_plaintext, make_server
 from libcensus.collector.store.sql import SqlStore
 
@@ -140,7 +142,9 @@ class Collector:
                 settings,
                 workers,
                 CensusServicer(store, ingest, identity, metrics, settings, budget, self.version),
-                FleetServicer(FleetReader(store, assessor_for), identity),
+                FleetServicer(
+                    FleetReader(store, assessor_for), PortabilityReader(FleetIndex(store), assessor_for), identity
+                ),
                 health_servicer,
                 CallInterceptor(metrics, keeper),
             )

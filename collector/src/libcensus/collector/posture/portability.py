@@ -126,7 +126,7 @@ def check_artefact(
         stops += stopping
         known = {_identity(reason) for reason in stops if reason.known}
         opens = [reason for reason in opening if _identity(reason) not in known]
-    elif not _asks_for_a_python(artefact):
+    elif not asks_for_a_python(artefact):
         stops.append(Reason(ReasonKind.REQUIREMENT, needs="an ELF file to judge by", known=False))
     if advice is not None:
         stops = [advice.improved(reason, artefact, offer) for reason in stops]
@@ -219,7 +219,7 @@ class _Judged:
         return self._own[key]
 
 
-def _asks_for_a_python(artefact: Artefact) -> bool:
+def asks_for_a_python(artefact: Artefact) -> bool:
     """Tell whether a Python of the host starts the artefact: then no ELF file of its own is needed."""
     return bool(artefact.tags) or artefact.requires_python is not None or artefact.kind in _HOSTED
 

@@ -1,0 +1,234 @@
+"""What operators ask about portability, answered from the fleet's index: artefacts, C libraries, and the matrix.
+
+Everything is judged once for each group of hosts that offer the same, never once for each host.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from libcensus.collector.fleetindex import EXAMPLES
+from libcensus.collector.posture.advice import Advice
+from libcensus.collector.posture.portability import asks_for_a_python, check_artefact
+from libcensus.collector.posture.reach import UNKNOWN
+from libcensus.collector.posture.wheel import installing
+from libcensus.collector.service.errors import InvalidFieldError, OverdueError
+from libcensus.collector.service.portability_codec import (
+    LibcAnswer,
+    LibcHosts,
+    Matrix,
+    MatrixBuild,
+    PlatformHosts,
+    PlatformVerdict,
+    PortabilityAnswer,
+)
+from libcensus.facts.requirement import version_key
+from libcensus.facts.vocabulary import Implementation, LibcFamily, Provider
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from enum import StrEnum
+
+    from libcensus.collector.fleetindex import Fleet, FleetIndex, Group
+    from libcensus.collector.posture.assessment import Assessor
+    from libcensus.collector.posture.offer import Offer, OfferedPython
+    from libcensus.collector.posture.verdict import Verdict
+    from libcensus.facts.artefact import Artefact
+    from libcensus.facts.interpreter import Build
+    from libcensus.facts.platform import Platform
+
+MOST_CELLS = 1_000_000
+"""The largest matrix that is answered at once: some 20 MB on the wire, and half a minute."""
+
+
+@dataclass(slots=True)
+class _Hosts:
+    """Hosts of one platform that get one answer."""
+
+    hosts: int = 0
+    examples: list[str] = field(default_factory=list)
+    systems: Counter[tuple[str | None, str | None]] = field(default_factory=Counter)
+    pythons: set[OfferedPython] = field(default_factory=set)
+
+    def add(self, group: Group) -> None:
+        """Count the hosts of a group in."""
+        self.hosts += group.hosts
+        self.examples = sorted([*self.examples, *group.examples])[:EXAMPLES]
+        self.systems[group.traits.system] += group.hosts
+        self.pythons |= group.traits.pythons
+
+
+class PortabilityReader:
+    """Answers from the index and the verdicts of the day. Methods may be called from several threads at once."""
+
+    def __init__(self, index: FleetIndex, assessor_for: Callable[[], Assessor]) -> None:
+        self._index = index
+        self._assessor_for = assessor_for
+        self._lock = threading.Lock()
+        self._advice: tuple[Assessor, frozenset[str], Advice] | None = None
+
+    def check(self, artefact: Artefact, is_wanted: Callable[[], bool] = lambda: True) -> PortabilityAnswer:
+        """Return whether an artefact runs on each platform of the fleet.
+
+        Hosts of one platform whose Pythons make a difference are told apart. Raises OverdueError as soon as nobody
+        wants the answer any more.
+        """
+        fleet, assessor = self._index.fleet(), self._assessor_for()
+        advice = self._advice_of(fleet, assessor)
+        asks = asks_for_a_python(artefact)
+        found: dict[tuple[str, Verdict], _Hosts] = {}
+        for digest, groups in _by_platform(fleet).items():
+            if not is_wanted():
+                raise OverdueError("the artefact was not judged on every platform in the time of the call")
+            offer = assessor.offer(fleet.platforms[digest], digest)
+            for verdict, group in _judged(artefact, offer, groups, advice):
+                found.setdefault((digest, verdict), _Hosts()).add(group)
+        verdicts = [
+            PlatformVerdict(_platform_hosts(digest, fleet.platforms[digest], hosts, with_pythons=asks), verdict)
+            for (digest, verdict), hosts in found.items()
+        ]
+        verdicts.sort(key=lambda one: (*_most_hosts_first(one.on), one.on.pythons))
+        return PortabilityAnswer(tuple(verdicts), fleet.unreadable_hosts)
+
+    def libcs(self) -> LibcAnswer:
+        """Return how many hosts have which C library."""
+        fleet = self._index.fleet()
+        found: dict[tuple[str, str, str], _Hosts] = {}
+        for group in fleet.groups:
+            found.setdefault(group.traits.libc, _Hosts()).add(group)
+        ordered = sorted(found.items(), key=lambda item: (*item[0][:2], version_key(item[0][2])))
+        libcs = tuple(LibcHosts(*libc, hosts.hosts, tuple(hosts.examples)) for libc, hosts in ordered)
+        return LibcAnswer(libcs, fleet.unreadable_hosts)
+
+    def matrix(self, implementation: str = "", provider: str = "", arch: str = "") -> Matrix:
+        """Return which of the fleet's builds run on which of its platforms; an empty filter is none.
+
+        Raises InvalidFieldError for a word that no build can have, and where there would be too much to tell.
+        """
+        _check_word("implementation", implementation, Implementation)
+        _check_word("provider", provider, Provider)
+        fleet, assessor = self._index.fleet(), self._assessor_for()
+        builds = [
+            (digest, build)
+            for digest, build in fleet.builds.items()
+            if implementation in {"", build.implementation}
+            and provider in {"", build.provider}
+            and arch in {"", build.arch or UNKNOWN}
+        ]
+        builds.sort(key=_build_order)
+        by_platform = _by_platform(fleet)
+        if len(builds) * len(by_platform) > MOST_CELLS:
+            raise InvalidFieldError(
+                "implementation, provider, arch",
+                f"{len(builds)} builds on {len(by_platform)} platforms are more than {MOST_CELLS} verdicts; choose "
+                "fewer builds",
+            )
+        platforms = []
+        for digest, groups in by_platform.items():
+            hosts = _Hosts()
+            for group in groups:
+                hosts.add(group)
+            platforms.append(_platform_hosts(digest, fleet.platforms[digest], hosts, with_pythons=False))
+        platforms.sort(key=_most_hosts_first)
+        columns = [(one.platform, fleet.platforms[one.platform]) for one in platforms]
+        return Matrix(
+            builds=tuple(_matrix_build(fleet, digest, build) for digest, build in builds),
+            platforms=tuple(platforms),
+            verdicts=tuple(
+                tuple(assessor.verdict(digest, build, platform, address) for address, platform in columns)
+                for digest, build in builds
+            ),
+            unreadable_hosts=fleet.unreadable_hosts,
+        )
+
+    def _advice_of(self, fleet: Fleet, assessor: Assessor) -> Advice:
+        """Return the advice of the fleet's builds; it remembers what it was asked, so it is kept while they stay."""
+        builds = frozenset(fleet.builds)
+        with self._lock:
+            if self._advice is None or self._advice[0] is not assessor or self._advice[1] != builds:
+                self._advice = (assessor, builds, Advice.of(tuple(fleet.builds.values()), assessor.catalogue))
+            return self._advice[2]
+
+
+def _by_platform(fleet: Fleet) -> dict[str, list[Group]]:
+    found: dict[str, list[Group]] = {}
+    for group in fleet.groups:
+        found.setdefault(group.traits.platform, []).append(group)
+    return found
+
+
+def _judged(
+    artefact: Artefact, offer: Offer, groups: Iterable[Group], advice: Advice
+) -> Iterator[tuple[Verdict, Group]]:
+    """Yield the groups of one platform with their verdicts; Pythons that make no difference are judged once."""
+    verdicts: dict[object, Verdict] = {}
+    for group in groups:
+        pythons = group.traits.pythons
+        refused, fitting = installing(artefact, offer, pythons)
+        key = tuple(refused), frozenset(soname for python in fitting for soname in python.sonames)
+        if key not in verdicts:
+            verdicts[key] = check_artefact(artefact, offer, pythons, advice)
+        yield verdicts[key], group
+
+
+def _platform_hosts(digest: str, platform: Platform, hosts: _Hosts, *, with_pythons: bool) -> PlatformHosts:
+    return PlatformHosts(
+        platform=digest,
+        label=label_of(platform, hosts.systems),
+        hosts=hosts.hosts,
+        examples=tuple(hosts.examples),
+        arch=platform.arch,
+        libc_family=None if platform.libc_family is LibcFamily.UNKNOWN else platform.libc_family.value,
+        libc_version=platform.libc_version or platform.glibc,
+        pythons=_versions(hosts.pythons) if with_pythons else (),
+    )
+
+
+def label_of(platform: Platform, systems: Counter[tuple[str | None, str | None]]) -> str:
+    """Return what a person calls a platform: ``debian 12, glibc 2.36, x86_64``.
+
+    Of several distributions that offer the very same the two that most hosts have are named.
+    """
+    ordered = sorted(systems.items(), key=lambda item: (-item[1], item[0][0] or "", item[0][1] or ""))
+    names = [" ".join(part for part in system if part) or "unknown system" for system, _ in ordered]
+    named = " or ".join(dict.fromkeys(names[:2])) + (" or others" if len(names) > 2 else "")
+    libc = "unknown libc"
+    if platform.libc_family is not LibcFamily.UNKNOWN:
+        libc = f"{platform.libc_family.value} {platform.libc_version or platform.glibc or 'of unknown version'}"
+    return f"{named}, {libc}, {platform.arch or 'unknown architecture'}"
+
+
+def _versions(pythons: Iterable[OfferedPython]) -> tuple[str, ...]:
+    return tuple(sorted({f"{one.version}{one.abiflags}" for one in pythons}, key=version_key))
+
+
+def _most_hosts_first(on: PlatformHosts) -> tuple[int, str, str]:
+    return -on.hosts, on.label, on.platform
+
+
+def _build_order(item: tuple[str, Build]) -> tuple[object, ...]:
+    digest, build = item
+    return build.implementation, version_key(build.version or ""), build.provider, build.provider_build or "", digest
+
+
+def _matrix_build(fleet: Fleet, digest: str, build: Build) -> MatrixBuild:
+    return MatrixBuild(
+        digest=digest,
+        implementation=build.implementation,
+        provider=build.provider,
+        hosts=fleet.build_hosts[digest],
+        version=build.version,
+        provider_build=build.provider_build,
+        arch=build.arch,
+        flags=build.flags,
+        glibc=fleet.needed_glibc[digest],
+    )
+
+
+def _check_word(field_name: str, word: str, vocabulary: type[StrEnum]) -> None:
+    words: Sequence[str] = [one.value for one in vocabulary]
+    if word and word not in words:
+        raise InvalidFieldError(field_name, f"{word[:80]!r} is none of {', '.join(words)}")
