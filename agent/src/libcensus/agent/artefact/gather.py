@@ -13,10 +13,12 @@ import posixpath
 import stat
 import tarfile
 import zipfile
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, cast
 
+from libcensus.agent.artefact.ahead import ReadAhead
 from libcensus.agent.artefact.source import FileSource, shown
 from libcensus.agent.artefact.streams import (
     CHUNK,
@@ -38,7 +40,8 @@ from libcensus.agent.errors import ArtefactError, ElfError
 from libcensus.facts.validation import InvalidFactError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
+    from concurrent.futures import Future
 
     from libcensus.agent.elf.reader import Elf, Source
     from libcensus.facts.requirement import Requirement
@@ -165,8 +168,6 @@ class Gatherer:
         return self.seen <= self.settings.max_members
 
     def _elf(self, name: str, source: Source) -> None:
-        if self._verify is not None:
-            self._verify(name, source)
         elf = read_elf(source)
         if elf.type in {ElfType.REL, ElfType.CORE, ElfType.NONE, ElfType.OTHER}:
             raise ElfError("not-loadable", f"an ELF file of type {elf.type} is nothing that a loader starts")
@@ -270,29 +271,58 @@ class Gatherer:
 
     def _zip(self, stream: IO[bytes], prefix: str, *, nesting: int, size: int) -> None:
         place = self._place(prefix)
-        with damage_told(place), zipfile.ZipFile(stream) as archive:
+        with damage_told(place), zipfile.ZipFile(stream) as archive, ReadAhead() as ahead:
             if self.is_strict:
                 self._refuse_bomb(archive.infolist(), place, size)
             for info in sorted(archive.infolist(), key=lambda one: one.filename):
                 name = prefix + printable(info.filename)
                 if not self._count(name):
-                    return
+                    break
                 self._refuse_outside(printable(info.filename), place)
                 if info.is_dir() or info.file_size < 4:
                     continue
                 if info.flag_bits & 1:
                     self._skip(name, "encrypted", "the member is encrypted")
                     continue
-                try:
-                    with archive.open(info) as member:
-                        if stat.S_ISLNK(info.external_attr >> 16):
-                            self.links[name] = printable(member.read(_LINK_BYTES).decode("utf-8", "surrogateescape"))
-                        else:
-                            self._stream(name, member, info.file_size, nesting=nesting)
-                except NotImplementedError as error:
-                    self._skip(name, "unknown-compression", str(error))
-                except DAMAGED as error:
-                    self._skip(name, "damaged", str(error) or type(error).__name__)
+                with self._member_told(name):
+                    self._zip_member(name, archive, info, ahead, nesting)
+            ahead.finish()
+
+    def _zip_member(
+        self, name: str, archive: zipfile.ZipFile, info: zipfile.ZipInfo, ahead: ReadAhead, nesting: int
+    ) -> None:
+        # Members are opened and closed here alone: zipfile counts them, and its count is no thread's.
+        member = archive.open(info)
+        head = member.read(4)
+        if stat.S_ISLNK(info.external_attr >> 16):
+            self.links[name] = printable((head + member.read(_LINK_BYTES)).decode("utf-8", "surrogateescape"))
+        elif self._is_wanted(name, head, member, info.file_size, nesting):
+
+            def read() -> bytes:
+                data = self._rest(head, member)
+                if self._verify is not None and head == MAGIC:
+                    self._verify(name, BytesSource(data))
+                return data
+
+            def take(outcome: Future[bytes]) -> None:
+                with self._member_told(name), member:
+                    data = outcome.result()
+                    self.budget.spend(len(data))
+                    self._content(name, data, info.file_size, nesting)
+
+            ahead.add(info.file_size, read, take)
+            return
+        member.close()
+
+    @contextmanager
+    def _member_told(self, name: str) -> Iterator[None]:
+        """Note what the archive libraries raise for one member: it costs itself only."""
+        try:
+            yield
+        except NotImplementedError as error:
+            self._skip(name, "unknown-compression", str(error))
+        except DAMAGED as error:
+            self._skip(name, "damaged", str(error) or type(error).__name__)
 
     def _refuse_bomb(self, members: list[zipfile.ZipInfo], place: str, size: int) -> None:
         """Refuse an archive by what its directory says, before anything comes out of it."""
@@ -341,7 +371,9 @@ class Gatherer:
                 if member is None:
                     continue
                 try:
-                    self._stream(name, member, info.size, nesting=nesting)
+                    head = member.read(4)
+                    if self._is_wanted(name, head, member, info.size, nesting):
+                        self._content(name, self._rest(head, member), info.size, nesting)
                 except tarfile.TarError as error:
                     self._skip(name, "damaged", str(error))
             # Where a header is damaged, tarfile takes it for the end.
@@ -366,36 +398,44 @@ class Gatherer:
                     "or unpack it and give the folder",
                 )
 
-    def _stream(self, name: str, member: IO[bytes], size: int, *, nesting: int) -> None:
-        """Read one member of an archive, if it is an ELF file, a wheel or a wanted text."""
-        head = member.read(4)
-        is_wheel = head in ZIP_MAGICS and name.endswith((".whl", ".zip"))
+    def _is_wanted(self, name: str, head: bytes, member: IO[bytes], size: int, nesting: int) -> bool:
+        """Tell whether a member is an ELF file or a wheel that may be read; a text that is wanted is kept at once."""
+        is_wheel = _is_wheel(name, head)
         if head != MAGIC and not is_wheel:
             if self._keep(name):
                 self.texts[name] = (head + member.read(TEXT_BYTES)).decode("utf-8", "backslashreplace")
-            return
+            return False
         if is_wheel and nesting + 1 > self.settings.max_nesting:
             self._skip(name, "too-deep", f"more than {self.settings.max_nesting} archives in one another")
-            return
+            return False
+        if size > self.settings.max_member_bytes:
+            self._skip(
+                name, "too-large", f"{size} bytes; at most {self.settings.max_member_bytes} of a member are read"
+            )
+            return False
+        return True
+
+    def _rest(self, head: bytes, member: IO[bytes]) -> bytes:
+        """Return the whole member, but not more than one byte beyond the bound."""
+        parts = [head]
+        left = self.settings.max_member_bytes + 1 - len(head)
+        while left > 0 and (chunk := member.read(min(CHUNK, left))):
+            parts.append(chunk)
+            left -= len(chunk)
+        return b"".join(parts)
+
+    def _content(self, name: str, data: bytes, size: int, nesting: int) -> None:
+        """Read an ELF file or a wheel inside an archive."""
         limit = self.settings.max_member_bytes
-        if size > limit:
-            self._skip(name, "too-large", f"{size} bytes; at most {limit} of a member are read")
-            return
-        data = bytearray(head)
-        while chunk := member.read(min(CHUNK, limit + 1 - len(data))):
-            data += chunk
-            if isinstance(member, zipfile.ZipExtFile):
-                self.budget.spend(len(chunk))
-            if len(data) > limit:
-                self._skip(name, "too-large", f"more than {limit} bytes, though it says {size}")
-                return
-        if is_wheel:
+        if len(data) > limit:
+            self._skip(name, "too-large", f"more than {limit} bytes, though it says {size}")
+        elif _is_wheel(name, data[:4]):
             try:
                 self._zip(io.BytesIO(data), f"{name}!", nesting=nesting + 1, size=len(data))
             except ArtefactError as error:
                 self._skip(name, error.reason, error.detail)
         else:
-            self._member(name, BytesSource(bytes(data)))
+            self._member(name, BytesSource(data))
 
     def _place(self, prefix: str) -> str:
         return prefix.rstrip("!") or shown(self.path)
@@ -404,3 +444,7 @@ class Gatherer:
 def _leads_out(name: str) -> bool:
     """Tell whether a member's name leads out of the folder in which the archive would be unpacked."""
     return name.startswith("/") or posixpath.normpath(name).split("/", 1)[0] == ".."
+
+
+def _is_wheel(name: str, head: bytes) -> bool:
+    return head in ZIP_MAGICS and name.endswith((".whl", ".zip"))
