@@ -19,8 +19,10 @@ from rich.cells import cell_len
 
 from libcensus.cli.document import portability_schemas
 from libcensus.cli.fleet_tables import print_libcs, print_matrix
-from libcensus.cli.reach import floors, reaches
 from libcensus.cli.terminal import Output
+from libcensus.collector.app import Collector
+from libcensus.collector.config import CollectorSettings
+from libcensus.collector.posture.reach import floors, policy_reach
 from libcensus.collector.posture.verdict import PortabilityState, Verdict
 from libcensus.collector.service.portability_codec import (
     LibcAnswer,
@@ -34,12 +36,14 @@ from libcensus.collector.service.portability_codec import (
     matrix_to_proto,
     portability_to_proto,
 )
+from libcensus.collector.store.sql import SqlStore
 from libcensus.facts.codec import artefact_from_proto
 from libcensus.facts.manylinux import NEWEST, OLDEST, POLICIES
 from libcensus.v1 import fleet_pb2, fleet_pb2_grpc
 from tests.cli.test_account import Screen, strip_styles
 from tests.cli.test_answers import BLOCKED, IN_PART, LIBC, LOADER, RUNS, UNKNOWN
 from tests.cli.test_check import FITS, PURE
+from tests.collector.metrics import fleet
 from tests.golden import check_golden
 
 if TYPE_CHECKING:
@@ -276,7 +280,7 @@ LIBC_HOSTS = st.builds(
 
 @given(st.lists(LIBC_HOSTS, max_size=12, unique_by=lambda one: (one.arch, one.family, one.version)))
 def test_a_tag_reaches_the_hosts_whose_libc_is_no_older(libcs: list[LibcHosts]) -> None:
-    found = reaches(libcs)
+    found = policy_reach(libcs)
     for tag in found:
         family, major, minor, _ = tag.tag.split("_", 3)
         wanted = "glibc" if family == "manylinux" else "musl"
@@ -300,6 +304,68 @@ def test_a_tag_reaches_the_hosts_whose_libc_is_no_older(libcs: list[LibcHosts]) 
 
 
 def test_tags_name_architectures_as_wheels_do() -> None:
-    tags = [tag.tag for tag in reaches([LibcHosts("i386", "glibc", "2.36", 1), LibcHosts("arm", "glibc", "2.36", 1)])]
+    tags = [
+        tag.tag for tag in policy_reach([LibcHosts("i386", "glibc", "2.36", 1), LibcHosts("arm", "glibc", "2.36", 1)])
+    ]
     assert "manylinux_2_5_i686" in tags
     assert "manylinux_2_17_armv7l" in tags
+
+
+@pytest.fixture(scope="module")
+def mixed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Collector]:
+    """A collector with ten hosts: glibc 2.36 with and without Python 3.11, glibc 2.28, and musl."""
+    folder = tmp_path_factory.mktemp("mixed")
+    with SqlStore.open(f"sqlite:///{folder / 'census.db'}") as store:
+        for number in range(6):
+            fleet.report(store, fleet.Machine(f"web-{number}"))
+        for number in range(2):
+            fleet.report(store, fleet.Machine(f"plain-{number}", builds=(), installs=()))
+        old = fleet.Machine("old", platform=fleet.platform(28), os_version="10")
+        fleet.report(store, old)
+        edge = fleet.Machine("edge", fleet.MUSL, builds=(), installs=(), os_id="alpine", os_version="3.22")
+        fleet.report(store, edge)
+        settings = CollectorSettings(listen="127.0.0.1:0", http_listen="127.0.0.1:0")
+        running = Collector(settings, store, today=lambda: fleet.TODAY).start()
+        try:
+            yield running
+        finally:
+            running.stop()
+
+
+def test_a_collector_judges_by_platform_and_by_the_pythons_there(run: Run, mixed: Collector) -> None:
+    ended = run("check", FITS, "--collector", mixed.grpc_address, "--output", "json")
+    assert ended.code == 1
+    answers = told(ended, "check")
+    assert sorted((one["hosts"], one["verdict"], (one["reasons"] or [{"kind": ""}])[0]["kind"]) for one in answers) == [
+        (1, "blocked", "tag"),
+        (1, "runs", ""),
+        (2, "blocked", "python"),
+        (6, "runs", ""),
+    ]
+    assert {one["against"]: one["hosts"] for one in answers} == {
+        "debian 12, glibc 2.36, x86_64, Python 3.11.2, 3.12.12": 6,
+        "debian 12, glibc 2.36, x86_64, no Python": 2,
+        "debian 10, glibc 2.28, x86_64": 1,
+        "alpine 3.22, musl 1.2.5, x86_64": 1,
+    }
+    assert run("check", FITS, "--collector", mixed.grpc_address, "--require", "70%").code == 0
+    assert f"{FITS} runs on 7 of 10 hosts (70.0 %)" in run("check", FITS, "--collector", mixed.grpc_address).out
+
+
+def test_a_collector_tells_libcs_and_the_matrix(run: Run, mixed: Collector) -> None:
+    value = told(run("fleet", "glibc", "--collector", mixed.grpc_address, "--output", "json"), "fleet glibc")
+    assert sum(one["hosts"] for one in value["libcs"]) == 10
+    tags = {tag["tag"]: tag["hosts"] for tag in value["tags"]}
+    assert (tags["manylinux_2_28_x86_64"], tags["manylinux_2_31_x86_64"], tags["musllinux_1_2_x86_64"]) == (9, 8, 1)
+    value = told(run("fleet", "matrix", "--collector", mixed.grpc_address, "--output", "json"), "fleet matrix")
+    hosts = {build["build"]: {"runs": 0, "blocked": 0, "unknown": 0} for build in value["builds"]}
+    for cell in value["cells"]:
+        hosts[cell["build"]][cell["verdict"]] += cell["hosts"]
+    versions = {build["version"]: hosts[build["build"]] for build in value["builds"]}
+    # 3.11.2 needs glibc 2.35, 3.12.12 needs 2.17; neither starts with musl alone.
+    assert versions == {
+        "3.11.2": {"runs": 8, "blocked": 2, "unknown": 0},
+        "3.12.12": {"runs": 9, "blocked": 1, "unknown": 0},
+    }
+    assert len(told(run("fleet", "matrix", "--provider", "pbs", "--collector", mixed.grpc_address, "--output", "json"),
+                    "fleet matrix")["builds"]) == 1  # fmt: skip

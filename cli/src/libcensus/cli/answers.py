@@ -120,11 +120,12 @@ def fleet_answers(artefact: Artefact, told: PortabilityAnswer) -> list[Answer]:
 
     Platforms that share a label are told apart by the Pythons on their hosts, where a Python is what differs.
     """
-    labels = Counter(one.on.label for one in told.verdicts)
+    alike = Counter(one.on.label for one in told.verdicts)
+    by_python = {one.on.label for one in told.verdicts if one.on.pythons and alike[one.on.label] > 1}
     answers = [
         Answer(
             artefact=artefact,
-            against=_label(one.on) if labels[one.on.label] > 1 else one.on.label,
+            against=_label_with_pythons(one.on) if one.on.label in by_python else one.on.label,
             place=PlaceKind.PLATFORM,
             hosts=one.on.hosts,
             verdict=one.verdict,
@@ -149,8 +150,8 @@ def fleet_answers(artefact: Artefact, told: PortabilityAnswer) -> list[Answer]:
     return answers
 
 
-def _label(on: PlatformHosts) -> str:
-    return f"{on.label}, Python {', '.join(on.pythons)}" if on.pythons else on.label
+def _label_with_pythons(on: PlatformHosts) -> str:
+    return f"{on.label}, Python {', '.join(on.pythons)}" if on.pythons else f"{on.label}, no Python"
 
 
 def by_artefact(answers: Iterable[Answer]) -> dict[str, list[Answer]]:
