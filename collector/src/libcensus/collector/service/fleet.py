@@ -27,7 +27,6 @@ from libcensus.collector.service.fleet_codec import (
     tell_verdict,
 )
 from libcensus.collector.service.portability_codec import libcs_to_proto, matrix_to_proto, portability_to_proto
-from libcensus.facts.changelog import PackageChangelog
 from libcensus.facts.codec import artefact_from_proto
 from libcensus.facts.tool import ToolSet
 from libcensus.facts.validation import InvalidFactError
