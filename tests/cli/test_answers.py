@@ -19,6 +19,7 @@ from libcensus.cli.answers import (
     Share,
     exit_code,
     fleet_answers,
+    merged,
     parse_share,
     share_of,
 )
@@ -134,6 +135,15 @@ def test_hosts_that_a_collector_cannot_read_are_counted_as_unknown() -> None:
     ]
     assert share_of(answers, strict=False) == Share(3, 5)
     assert exit_code(answers, strict=False, require=None) == 6
+
+
+def test_platforms_that_people_cannot_tell_apart_are_one() -> None:
+    one, two = on_hosts(RUNS, 3), replace(on_hosts(RUNS, 4), platform="01" * 32, examples=("db-1",))
+    other = on_hosts(BLOCKED, 5)
+    joined = merged([one, other, two, on_distribution(RUNS)])
+    assert [(answer.hosts, answer.verdict) for answer in joined] == [(7, RUNS), (5, BLOCKED), (0, RUNS)]
+    assert joined[0].examples == ("db-1", "web-1", "web-2")
+    assert share_of(joined, strict=False) == share_of([one, other, two, on_distribution(RUNS)], strict=False)
 
 
 ANSWERS = (

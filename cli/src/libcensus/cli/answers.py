@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from fractions import Fraction
 from typing import TYPE_CHECKING
@@ -152,6 +152,23 @@ def fleet_answers(artefact: Artefact, told: PortabilityAnswer) -> list[Answer]:
 
 def _label_with_pythons(on: PlatformHosts) -> str:
     return f"{on.label}, Python {', '.join(on.pythons)}" if on.pythons else f"{on.label}, no Python"
+
+
+def merged(answers: Iterable[Answer]) -> list[Answer]:
+    """Return the answers with those joined that a person cannot tell apart: the same label, the same verdict.
+
+    Platforms that differ in their kernel or in a library that nobody asked for are called the same.
+    """
+    found: dict[tuple[object, ...], Answer] = {}
+    for one in answers:
+        key = one.artefact.name, one.against, one.place, one.arch, one.verdict
+        before = found.get(key)
+        if before is None or one.place is not PlaceKind.PLATFORM:
+            found[key] = one
+        else:
+            examples = tuple(sorted({*before.examples, *one.examples}))
+            found[key] = replace(before, hosts=before.hosts + one.hosts, examples=examples, platform=None)
+    return list(found.values())
 
 
 def by_artefact(answers: Iterable[Answer]) -> dict[str, list[Answer]]:

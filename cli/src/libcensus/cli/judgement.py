@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from libcensus.cli.answers import Answer, PlaceKind, Share, by_artefact, share_of
+from libcensus.cli.answers import Answer, PlaceKind, Share, by_artefact, merged, share_of
 from libcensus.cli.terminal import Cell, Column
 from libcensus.collector.posture.verdict import PortabilityState, Verdict
 from libcensus.facts.vocabulary import ArtefactKind
@@ -53,6 +53,7 @@ def print_answers(out: Output, answers: Sequence[Answer], *, explain: bool, stri
     A terminal shows artefacts one after the other where they were judged against several places, with a line alone for
     each that runs everywhere; everything else gets one table, a line for each answer.
     """
+    answers = merged(answers)
     grouped = by_artefact(answers)
     if out.is_terminal and any(len(own) > 1 for own in grouped.values()):
         fine = [name for name, own in grouped.items() if all(one.verdict == _FINE for one in own)]
