@@ -26,6 +26,7 @@ from libcensus.collector.metrics.view import (
 )
 from libcensus.collector.metrics.view import libc_words as _libc_words
 from libcensus.collector.posture.finding import Severity, VexStatus
+from libcensus.collector.posture.reach import LibcCount, policy_reach
 from libcensus.collector.posture.verdict import PortabilityState
 from libcensus.facts.vocabulary import ProbeState
 
@@ -76,13 +77,6 @@ class ReportFamily(Family):
     samples: Callable[[ReportView], Iterable[Sample]]
 
 
-NEWEST_PUBLISHED_POLICY = 41
-"""N of the newest manylinux_2_N policy that auditwheel publishes: told even where no host reaches it."""
-
-_OLDEST_POLICY = {"x86_64": 5, "i386": 5, "i486": 5, "i586": 5, "i686": 5}
-_OLDEST_POLICY_ELSEWHERE = 17
-
-
 def _midnight(day: date) -> float:
     """Return a day's first moment in UTC as a Unix timestamp: a source that gives only a date means that."""
     return datetime.combine(day, time(), UTC).timestamp()
@@ -114,15 +108,9 @@ def _advisory_hosts(fleet: FleetView) -> Iterator[Sample]:
 
 
 def _manylinux_hosts(fleet: FleetView) -> Iterator[Sample]:
-    hosts = {(arch, int(minor)): count for (arch, minor), count in fleet.counts.get(Count.GLIBC, {}).items()}
-    newest = max((minor for _, minor in hosts), default=0)
-    for (arch,) in sorted(fleet.counts.get(Count.ARCHES, {})):
-        reached = sum(count for (of, _), count in hosts.items() if of == arch)
-        oldest = _OLDEST_POLICY.get(arch, _OLDEST_POLICY_ELSEWHERE)
-        reached -= sum(hosts.get((arch, minor), 0) for minor in range(oldest))
-        for minor in range(oldest, max(newest, NEWEST_PUBLISHED_POLICY) + 1):
-            yield (f"manylinux_2_{minor}", arch), reached
-            reached -= hosts.get((arch, minor), 0)
+    libcs = fleet.counts.get(Count.LIBCS, {}).items()
+    for reach in policy_reach(LibcCount(arch, family, version, hosts) for (arch, family, version), hosts in libcs):
+        yield (reach.policy, reach.arch), reach.hosts
 
 
 def _build_hosts(fleet: FleetView) -> Iterator[Sample]:
@@ -213,7 +201,8 @@ FLEET_FAMILIES: tuple[FleetFamily, ...] = (
     ),
     FleetFamily(
         name="libcensus_manylinux_hosts",
-        help="Hosts whose glibc a wheel of this policy can rely on (manylinux2014 is manylinux_2_17).",
+        help="Hosts on which installers take a wheel of this manylinux or musllinux policy, by the C library "
+        "(manylinux2014 is manylinux_2_17); an architecture has the policies that are published for it.",
         labels=("policy", "arch"),
         samples=_manylinux_hosts,
     ),

@@ -35,7 +35,7 @@ QUESTIONS: tuple[Question, ...] = (
         is_shown_first=True,
     ),
     Question(
-        "What share of the hosts does each manylinux policy reach?",
+        "What share of the hosts does each manylinux and musllinux policy reach?",
         "sum by (policy) (libcensus_manylinux_hosts) / scalar(sum(libcensus_hosts))",
     ),
     Question(

@@ -12,7 +12,8 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from libcensus.collector.posture.finding import Component, VexStatus
-from libcensus.facts.vocabulary import CryptoFamily, LibcFamily, Linkage
+from libcensus.collector.posture.reach import libc_of
+from libcensus.facts.vocabulary import CryptoFamily, Linkage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -93,8 +94,7 @@ class Count(StrEnum):
     JUDGED = "judged"  # component, provider
     ADVISORIES = "advisories"  # advisory, component, severity: hosts with any finding of it
     ADVISORY_HOSTS = "advisory_hosts"  # the same: hosts that it affects
-    GLIBC = "glibc"  # arch, minor version of glibc 2
-    ARCHES = "arches"  # arch
+    LIBCS = "libcs"  # arch, family, version
     PLATFORMS = "platforms"  # digest
     BUILDS = "builds"  # digest
 
@@ -132,18 +132,6 @@ def libc_words(host: Host) -> tuple[str, str]:
     return host.libc.family, host.libc.version or UNKNOWN
 
 
-def glibc_minor(host: Host, platform: Platform) -> int | None:
-    """Return N of a host's glibc 2.N, as installers of wheels see it; None for another libc and an unknown version."""
-    if platform.libc_family is not LibcFamily.GLIBC:
-        return None
-    for version in (host.libc.version, platform.libc_version, platform.glibc):
-        major, _, rest = (version or "").partition(".")
-        minor = rest.split(".", 1)[0]
-        if major == "2" and minor.isascii() and minor.isdigit() and len(minor) < 6:
-            return int(minor)
-    return None
-
-
 def judged_components(judged: InstallAssessment | CopyAssessment) -> frozenset[Component]:
     """Return the components of an install or a copy for which no finding means that nothing is known to be wrong.
 
@@ -163,11 +151,8 @@ def tally_host(view: HostView) -> Tally:
     release = host.os_release
     arch = host.arch or UNKNOWN
     tally[Count.HOSTS, (release.id or UNKNOWN, release.version_id or UNKNOWN, arch, *libc_words(host))] = 1
-    tally[Count.ARCHES, (arch,)] = 1
     tally[Count.PLATFORMS, (view.platform_digest,)] = 1
-    minor = glibc_minor(host, view.platform)
-    if minor is not None:
-        tally[Count.GLIBC, (arch, str(minor))] = 1
+    tally[Count.LIBCS, libc_of(host, view.platform)] = 1
     for install in view.installs.installs:
         build = view.build_of(install)
         provider = view.provider_of(install)
