@@ -118,6 +118,32 @@ def test_what_the_distribution_says(
         assert "which may have put the fix in" in verdict.evidence.detail
 
 
+@pytest.mark.parametrize(
+    ("oldest", "introduced", "status"),
+    [
+        ("1.1.1d-1", "3.0.0", AFFECTED),
+        ("3.0.0~alpha1-1", "3.0.0", AFFECTED),
+        ("3.0.0-1", "3.0.0", AFFECTED),
+        ("1:2.9-1", "3.0.0", AFFECTED),
+        ("3.0.2-0ubuntu1.17", "3.0.0", OPEN),
+        ("3.0.2-0ubuntu1.17", "3.0.2", AFFECTED),
+        ("3.0.1", "3.0.0", OPEN),
+        ("3.0.1-1", None, OPEN),
+        (None, "3.0.0", OPEN),
+        ("a b", "3.0.0", OPEN),
+    ],
+)
+def test_a_cut_changelog_that_reaches_back_to_where_the_fault_came_is_complete_for_it(
+    oldest: str | None, introduced: str | None, status: VexStatus
+) -> None:
+    package = _package()
+    changelog = replace(_changelog(package, CUT), oldest=oldest)
+    known = PackageEvidence(package, BOOKWORM, changelog, None)
+    verdict = judge_backport(CVE, PUBLISHED, known, introduced=introduced)
+    assert verdict.status is status
+    assert (f"reaches back to {oldest}, before {introduced}" in verdict.evidence.detail) is (status is AFFECTED)
+
+
 def test_a_branch_that_upstream_left_is_fixed_when_named_and_else_open() -> None:
     package = _package()
     for named, table, status in (

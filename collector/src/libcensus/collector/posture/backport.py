@@ -83,11 +83,14 @@ class BackportVerdict:
     is_paid: bool = False
 
 
-def judge_backport(advisory: str, published: date, known: PackageEvidence, *, in_range: bool = True) -> BackportVerdict:
+def judge_backport(
+    advisory: str, published: date, known: PackageEvidence, *, introduced: str | None = None, in_range: bool = True
+) -> BackportVerdict:
     """Return whether a package of a distribution has the fix of an advisory.
 
-    ``in_range`` says that upstream's range holds the package's version; without it (a branch that upstream does not
-    look at any more) silence proves nothing.
+    ``introduced`` is the upstream version from which on the advisory holds: a changelog that reaches back that far is
+    complete for it, whatever was cut before. ``in_range`` says that upstream's range holds the package's version;
+    without it (a branch that upstream does not look at any more) silence proves nothing.
     """
     named = _named(advisory, known.changelog)
     listed = _listed(advisory, known)
@@ -97,8 +100,8 @@ def judge_backport(advisory: str, published: date, known: PackageEvidence, *, in
         return listed
     if not in_range:
         return _open_question(known, "upstream did not assess this branch, and the distribution does not name it")
-    if _is_silence_proof(known):
-        return BackportVerdict(VexStatus.AFFECTED, None, _silence(known))
+    if _is_silence_proof(known, introduced):
+        return BackportVerdict(VexStatus.AFFECTED, None, _silence(known, introduced))
     if listed is not None:
         return _open_question(known, listed)
     fixes = known.fixes
@@ -144,17 +147,32 @@ def _listed(advisory: str, known: PackageEvidence) -> BackportVerdict | str | No
     return BackportVerdict(status, first, Evidence("fix", EvidenceKind.ADVISORY, "", words), is_paid=is_paid)
 
 
-def _is_silence_proof(known: PackageEvidence) -> bool:
+def _is_silence_proof(known: PackageEvidence, introduced: str | None) -> bool:
     """Tell whether a fix that the changelog does not name is known not to be in the package."""
     changelog = known.changelog
-    if changelog is None or changelog.state is not ChangelogState.COMPLETE or changelog.package != known.package:
+    if changelog is None or not known.is_own or changelog.package != known.package:
         return False
-    if not known.is_own:
+    if changelog.state is not ChangelogState.COMPLETE and not _reaches_back(changelog, introduced):
         return False
     if known.package.manager in _NAMES_ALL_MANAGERS:
         return True
     major = (known.os_release.version_id or "").partition(".")[0]
     return known.package.manager == "rpm" and major in _NAMES_ALL_RPM and _is_enterprise(known.os_release)
+
+
+def _reaches_back(changelog: PackageChangelog, introduced: str | None) -> bool:
+    """Tell whether a changelog has every entry since the upstream version with which a fault came.
+
+    Whoever shortens a changelog cuts off its end: Debian removes what is older than the release before the last.
+    """
+    if introduced is None or changelog.oldest is None:
+        return False
+    manager = changelog.package.manager
+    upstream = changelog.oldest.partition(":")[2] or changelog.oldest
+    try:
+        return is_at_least(manager, introduced, upstream.rpartition("-")[0] or upstream)
+    except UnreadableVersionError:
+        return False
 
 
 def _is_enterprise(os_release: OsRelease) -> bool:
@@ -167,13 +185,14 @@ def _said(known: PackageEvidence, fix: ChangelogFix) -> Evidence:
     return Evidence("fix", EvidenceKind.CHANGELOG, where, words[:1000])
 
 
-def _silence(known: PackageEvidence) -> Evidence:
+def _silence(known: PackageEvidence, introduced: str | None) -> Evidence:
     changelog = known.changelog
     where = "" if changelog is None else changelog.file or ""
-    count = 0 if changelog is None else changelog.entries
-    words = (
-        f"the changelog of {known.package.name} {known.package.version} is complete ({count} entries) and names no fix"
-    )
+    words = f"the changelog of {known.package.name} {known.package.version} names no fix"
+    if changelog is not None and changelog.state is ChangelogState.COMPLETE:
+        words += f" and is complete ({changelog.entries} entries)"
+    elif changelog is not None:
+        words += f" and reaches back to {changelog.oldest}, before {introduced}, with which the fault came"
     return Evidence("fix", EvidenceKind.CHANGELOG, where, words)
 
 

@@ -167,7 +167,13 @@ def _judge(
         fix_available, remedy, proof = _fix(copy, advisory, found, circumstances, catalogue, today)
         evidence.extend(proof)
     elif authority is Authority.DISTRIBUTION and known is not None:
-        verdict = judge_backport(advisory.id, advisory.published, known, in_range=placement is Placement.INSIDE)
+        verdict = judge_backport(
+            advisory.id,
+            advisory.published,
+            known,
+            introduced=None if found is None else found.introduced,
+            in_range=placement is Placement.INSIDE,
+        )
         status, fixed_in = verdict.status, verdict.fixed_in
         evidence.append(verdict.evidence)
         remedy = _remedy_of_distribution(verdict, known.package)
