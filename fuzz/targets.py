@@ -35,7 +35,7 @@ from libcensus.agent.elf.loader import (
 from libcensus.agent.elf.reader import BytesSource, Elf, ElfType, read_elf
 from libcensus.agent.elf.requirement import requirement_of
 from libcensus.agent.elf.strings import CryptoScanner, crypto_in_file
-from libcensus.agent.errors import UnreadableError
+from libcensus.agent.errors import ArtefactError, UnreadableError
 from libcensus.agent.host import Root
 from libcensus.agent.images.bolt import Bolt, Bucket
 from libcensus.agent.interpreters.sysconfig import configure_arguments, parse_sysconfig
@@ -310,7 +310,7 @@ def _run_artefact(data: bytes) -> None:
 def _run_wheel_archive(data: bytes) -> None:
     """Read a wheel whose name, WHEEL, METADATA, RECORD and variant.json are the input's pieces."""
     name, *texts = [*data.split(b"\0"), b"", b"", b"", b"", b""][:5]
-    with suppress(UnreadableError):
+    with suppress(ArtefactError):
         parse_name(_text(name))
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w") as archive:
@@ -470,7 +470,7 @@ TARGETS = (
     Target("uv", _run_uv, lambda: (b"cpython-3.12.6+20240909-x86_64-unknown-linux-gnu\0" + _ZSTANDARD,)),
     Target("uv-settings", _run_uv_settings, lambda: (_TOML,)),
     Target("wheel", _run_wheel, lambda: (b"Name: a\nVersion: 1\n", b"a.libs/libssl.so.3,sha256=x,1\n", _BILL)),
-    Target("artefact", _run_artefact, _artefact_seeds),
-    Target("wheel-archive", _run_wheel_archive, lambda: (_WHEEL,)),
+    Target("artefact", _run_artefact, _artefact_seeds, allowed=(ArtefactError,)),
+    Target("wheel-archive", _run_wheel_archive, lambda: (_WHEEL,), allowed=(ArtefactError,)),
     Target("bolt", _run_bolt, _bolt_seeds),
 )

@@ -343,6 +343,7 @@ def test_another_interpreter_beside_a_python_is_a_tool_of_it(tmp_path: Path) -> 
     )
     artefact, _ = read(tmp_path)
     check_interpreter(artefact)
+    assert file_of(artefact, "bin/perl").role is FileRole.MODULE
 
 
 def test_an_interpreter_deep_in_a_folder_leaves_it_a_folder(tmp_path: Path) -> None:
@@ -379,6 +380,21 @@ def test_a_triple_beside_the_install_tells_the_level(tmp_path: Path) -> None:
     for artefact in (folder, packed):
         check_interpreter(artefact, "python/install/")
         assert {file.requirement.x86_64_level for file in artefact.files} == {2}
+
+
+def test_an_interpreter_deep_in_an_archive_is_not_what_it_is(tmp_path: Path) -> None:
+    interpreter_tree(tmp_path / "app/lib/runtime")
+    with tarfile.open(tmp_path / "app.tar", "w") as archive:
+        archive.add(tmp_path / "app", "app")
+    assert read(tmp_path / "app.tar")[0].implementation is Implementation.UNKNOWN
+
+
+def test_a_tar_archive_that_ends_with_a_wheel_is_a_tar_archive(tmp_path: Path) -> None:
+    wheel = wheel_of(tmp_path / "pkg-1.0-py3-none-any.whl", {"pkg/_x.abi3.so": LIBRARY})
+    path = tar_of(tmp_path / "x.tar", ("bin/program", PROGRAM), (f"dist/{wheel.name}", wheel.read_bytes()))
+    artefact, _ = read(path)
+    assert artefact.kind is ArtefactKind.ARCHIVE
+    assert [file.path for file in artefact.files] == ["bin/program", f"dist/{wheel.name}!pkg/_x.abi3.so"]
 
 
 def test_a_hard_link_of_an_archive_is_found_as_the_file_that_it_repeats(tmp_path: Path) -> None:

@@ -299,6 +299,23 @@ def test_what_may_come_out_in_all_is_bounded_whatever_the_ratio(make: Callable[[
         read_artefact(make(tmp_path), ArtefactSettings(max_bytes=1_000_000, max_ratio=1_000_000))
 
 
+def test_a_sparse_member_counts_with_its_holes(tmp_path: Path) -> None:
+    """Of the oldest form of sparse members: a header says where the pieces lie, and how large the whole is."""
+    header = bytearray(special("holes.so", tarfile.GNUTYPE_SPARSE).tobuf(tarfile.GNU_FORMAT))
+    pieces = b"%011o\0%011o\0" % (0, len(LIBRARY))
+    header[386 : 386 + len(pieces)] = pieces
+    header[483:495] = b"%011o\0" % 200_000_000
+    header[124:136] = b"%011o\0" % len(LIBRARY)
+    header[148:156] = b" " * 8
+    header[148:156] = b"%06o\0 " % sum(header)
+    path = written(tmp_path / "a.tar", bytes(header) + LIBRARY + bytes(-len(LIBRARY) % 512) + bytes(1024))
+    with tarfile.open(path) as archive:
+        assert archive.getmember("holes.so").issparse()
+    with pytest.raises(ArtefactError, match="bomb"):
+        read_artefact(path, ArtefactSettings(modest_bytes=1_000_000))
+    assert [file.path for file in read_artefact(path).files] == ["holes.so"]
+
+
 # --- passed over, and told ----------------------------------------------------------------------------------------
 
 

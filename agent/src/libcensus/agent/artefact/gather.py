@@ -370,6 +370,9 @@ class Gatherer:
                 member = archive.extractfile(info)
                 if member is None:
                     continue
+                if info.issparse():
+                    # Its holes cost nothing in the archive, and time here.
+                    self.budget.spend(info.size)
                 try:
                     head = member.read(4)
                     if self._is_wanted(name, head, member, info.size, nesting):

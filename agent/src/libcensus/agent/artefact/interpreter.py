@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 _INSTALL = re.compile(r"(?:install/|python/|python/install/)?")
 """Where the prefix of an interpreter lies in a folder that is given as its install."""
 
+_PACKED = re.compile(rf"(?:[^/]+/)?{_INSTALL.pattern}")
+"""Where it lies in an archive, most of which have one folder on top."""
+
 _PYTHONS = frozenset({Implementation.CPYTHON, Implementation.PYPY})
 _PREFIX = re.compile(r"(?P<prefix>(?:.*/)?)(?:bin|sbin)/[^/]+", re.DOTALL)
 _PATCHLEVEL = re.compile(r"include/(?:python|pypy)(\d\.\d+)[a-z]*/patchlevel\.h")
@@ -118,7 +121,7 @@ def installed_in(folder: str, mains: list[MainFile]) -> Install | None:
 
 def archived(file: str, mains: list[MainFile], texts: Mapping[str, str]) -> Install | None:
     """Return the interpreter whose install an archive is; ``file`` is the archive's name."""
-    main = _only([main for main in mains if main.prefix is not None])
+    main = _only([main for main in mains if main.prefix is not None and _PACKED.fullmatch(main.prefix)])
     if main is None:
         return None
     prefix = main.prefix or ""

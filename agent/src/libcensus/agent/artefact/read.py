@@ -19,10 +19,10 @@ from libcensus.agent.artefact import interpreter
 from libcensus.agent.artefact.gather import ArtefactSettings, Gatherer
 from libcensus.agent.artefact.linking import Part, beside, link
 from libcensus.agent.artefact.source import FileSource, shown
-from libcensus.agent.artefact.streams import ZIP_MAGICS, damage_told
+from libcensus.agent.artefact.streams import ZIP_MAGICS, damage_told, is_tar
 from libcensus.agent.artefact.wheel import SUFFIX, Wheel, is_wheel, location_of, parse_name, read_wheel
 from libcensus.agent.elf.reader import MAGIC, read_elf
-from libcensus.agent.errors import ArtefactError, ElfError
+from libcensus.agent.errors import ArtefactError, ElfError, UnreadableError
 from libcensus.agent.probes.venvs import parse_pyvenv, recorded_version
 from libcensus.facts.artefact import Artefact
 from libcensus.facts.validation import InvalidFactError
@@ -107,6 +107,8 @@ def read_artefact(
         if remedy is None or ";" in error.detail:
             raise
         raise ArtefactError(error.reason, f"{error.detail}; {remedy}") from error
+    except UnreadableError as error:
+        raise ArtefactError(error.reason, f"{shown(text)}: {error.detail}; give its parts one by one") from error
     except InvalidFactError as error:
         raise ArtefactError("too-large", f"{shown(text)}: {error}; give its parts one by one") from error
     if on_warning is not None:
@@ -154,7 +156,8 @@ class _Reader:
             return self._elf_file()
         is_named_wheel = self.path.endswith(SUFFIX)
         with source.stream() as stream:
-            if head.startswith(ZIP_MAGICS) or is_named_wheel or zipfile.is_zipfile(stream):
+            # A tar archive may end with a zip archive, and would be taken for that one.
+            if head.startswith(ZIP_MAGICS) or is_named_wheel or (not is_tar(head) and zipfile.is_zipfile(stream)):
                 return self._zip(source, head, is_named_wheel=is_named_wheel)
         return self._tar()
 
@@ -247,7 +250,7 @@ class _Reader:
         parts = self._parts(gatherer, mount)
         if install is None:
             return Artefact(self.name, kind, files=link(parts, _links(gatherer, mount)))
-        mains = {main.name for main in self._mains}
+        mains = {main.name for main in self._mains if main.program.implementation is install.implementation}
         parts = [
             # A tool that lies beside the interpreter is started later, if at all.
             replace(part, role=FileRole.MODULE)

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 CHUNK = 1 << 20
 ZIP_MAGICS = (b"PK\x03\x04", b"PK\x05\x06", b"PK\x07\x08")
 ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
+_GZIP, _BZIP2, _XZ = b"\x1f\x8b", b"BZh", (b"\xfd7zXZ\0", b"]\0\0")
+_MAGICS = (_GZIP, _BZIP2, *_XZ)
 DAMAGED = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, ValueError, OSError)
 _LARGEST_READ = 64 << 20
 
@@ -135,13 +137,18 @@ def printable(name: str) -> str:
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
+def is_tar(head: bytes) -> bool:
+    """Tell whether a file that starts like this is a tar archive, or compressed as one is."""
+    return head[257:262] == b"ustar" or head.startswith((ZSTD_MAGIC, *_MAGICS))
+
+
 def decompressed(stream: IO[bytes], head: bytes) -> IO[bytes] | None:
     """Return the stream behind gzip, bzip2 or xz, known by its first bytes; None where it is none of them."""
-    if head.startswith(b"\x1f\x8b"):
+    if head.startswith(_GZIP):
         return cast("IO[bytes]", gzip.GzipFile(fileobj=stream))
-    if head.startswith(b"BZh"):
+    if head.startswith(_BZIP2):
         return cast("IO[bytes]", bz2.BZ2File(stream))
-    if head.startswith((b"\xfd7zXZ\0", b"]\0\0")):
+    if head.startswith(_XZ):
         return cast("IO[bytes]", lzma.LZMAFile(stream))
     return None
 
