@@ -266,6 +266,15 @@ def test_musl_has_rules_of_its_own() -> None:
     assert configured.resolve("libx.so.1", [LoadedObject("/a", elf())]).path == "/other/libx.so.1"
 
 
+def test_glibc_knows_what_is_loaded_by_its_soname_and_musl_by_the_name_asked_for() -> None:
+    program = LoadedObject("/bin/program", elf(needed=("libx.so", "libx.so.1", "libx.so"), runpath="/own"))
+    files = {"/own/libx.so": elf(soname="libx.so.1")}
+    by_glibc = [found.rule for _, found in search(files).load([program])]
+    by_musl = [found.rule for _, found in LibrarySearch.for_musl(files.get, "x86_64").load([program])]
+    assert by_glibc == [Rule.RUNPATH, Rule.LOADED, Rule.LOADED]
+    assert by_musl == [Rule.RUNPATH, Rule.NOT_FOUND, Rule.LOADED]
+
+
 def test_a_library_that_is_loaded_is_not_sought_again() -> None:
     """An executable that brings its own libcrypto decides for the modules that it opens later."""
     own = elf(soname="libcrypto.so.3")

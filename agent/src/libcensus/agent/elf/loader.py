@@ -353,16 +353,17 @@ class LibrarySearch:
 
         ``start`` is the executable and then, in order, what it opens while it runs (extension modules). Breadth
         first, as the loader does; a name that is already loaded, by soname or by path, is not searched again: it
-        comes back as rule ``loaded``. Stops at :data:`MAX_LOADED` objects, with UnreadableError.
+        comes back as rule ``loaded``. To musl no soname is a name, only that which was asked for. Stops at
+        :data:`MAX_LOADED` objects, with UnreadableError.
         """
         loaded: dict[str, Resolution] = {}
         steps: list[tuple[LoadedObject, Resolution]] = []
         executable = start[:1]
+        has_sonames = self.family is not LibcFamily.MUSL
         for first in start:
             chain_of: list[tuple[LoadedObject, ...]] = [(first, *(executable if first not in executable else ()))]
-            loaded.setdefault(
-                first.elf.soname or first.path, Resolution(first.path, Rule.LOADED, first.path, first.elf)
-            )
+            name = first.elf.soname if has_sonames else None
+            loaded.setdefault(name or first.path, Resolution(first.path, Rule.LOADED, first.path, first.elf))
             for chain in chain_of:
                 for needed in chain[0].elf.needed:
                     if (known := loaded.get(needed)) is not None:
@@ -376,7 +377,7 @@ class LibrarySearch:
                         continue
                     if any(found.path == other.path for name, other in loaded.items() if name != needed):
                         continue
-                    if found.elf.soname is not None:
+                    if has_sonames and found.elf.soname is not None:
                         loaded.setdefault(found.elf.soname, found)
                     if len(loaded) > MAX_LOADED:
                         raise UnreadableError("too-many-libraries", f"{start[0].path} loads more than {MAX_LOADED}")
