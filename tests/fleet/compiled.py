@@ -135,6 +135,10 @@ cp libcarried.so.1 strays/lib
 gcc -Wl,-rpath,'$ORIGIN/../lib' -o outdated/bin/program wants_new_carried.c ./libcarried.so.1
 old="-Wl,-soname,libcarried.so.1 -Wl,--version-script,carried-1.map"
 gcc -shared -fPIC $old -o outdated/lib/libcarried.so.1 carried.c
+gcc -O1 -o future-program plain.c futurenote.s
+mkdir -p future/bin future/lib
+gcc -shared -fPIC -Wl,-soname,libfuture.so.1 -o future/lib/libfuture.so.1 absent.c futurenote.s
+gcc -Wl,-rpath,'$ORIGIN/../lib' -o future/bin/program wants_absent.c future/lib/libfuture.so.1
 gcc -o plugs/bin/program plain.c
 gcc -shared -fPIC -o plugs/lib/plugin.so plugin.c ./libabsent.so.7
 gcc -shared -fPIC -o plugs/lib/healthy.so absent.c
@@ -148,9 +152,6 @@ musl-gcc -O1 -static -o musl-static plain.c
 gcc -O1 -Wl,-dynamic-linker,/opt/nowhere/ld.so.1 -o lost-loader plain.c
 gcc -m32 -nostdlib -static -fno-pie -no-pie -o i386-static bare.c
 gcc -m32 -nostdlib -pie -fPIE -Wl,-dynamic-linker,/lib/ld-linux.so.2 -o i386 bare.c
-mkdir -p future/bin future/lib
-gcc -shared -fPIC -Wl,-soname,libfuture.so.1 -o future/lib/libfuture.so.1 absent.c futurenote.s
-gcc -Wl,-rpath,'$ORIGIN/../lib' -o future/bin/program wants_absent.c future/lib/libfuture.so.1
 """
 _TRIXIE = """
 gcc -O1 -o weak weak.c

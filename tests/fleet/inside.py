@@ -21,6 +21,9 @@ import importlib, importlib.machinery, importlib.util, json, os, sys
 jobs = json.load(sys.stdin)
 sys.path[:0] = jobs["paths"]
 answers = {}
+def mapped():
+    with open("/proc/self/maps") as maps:
+        return sorted({line.split(None, 5)[5].strip() for line in maps if line.count("/") and ".so" in line})
 def attempt(job):
     name, path = job["name"], job["path"]
     if name is not None:
@@ -32,17 +35,17 @@ def attempt(job):
             return {"opened": "imported", "error": None}
         except BaseException as error:
             first = "%s: %s" % (type(error).__name__, error)
-        # Another module that is not there, or no module: its own loader opens it all the same.
+        # Another module that is not there, or no module of this Python: its own loader opens it all the same.
         try:
             leaf = name.rpartition(".")[2]
             loader = importlib.machinery.ExtensionFileLoader(leaf, path)
             importlib.util.module_from_spec(importlib.machinery.ModuleSpec(leaf, loader, origin=path))
-            return {"opened": "by its loader", "error": None, "first": first}
-        except ImportError as error:
-            last = "%s: %s" % (type(error).__name__, error)
+            last = None
         except BaseException as error:
-            # It was opened and did not like what it found then: that is no matter of the loader.
-            return {"opened": "by its loader", "error": None, "first": "%s: %s" % (type(error).__name__, error)}
+            last = "%s: %s" % (type(error).__name__, error)
+        # What the loader refuses leaves no map; what it opened may still dislike what it found then.
+        if last is None or os.path.realpath(path) in mapped():
+            return {"opened": "by its loader", "error": None, "first": first}
         return {"opened": None, "error": last, "first": first}
     import ctypes
     try:
@@ -60,9 +63,11 @@ for job in jobs["modules"]:
             os.dup2(quiet, number)
         try:
             answer = attempt(job)
+            answer["mapped"] = mapped() if answer["opened"] else []
         except BaseException as error:
             answer = {"opened": None, "error": "%s: %s" % (type(error).__name__, error)}
-        os.write(writer, json.dumps(answer).encode())
+        with os.fdopen(writer, "wb") as stream:
+            stream.write(json.dumps(answer).encode())
         os._exit(0)
     os.close(writer)
     with os.fdopen(reader, "rb") as stream:
@@ -107,9 +112,10 @@ def started(command: list[str], settings: dict[str, str], given: str = "") -> di
 
 
 def listed(path: str) -> str:
-    """Return what the root's loader lists for a file: every library that it does not find, every missing version."""
+    """Return what the root's loader lists, as ldd lets it: every library that is not found, every missing version."""
+    environment = {"PATH": "/usr/bin:/bin", "LANG": "C", "LD_TRACE_LOADED_OBJECTS": "1"}
     done = subprocess.run(
-        [LOADER, "--list", path], capture_output=True, text=True, errors="replace", check=False, timeout=LIMIT
+        [LOADER, path], capture_output=True, text=True, errors="replace", check=False, timeout=LIMIT, env=environment
     )
     return done.stdout + done.stderr
 
@@ -134,12 +140,16 @@ def probe_of(job: dict[str, Any]) -> list[str]:
 
 
 def program(job: dict[str, Any]) -> dict[str, Any]:
-    """Start a program, and when it starts, let it open its modules."""
+    """Start a program, and when it starts, let it open its modules; what travels in an archive is unpacked first."""
+    if job["unpacked"]:
+        Path(job["unpacked"]).mkdir()
+        subprocess.run(["tar", "--extract", "--file", job["path"], "--directory", job["unpacked"]], check=True)
     answer = started(job["command"], job["settings"])
     answer["listed"] = listed(job["command"][0]) if answer["code"] != 0 else ""
     answer["modules"] = {}
     if answer["code"] == 0 and job["modules"]:
-        command = [job["command"][0], *probe_of(job)]
+        # A program that is no interpreter has its plugins opened by the root's Python.
+        command = [job["command"][0] if job["probe"] else "/usr/bin/python3", *probe_of(job)]
         answer["modules"] = opened(command, job["settings"], {"paths": [], "modules": job["modules"]})
     return answer
 
@@ -155,19 +165,21 @@ def wheel(job: dict[str, Any]) -> dict[str, Any]:
 
 
 def _installed(job: dict[str, Any], python: str, number: int) -> dict[str, Any]:
-    target = f"/tmp/{job['id']}-{number}"
-    options = ["-q", "--offline", "--no-deps", "--no-cache", "--python", python, "--target", target]
-    answer = started([job["uv"], "pip", "install", *options, job["path"]], {})
+    target = f"{job['work']}/{job['id']}-{number}"
+    options = ["-q", "--offline", "--no-deps", "--cache-dir", f"{job['work']}/cache", "--python", python]
+    command = [job["uv"], "pip", "install", *options, "--target", target, job["path"]]
+    answer = started(command, {})
     answer["modules"] = answer["programs"] = {}
     if answer["code"] == 0:
         modules = [{"name": name, "path": f"{target}/{path}"} for name, path in job["modules"]]
-        probe = {"paths": [target], "modules": modules}
-        found = opened([python, *probe_of(job)], {}, probe)
-        answer["modules"] = {path.removeprefix(f"{target}/"): one for path, one in found.items()}
+        answer["modules"] = opened([python, *probe_of(job)], {}, {"paths": [target], "modules": modules})
+        for one in answer["modules"].values():
+            one["mapped"] = [path.removeprefix(f"{target}/") for path in one.get("mapped", [])]
+        answer["modules"] = {path.removeprefix(f"{target}/"): one for path, one in answer["modules"].items()}
         for name in job["programs"]:
-            command = f"{target}/{name}"
-            told = started([command, "--version"], {})
-            answer["programs"][name] = {**told, "listed": listed(command) if told["code"] != 0 else ""}
+            program_path = f"{target}/{name}"
+            told = started([program_path, "--version"], {})
+            answer["programs"][name] = {**told, "listed": listed(program_path) if told["code"] != 0 else ""}
     subprocess.run(["rm", "-rf", target], check=True)
     return answer
 
