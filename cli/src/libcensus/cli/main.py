@@ -25,6 +25,7 @@ from libcensus.cli.options import teach
 from libcensus.cli.scan import scan_command
 from libcensus.cli.settings import config_group
 from libcensus.cli.show import show_command
+from libcensus.cli.simulate import simulate_command
 from libcensus.collector.errors import CollectorError
 
 if TYPE_CHECKING:
@@ -63,7 +64,8 @@ def libcensus() -> None:
     """Take a census of every C library, interpreter and OpenSSL in a fleet.
 
     `demo` shows it on this host with one command; `scan` judges one machine without a server; `check` tells on which
-    hosts something runs; `hosts`, `show` and `fleet` ask a collector. Nothing that is found on a machine is ever run.
+    hosts something runs; `hosts`, `show` and `fleet` ask a collector; `simulate` makes a fleet to try that on. Nothing
+    that is found on a machine is ever run.
     """
 
 
@@ -74,6 +76,7 @@ for _command in (
     hosts_command,
     show_command,
     fleet_group,
+    simulate_command,
     config_group,
     completion_command,
 ):
