@@ -10,6 +10,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from libcensus.facts.manylinux import OLDEST, POLICIES
 from libcensus.facts.vocabulary import InstallKind, LibcFamily
 
 if TYPE_CHECKING:
@@ -20,8 +21,9 @@ if TYPE_CHECKING:
     from libcensus.collector.simulation.plan import HostPlan, InstallPlan
 
 _UNKNOWN = "unknown"
-_OLDEST_POLICY = {"x86_64": 5, "aarch64": 17}
-_NEWEST_POLICY = 41
+_MUSLLINUX = ((1, 1), (1, 2))
+"""The musl releases that wheels are published for; a host with a newer one takes them."""
+
 _SSL_BRANCHES = ((3, 0), (3, 2), (3, 3), (3, 4), (3, 5))
 """The branches of OpenSSL 3 that added symbol versions of their own: two platforms differ in no other way by it."""
 
@@ -58,7 +60,7 @@ class Truth:
     hosts: int = 0
     systems: Counter[tuple[str, ...]] = field(default_factory=Counter)
     levels: Counter[tuple[str, ...]] = field(default_factory=Counter)
-    glibc: Counter[tuple[str, int]] = field(default_factory=Counter)
+    libcs: Counter[tuple[str, LibcFamily, tuple[int, int]]] = field(default_factory=Counter)
     installs: Counter[tuple[str, ...]] = field(default_factory=Counter)
     crypto: Counter[tuple[str, ...]] = field(default_factory=Counter)
     copies: Counter[tuple[str, ...]] = field(default_factory=Counter)
@@ -81,8 +83,8 @@ class Truth:
         self.hosts += 1
         self.systems[system.os_id, system.version_id, plan.arch, known.libc_family.value, known.libc_version] += 1
         self.levels[plan.arch, _UNKNOWN if plan.level is None else str(plan.level)] += 1
-        if known.glibc is not None:
-            self.glibc[plan.arch, known.glibc] += 1
+        major, minor = known.libc_version.split(".")[:2]
+        self.libcs[plan.arch, known.libc_family, (int(major), int(minor))] += 1
         self.openssl_packages[system.os_id, system.version_id, plan.openssl.package_version, plan.openssl.version] += 1
         for install in plan.installs:
             self._add_install(install)
@@ -130,17 +132,22 @@ class Truth:
         """How many environments have lost their base."""
         return self.environments["dangling",]
 
-    def manylinux(self) -> dict[tuple[str, ...], int]:
-        """Return how many hosts a manylinux policy reaches, by policy and architecture."""
-        newest = max([_NEWEST_POLICY, *(minor for _, minor in self.glibc)])
-        arches = sorted({arch for _, _, arch, _, _ in self.systems})
-        return {
-            (f"manylinux_2_{policy}", arch): sum(
-                hosts for (of, minor), hosts in self.glibc.items() if of == arch and minor >= policy
-            )
-            for arch in arches
-            for policy in range(_OLDEST_POLICY[arch], newest + 1)
-        }
+    def wheel_policies(self) -> dict[tuple[str, ...], int]:
+        """Return how many hosts take a wheel of each published policy, by policy and architecture."""
+        answer: dict[tuple[str, ...], int] = {}
+        for arch in sorted({arch for arch, _, _ in self.libcs}):
+            for family, numbers in (
+                (LibcFamily.GLIBC, [(2, minor) for minor in POLICIES if minor >= OLDEST[arch]]),
+                (LibcFamily.MUSL, list(_MUSLLINUX)),
+            ):
+                for number in numbers:
+                    name = "manylinux" if family is LibcFamily.GLIBC else "musllinux"
+                    answer[f"{name}_{number[0]}_{number[1]}", arch] = sum(
+                        hosts
+                        for (of, kind, version), hosts in self.libcs.items()
+                        if of == arch and kind is family and version >= number
+                    )
+        return answer
 
     def build_hosts(self) -> dict[BuildPlan, Counter[str | None]]:
         """Return on how many hosts each build starts (None) and how many each first obstacle keeps it from."""
@@ -177,7 +184,7 @@ class Truth:
             "crypto_installs": _rows(self.crypto, ("family", "version", "linkage", "provider"), "installs"),
             "crypto_copies": _rows(self.copies, ("family", "version", "linkage", "ecosystem", "owner"), "copies"),
             "environments": _rows(self.environments, ("state",), "environments"),
-            "manylinux": _rows(self.manylinux(), ("policy", "arch"), "hosts"),
+            "wheel_policies": _rows(self.wheel_policies(), ("policy", "arch"), "hosts"),
             "build_hosts": [
                 {
                     "build": digest_of(build),
