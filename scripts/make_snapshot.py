@@ -160,6 +160,10 @@ def openssl(folder: Path) -> dict[str, Any]:
     }
 
 
+WINDOWS_BUILDS_ONLY = frozenset({"CVE-2016-3189", "CVE-2018-25032", "CVE-2019-12900"})
+"""CPython's NEWS has these under Windows: the bzip2 and zlib that its Windows builds brought were updated."""
+
+
 def cpython(folder: Path) -> dict[str, Any]:
     """Return CPython's advisories with the fixed version per branch, release dates and Debian's backports."""
     source = read(folder, "cpython_advisories")
@@ -174,6 +178,7 @@ def cpython(folder: Path) -> dict[str, Any]:
                     "severity_from": row.get("severity_from"),
                     "fixed": row["fixed"],
                     "inferred": row.get("inferred_branches"),
+                    "windows_only": row["cve"] in WINDOWS_BUILDS_ONLY or None,
                     "source": row["source"],
                 }
             )

@@ -9,7 +9,7 @@ import socket
 import subprocess
 import threading
 import zlib
-from contextlib import closing, contextmanager
+from contextlib import closing, suppress, contextmanager
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
@@ -82,7 +82,9 @@ def say(server: HttpServer, raw: bytes) -> bytes:
     address = (server.endpoint.address, server.endpoint.port)
     with closing(socket.create_connection(address, timeout=20)) as connection:
         connection.sendall(raw)
-        connection.shutdown(socket.SHUT_WR)
+        # A server that refused already may have closed; what it said is there to read all the same.
+        with suppress(OSError):
+            connection.shutdown(socket.SHUT_WR)
         answer = bytearray()
         while piece := connection.recv(65536):
             answer += piece

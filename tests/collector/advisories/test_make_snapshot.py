@@ -117,7 +117,7 @@ def _content() -> dict[str, dict[str, Any]]:
             },
         ),
         "glibc_advisories": _about(
-            advisories=[{"id": "GLIBC-SA-1", "published": "2026-01-01", "fixed": "2.43"}],
+            advisories=[{"id": "GLIBC-SA-1", "published": "2026-01-01", "fixed": "2.43", "source": "advisories"}],
             debian={"trixie": {"version": "2.41-12", "date": "2026-03-05", "fixed": {"CVE-2026-4": "2.41-12"}}},
         ),
         "eol": _about(
@@ -181,8 +181,8 @@ def test_what_it_writes_loads_and_the_same_input_gives_the_same_bytes(
 
     catalogue = catalogue_of({path.stem: json.loads(path.read_text(encoding="utf-8")) for path in data.iterdir()})
     assert catalogue.snapshot_date.isoformat() == "2026-04-01"
-    assert [item.id for item in catalogue.advisories] == ["CVE-2026-1", "CVE-2026-2"]
-    one, two = catalogue.advisories
+    assert [item.id for item in catalogue.advisories] == ["CVE-2026-1", "CVE-2026-2", "GLIBC-SA-1"]
+    one, two, _ = catalogue.advisories
     assert [(r.branch, r.introduced, r.fixed, r.introduced_assumed) for r in one.ranges] == [
         ("3.5", "3.5.0", "3.5.1", True),
         ("1.1.1", "1.1.1", "1.1.1zz", False),

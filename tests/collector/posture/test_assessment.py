@@ -11,6 +11,7 @@ from libcensus.collector.posture import assessment
 from libcensus.collector.posture.assessment import Assessor, HostAssessment
 from libcensus.collector.posture.finding import (
     Component,
+    Finding,
     Severity,
     Subject,
     SubjectKind,
@@ -60,6 +61,12 @@ if TYPE_CHECKING:
 
 DEBIAN = Host("host", OsRelease("debian", "12"))
 
+_SNAPSHOT = load_snapshot()
+OPENSSL_ALONE = replace(
+    _SNAPSHOT, advisories=tuple(item for item in _SNAPSHOT.advisories if item.component is Component.OPENSSL)
+)
+"""What most tests here are about; with what is published about CPython each Python has findings of its own."""
+
 
 def _assess(
     *installs: Install,
@@ -71,7 +78,7 @@ def _assess(
 ) -> HostAssessment:
     chosen = {digest(1): python_build(provider_build="20260114")} if builds is None else builds
     ordered = InstallSet(tuple(sorted(installs, key=lambda item: (item.root, item.path))))
-    return (assessor or Assessor(load_snapshot(), TODAY)).assess(host, platform or glibc_host(), ordered, chosen, root)
+    return (assessor or Assessor(OPENSSL_ALONE, TODAY)).assess(host, platform or glibc_host(), ordered, chosen, root)
 
 
 def test_one_upgrade_two_outcomes() -> None:
@@ -363,7 +370,7 @@ def test_what_lies_in_another_root_is_judged_by_that_roots_system_and_platform()
     installs = [
         install(system, "/usr/bin/python3", root=root, package=DEBIAN_PYTHON) for root in ("/", "/srv/new", "/srv/none")
     ]
-    found = Assessor(load_snapshot(), TODAY).assess(
+    found = Assessor(OPENSSL_ALONE, TODAY).assess(
         DEBIAN,
         glibc_host(36),
         InstallSet(tuple(installs)),
@@ -399,7 +406,7 @@ def test_the_changelog_of_a_package_decides_where_no_table_has_it() -> None:
         state: PackageChangelog(package, state, "/usr/share/doc/libssl3/changelog.Debian.gz", 50, fixes=fixes)
         for state in (ChangelogState.COMPLETE, ChangelogState.TRUNCATED)
     }
-    assessor = Assessor(replace(load_snapshot(), package_fixes={}), TODAY)
+    assessor = Assessor(replace(OPENSSL_ALONE, package_fixes={}), TODAY)
 
     def status(*changelogs: PackageChangelog) -> dict[str, VexStatus]:
         found = assessor.assess(
@@ -507,7 +514,7 @@ def test_a_full_memory_changes_no_verdict(monkeypatch: pytest.MonkeyPatch) -> No
     installs = [install(crypto(v), f"/{v}") for v in ("3.5.4", "3.0.13", "1.1.1w", "3.5.9")]
     plain = _assess(*installs)
     monkeypatch.setattr(assessment, "MEMORY", 1)
-    small = Assessor(load_snapshot(), TODAY)
+    small = Assessor(OPENSSL_ALONE, TODAY)
     for _ in range(2):
         again = _assess(*installs, assessor=small)
         assert again.findings == plain.findings
@@ -547,3 +554,77 @@ def test_words_of_a_newer_agent_leave_verdicts_open_and_crash_nothing() -> None:
     assert found.findings == ()
     assert {end.state for end in found.end_of_life} == {SupportState.UNKNOWN}
     assert {verdict.state for verdict in found.verdicts.values()} == {PortabilityState.UNKNOWN}
+
+
+def _python_findings(version: str, provider: Provider, installer: Installer, **more: object) -> dict[str, Finding]:
+    build = python_build(version, provider, more.pop("tag", None))  # type: ignore[arg-type]
+    found = _assess(
+        install(CryptoUse(Linkage.NONE), "/opt/python/bin/python3", installer=installer, **more),  # type: ignore[arg-type]
+        builds={digest(1): build},
+        assessor=Assessor(load_snapshot(), TODAY),
+    )
+    assert {finding.component for finding in found.findings} <= {Component.CPYTHON}
+    return {finding.advisory: finding for finding in found.findings}
+
+
+def test_a_python_of_upstream_is_judged_by_the_fixed_release_of_its_branch() -> None:
+    old = _python_findings("3.12.11", Provider.PYENV, Installer.PYENV)["CVE-2025-13836"]
+    assert (old.status, old.severity, old.fixed_in) == (VexStatus.AFFECTED, Severity.MODERATE, "3.12.13")
+    assert old.fix_available == date(2026, 3, 3)
+    assert old.remedy == "pyenv install 3.12.13, then make its environments again"
+    assert old.linkage is None
+    assert "assumed: the source names no beginning" in old.evidence[-2].detail
+    assert "CVE-2025-13836" not in _python_findings("3.12.13", Provider.PYENV, Installer.PYENV)
+
+
+def test_a_branch_that_the_source_does_not_list_is_under_investigation_and_a_later_one_is_not_concerned() -> None:
+    ended = _python_findings("3.6.15", Provider.SOURCE, Installer.UNKNOWN)["CVE-2025-13836"]
+    assert ended.status is VexStatus.UNDER_INVESTIGATION
+    assert "not listed is not safe" in ended.evidence[-1].detail
+    assert "CVE-2021-3177" not in _python_findings("3.13.0", Provider.SOURCE, Installer.UNKNOWN)
+
+
+def test_a_python_build_standalone_is_fixed_by_the_first_build_with_the_fixed_release() -> None:
+    found = _python_findings("3.12.11", Provider.PBS, Installer.UV, tag="20250808")["CVE-2025-13836"]
+    assert found.status is VexStatus.AFFECTED
+    assert found.remedy is not None
+    assert found.remedy.startswith("uv self update && uv python upgrade 3.12 (build 2026")
+    assert "CPython 3.12.13" in found.remedy
+    assert found.fix_available is not None
+    assert found.fix_available >= date(2026, 3, 3)
+
+
+def test_a_distributions_python_is_judged_by_its_table_and_an_environment_like_its_base() -> None:
+    old = replace(DEBIAN_PYTHON, version="3.11.2-6+deb12u1", source_version="3.11.2-6+deb12u1")
+    for package, status in ((old, VexStatus.AFFECTED), (DEBIAN_PYTHON, VexStatus.FIXED)):
+        base = install(CryptoUse(Linkage.NONE), "/usr/bin/python3.11", package=package, installer=Installer.DPKG)
+        others = [
+            install(
+                CryptoUse(Linkage.NONE), f"/srv/{name}/bin/python", kind=InstallKind.VENV, base="/usr/bin/python3.11"
+            )
+            for name in "ab"
+        ]
+        linked = [replace(one, realpath="/usr/bin/python3.11") for one in others]
+        found = _assess(
+            base,
+            *linked,
+            builds={digest(1): python_build("3.11.2", Provider.DISTRO)},
+            assessor=Assessor(load_snapshot(), TODAY),
+        )
+        # Upstream's first fix of the second was not the whole one: its range ends before this version.
+        for advisory in ("CVE-2024-6232", "CVE-2023-24329") if package is old else ("CVE-2024-6232",):
+            told = {(f.subject.path, f.status) for f in found.findings if f.advisory == advisory}
+            assert told == {
+                (path, status) for path in ("/usr/bin/python3.11", "/srv/a/bin/python", "/srv/b/bin/python")
+            }
+    assert found.installs[0].own_facts[-1].kind is EvidenceKind.PACKAGE_RECORD
+
+
+def test_a_distributions_python_without_a_known_package_is_nobodys_to_judge() -> None:
+    found = _python_findings("3.11.2", Provider.DISTRO, Installer.UNKNOWN)
+    assert {finding.status for finding in found.values()} <= {VexStatus.UNDER_INVESTIGATION, VexStatus.NOT_AFFECTED}
+
+
+def test_what_holds_for_windows_builds_alone_holds_for_no_python_here() -> None:
+    found = _python_findings("3.9.0", Provider.SOURCE, Installer.UNKNOWN)
+    assert found["CVE-2018-25032"].status is VexStatus.NOT_AFFECTED

@@ -38,10 +38,10 @@ from libcensus.collector.posture.catalogue import (
 )
 from libcensus.collector.posture.finding import Component, Severity
 from libcensus.collector.posture.quirks import QuirkTable
-from libcensus.collector.posture.versions import branch_of, parse_openssl
+from libcensus.collector.posture.versions import GLIBC_LINE, branch_of, parse_openssl
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
 
 _T = TypeVar("_T")
 
@@ -122,8 +122,18 @@ def catalogue_of(tables: Tables) -> Catalogue:
     def advisory(row: dict[str, Any]) -> Advisory:
         return _openssl_advisory(row, releases[Component.OPENSSL], branches[Component.OPENSSL], assessments)
 
+    def python_advisory(row: dict[str, Any]) -> Advisory | None:
+        return _cpython_advisory(row, releases[Component.CPYTHON])
+
     advisories = _rows("openssl.json", tables["openssl"], "advisories", advisory)
     _check_unique("openssl.json", (item.id for item in advisories))
+    found = _rows("cpython.json", tables["cpython"], "advisories", python_advisory)
+    python_advisories = [item for item in found if item is not None]
+    _check_unique("cpython.json", (item.id for item in python_advisories))
+    libc_advisories = [
+        item for item in _rows("glibc.json", tables["glibc"], "advisories", _glibc_advisory) if item is not None
+    ]
+    _check_unique("glibc.json", (item.id for item in libc_advisories))
     builds = _rows("pbs.json", tables["pbs"], "builds", _pbs_build)
     _check_unique("pbs.json", (build.tag for build in builds))
     uv = _rows("pbs.json", tables["pbs"], "uv", dict)
@@ -135,7 +145,7 @@ def catalogue_of(tables: Tables) -> Catalogue:
         return Catalogue(
             snapshot_date=date.fromisoformat(meta["date"]),
             sources=tuple(sorted({text for group in meta["sources"].values() for text in group})),
-            advisories=tuple(advisories),
+            advisories=(*advisories, *python_advisories, *libc_advisories),
             releases=releases,
             branches=branches,
             pbs_builds=tuple(sorted(builds, key=lambda build: (build.date, build.tag))),
@@ -314,6 +324,70 @@ def _openssl_advisory(
         windows_only=bool(row.get("windows_only")),
         premium_only_fixes=frozenset(item["fixed"] for item in row["ranges"] if item.get("premium")),
         assessed=_assessed(assessments[row["source"]], published, branches) | frozenset(listed),
+    )
+
+
+_WORDS = {"medium": "moderate"}
+"""What sources of CVSS words say, and what severities are called here."""
+
+
+def _cpython_advisory(row: dict[str, Any], releases: Mapping[str, Release]) -> Advisory | None:
+    """Return an advisory of CPython; None for one that names no fixed release, because it tells nothing about versions.
+
+    The source names the fixed release of each branch and no beginning: from the branch's first pre-release on is
+    assumed. Branches that it does not list were not assessed.
+    """
+    ranges = (
+        tuple(_cpython_range(branch, fixed, row.get("inferred", ())) for branch, fixed in row["fixed"].items())
+        if (row.get("fixed"))
+        else ()
+    )
+    published = _day(row, "published")
+    days = [release.date for item in ranges if item.fixed and (release := releases.get(item.fixed)) and release.date]
+    day = published or min(days, default=None)
+    if not ranges or day is None:
+        return None
+    severity = row.get("severity", "unknown")
+    names = [name for name in (row.get("id"), row.get("alias")) if name]
+    return Advisory(
+        id=names[0],
+        component=Component.CPYTHON,
+        published=day,
+        severity=Severity(_WORDS.get(severity, severity)),
+        ranges=ranges,
+        source=row["source"],
+        windows_only=bool(row.get("windows_only")),
+        assessed=frozenset(item.branch for item in ranges),
+        aliases=tuple(names[1:]),
+        published_inferred=published is None,
+    )
+
+
+def _cpython_range(branch: str, fixed: str, inferred: Collection[str]) -> AffectedRange:
+    if branch_of(Component.CPYTHON, fixed) != branch:
+        raise ValueError(f"{fixed} is no release of CPython {branch}")
+    return AffectedRange(branch, f"{branch}.0a0", fixed, introduced_assumed=True, fixed_inferred=branch in inferred)
+
+
+def _glibc_advisory(row: dict[str, Any]) -> Advisory | None:
+    """Return an advisory of glibc; None for one without a fixed release or a day."""
+    fixed, published = row.get("fixed"), _day(row, "published")
+    if fixed is None or published is None:
+        return None
+    introduced = row.get("introduced") or row.get("introduced_commit_version")
+    begins = introduced if introduced and branch_of(Component.GLIBC, introduced) else "2.0"
+    if branch_of(Component.GLIBC, fixed) is None:
+        raise ValueError(f"{fixed} is no release of glibc")
+    names = [name for name in (row.get("cve"), row.get("id")) if name]
+    return Advisory(
+        id=names[0],
+        component=Component.GLIBC,
+        published=published,
+        severity=Severity.UNKNOWN,
+        ranges=(AffectedRange(GLIBC_LINE, begins, fixed, introduced_assumed=begins != introduced),),
+        source=row["source"],
+        assessed=frozenset({GLIBC_LINE}),
+        aliases=tuple(names[1:]),
     )
 
 

@@ -24,10 +24,9 @@ from libcensus.collector.posture.finding import (
     VexStatus,
     worst_severity,
 )
-from libcensus.collector.posture.offer import Offer
-from libcensus.collector.posture.portability import check_build
+from libcensus.collector.posture.prepared import PortabilityMemory
 from libcensus.collector.posture.remedy import Circumstances
-from libcensus.collector.posture.security import judge_openssl
+from libcensus.collector.posture.security import judge_cpython, judge_openssl
 from libcensus.facts.crypto import CryptoUse
 from libcensus.facts.evidence import Evidence
 from libcensus.facts.platform import Platform
@@ -100,7 +99,8 @@ class Case:
 class InstallAssessment:
     """One install with its case; ``facts`` are the proofs of its crypto library that were read on the host.
 
-    ``within`` tells where a remedy is to be applied, where that is not the host itself.
+    ``own_facts`` are those of the interpreter's version and owner. ``within`` tells where a remedy is to be applied,
+    where that is not the host itself.
     """
 
     subject: Subject
@@ -110,6 +110,7 @@ class InstallAssessment:
     facts: tuple[Evidence, ...]
     case: Case
     within: str | None = None
+    own_facts: tuple[Evidence, ...] = ()
 
     @property
     def library(self) -> CryptoLibrary | None:
@@ -119,7 +120,15 @@ class InstallAssessment:
     @property
     def findings(self) -> tuple[Finding, ...]:
         """The install's findings, sorted by advisory; made at each access."""
-        return tuple(Finding.of(self.subject, item, self.facts, self.within) for item in self.case.judgements)
+        return tuple(
+            Finding.of(
+                self.subject,
+                item,
+                self.own_facts if item.component in _INTERPRETERS.values() else self.facts,
+                self.within,
+            )
+            for item in self.case.judgements
+        )
 
     @property
     def end_of_life(self) -> tuple[EndOfLife, ...]:
@@ -208,13 +217,16 @@ class HostAssessment:
 
 
 class Assessor:
-    """Judges hosts by one catalogue on one day; may be used by several threads at once."""
+    """Judges hosts by one catalogue on one day; may be used by several threads at once.
 
-    def __init__(self, catalogue: Catalogue, today: date) -> None:
+    Verdicts on portability hold on every day: ``portability`` is what was judged before, where there is something.
+    """
+
+    def __init__(self, catalogue: Catalogue, today: date, portability: PortabilityMemory | None = None) -> None:
         self.catalogue = catalogue
         self.today = today
+        self.portability = PortabilityMemory() if portability is None else portability
         self._cases: dict[object, Case] = {}
-        self._platforms: dict[object, tuple[Offer, dict[str, Verdict]]] = {}
 
     def assess(
         self,
@@ -266,24 +278,7 @@ class Assessor:
 
     def verdict(self, digest: str, build: Build, platform: Platform, platform_digest: str | None = None) -> Verdict:
         """Return whether a build starts on a platform; the same pair is judged once."""
-        offer, verdicts = self._place(platform, platform_digest)
-        verdict = verdicts.get(digest)
-        if verdict is None:
-            _make_room(verdicts)
-            verdict = verdicts[digest] = check_build(build, offer)
-        return verdict
-
-    def offer(self, platform: Platform, platform_digest: str | None = None) -> Offer:
-        """Return a platform prepared for questions; the same one is prepared once."""
-        return self._place(platform, platform_digest)[0]
-
-    def _place(self, platform: Platform, platform_digest: str | None) -> tuple[Offer, dict[str, Verdict]]:
-        key: object = platform_digest or platform
-        entry = self._platforms.get(key)
-        if entry is None:
-            _make_room(self._platforms)
-            entry = self._platforms.setdefault(key, (Offer.of(platform), {}))
-        return entry
+        return self.portability.verdict(digest, build, platform, platform_digest)
 
     def assess_install(
         self,
@@ -310,7 +305,8 @@ class Assessor:
         # Only what the distribution built depends on which distribution it is.
         owned = any(item is not None and item.origin is PackageOrigin.DISTRIBUTION for item in (owner, package))
         system = os_release if owned else None
-        case = self._remembered(circumstances, owner, package, system, _changelog_of(package, changelogs))
+        read = _changelog_of(package, changelogs), _changelog_of(owner, changelogs)
+        case = self._remembered(circumstances, owner, package, system, read)
         return InstallAssessment(
             subject=Subject(SubjectKind.INSTALL, root if install.root == "/" else install.root, install.path),
             install=install,
@@ -318,6 +314,7 @@ class Assessor:
             version=circumstances.version,
             facts=_crypto_facts(install, build),
             case=case,
+            own_facts=_own_facts(install, build, owner),
         )
 
     def assess_copy(
@@ -349,7 +346,7 @@ class Assessor:
             provider=_copy_provider(copy),
             facts=_copy_facts(copy),
             case=self._remembered(
-                circumstances, None, package, os_release if owned else None, _changelog_of(package, changelogs)
+                circumstances, None, package, os_release if owned else None, (_changelog_of(package, changelogs), None)
             ),
         )
 
@@ -359,14 +356,14 @@ class Assessor:
         owner: Package | None,
         package: Package | None,
         system: OsRelease | None,
-        changelog: PackageChangelog | None,
+        changelogs: tuple[PackageChangelog | None, PackageChangelog | None],
     ) -> Case:
         """Return the case; equal ones are judged once."""
-        key = (circumstances, owner, package, system, changelog)
+        key = (circumstances, owner, package, system, changelogs)
         case = self._cases.get(key)
         if case is None:
             _make_room(self._cases)
-            case = self._cases[key] = self._case(circumstances, owner, package, system, changelog)
+            case = self._cases[key] = self._case(circumstances, owner, package, system, changelogs)
         return case
 
     def _case(
@@ -375,12 +372,20 @@ class Assessor:
         owner: Package | None,
         package: Package | None,
         system: OsRelease | None,
-        changelog: PackageChangelog | None,
+        changelogs: tuple[PackageChangelog | None, PackageChangelog | None],
     ) -> Case:
-        known = None
-        if package is not None and system is not None:
-            known = PackageEvidence.of(Component.OPENSSL, package, system, changelog, self.catalogue)
-        judgements = judge_openssl(circumstances, self.catalogue, self.today, package=package, known=known)
+        openssl, python = (
+            None
+            if holder is None or system is None
+            else PackageEvidence.of(component, holder, system, named, self.catalogue)
+            for component, holder, named in (
+                (Component.OPENSSL, package, changelogs[0]),
+                (Component.CPYTHON, owner, changelogs[1]),
+            )
+        )
+        judgements = judge_openssl(circumstances, self.catalogue, self.today, package=package, known=openssl)
+        if not circumstances.is_copy:
+            judgements += judge_cpython(circumstances, self.catalogue, self.today, package=owner, known=python)
         support = []
         interpreter = _INTERPRETERS.get(circumstances.implementation)
         if interpreter is not None:
@@ -395,7 +400,7 @@ class Assessor:
                 )
             )
         support.extend(self._crypto_support(circumstances.crypto, package, system))
-        return Case.of(judgements, tuple(support))
+        return Case.of(tuple(sorted(judgements, key=lambda item: item.advisory)), tuple(support))
 
     def _crypto_support(
         self, crypto: CryptoUse, package: Package | None, system: OsRelease | None
@@ -509,7 +514,8 @@ def _owner(install: Install, installs: InstallSet) -> Package | None:
         (
             item.package
             for item in installs.installs
-            if item.root == install.root and item is not install and _answers_to(item, install.base)
+            # Other environments of the base lead to the same file, and no package owns them.
+            if item.root == install.root and item.package is not None and _answers_to(item, install.base)
         ),
         None,
     )
@@ -545,6 +551,13 @@ def _crypto_facts(install: Install, build: Build | None) -> tuple[Evidence, ...]
     return tuple(facts)
 
 
+def _own_facts(install: Install, build: Build | None, owner: Package | None) -> tuple[Evidence, ...]:
+    """Return the proofs of the interpreter's own version, and of the package that it belongs to."""
+    read = [*install.evidence, *(() if build is None else build.evidence)]
+    facts = tuple(item for item in read if item.subject == "version")
+    return facts if owner is None else (*facts, _package_fact(owner, install.realpath, "package"))
+
+
 def _library_fact(library: CryptoLibrary, linkage: Linkage, path: str) -> Evidence:
     version = library.version or "of unknown version"
     return Evidence("crypto", EvidenceKind.PATH, path, f"{library.family.value} {version}, {linkage.value}")
@@ -554,9 +567,13 @@ def _package_facts(library: CryptoLibrary, path: str) -> tuple[Evidence, ...]:
     package = library.package
     if package is None:
         return ()
+    return (_package_fact(package, path),)
+
+
+def _package_fact(package: Package, path: str, subject: str = "crypto") -> Evidence:
     words = f"owned by {package.name} {package.version} ({package.manager}), source {package.source}"
     words += f" {package.source_version}, built by {_builder(package)}"
-    return (Evidence("crypto", EvidenceKind.PACKAGE_RECORD, path, words),)
+    return Evidence(subject, EvidenceKind.PACKAGE_RECORD, path, words)
 
 
 def _builder(package: Package) -> str:

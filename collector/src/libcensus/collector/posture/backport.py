@@ -111,6 +111,15 @@ def judge_backport(
     return _open_question(known, _why_open(known, published))
 
 
+def is_listed_as_open(advisory: str, known: PackageEvidence) -> bool:
+    """Tell whether the distribution's table names a later package version as the first with the fix.
+
+    Upstream's ranges can end too early, where a first fix was not the whole one.
+    """
+    listed = _listed(advisory, known)
+    return isinstance(listed, BackportVerdict) and listed.status is VexStatus.AFFECTED
+
+
 def _fixes_of(package: Package, os_release: OsRelease, catalogue: Catalogue) -> PackageFixes | None:
     if os_release.id is None:
         return None

@@ -39,8 +39,9 @@ class AffectedRange:
 class Advisory:
     """One published vulnerability of one component; ``windows_only`` and ``premium_only`` as the source states them.
 
-    ``premium_only_fixes`` are the fixed versions that only paying customers get; ``assessed`` are the branches that
-    the source looked at when it wrote the record, absent where that is not known.
+    ``aliases`` are other names of it; ``published_inferred`` marks a day that the source does not state: that of the
+    first release with the fix. ``premium_only_fixes`` are the fixed versions that only paying customers get;
+    ``assessed`` are the branches that the source looked at when it wrote the record, absent where that is not known.
     """
 
     id: str
@@ -52,6 +53,8 @@ class Advisory:
     windows_only: bool = False
     premium_only_fixes: frozenset[str] = frozenset()
     assessed: frozenset[str] | None = None
+    aliases: tuple[str, ...] = ()
+    published_inferred: bool = False
 
     def range_of(self, branch: str) -> AffectedRange | None:
         """Return the range of a branch, absent where the advisory does not list it."""

@@ -98,6 +98,12 @@ def pbs_fix(circumstances: Circumstances, catalogue: Catalogue, is_fixed: Callab
     )
 
 
+def pbs_with(circumstances: Circumstances, catalogue: Catalogue, is_fixed: Callable[[str], bool]) -> PbsBuild | None:
+    """Return the first python-build-standalone build whose CPython of the same minor is fixed."""
+    minor = circumstances.minor
+    return next((b for b in catalogue.pbs_builds if minor in b.cpython and is_fixed(b.cpython[minor or ""])), None)
+
+
 def first_uv(catalogue: Catalogue, build: PbsBuild) -> str | None:
     """Return the first uv release whose newest python-build-standalone is this build or a later one."""
     days = {item.tag: item.date for item in catalogue.pbs_builds}
@@ -139,6 +145,40 @@ def remedy_for_affected(
         return _step(circumstances, package, f"OpenSSL {fixed} or newer")
     branches = f" ({', '.join(supported)})" if supported else ""
     return f"{unfixed}: {_step(circumstances, package, f'a supported OpenSSL{branches}')}"
+
+
+def remedy_for_python(
+    circumstances: Circumstances,
+    catalogue: Catalogue,
+    fixed: str | None,
+    *,
+    pbs: PbsBuild | None = None,
+    package: Package | None = None,
+) -> str:
+    """Return what brings a fixed CPython of the same line; ``pbs`` is the first such build, for a build of theirs."""
+    minor = circumstances.minor
+    if fixed is None:
+        return f"no fix published for CPython {minor}: move to a line that is supported"
+    target = f"CPython {fixed} or newer"
+    if package is not None:
+        return f"update package {package.name} to one of its vendor's versions that holds {target}"
+    if circumstances.provider is Provider.PBS:
+        if pbs is None:
+            return f"no fix published: no python-build-standalone build of {target} is known"
+        wanted = f"build {pbs.tag} or newer, CPython {pbs.cpython[minor or '']}"
+        command = _PBS_COMMANDS.get(circumstances.installer)
+        if command is None:
+            return f"install python-build-standalone {wanted}"
+        uv = first_uv(catalogue, pbs) if circumstances.installer is Installer.UV else None
+        known = f"; uv {uv} is the first to know it" if uv else ""
+        return f"{command.format(minor=minor)} ({wanted}{known})"
+    if circumstances.provider is Provider.PYENV:
+        return f"pyenv install {fixed}, then make its environments again"
+    if circumstances.provider is Provider.CONDA:
+        return f"conda update python in this environment, to {target}"
+    if circumstances.provider is Provider.DOCKER_OFFICIAL:
+        return f"pull a newer image that holds {target}"
+    return f"install {target} from whoever made this one"
 
 
 def _step(circumstances: Circumstances, package: Package | None, target: str) -> str:

@@ -1,4 +1,4 @@
-"""Which advisories hold for a copy of OpenSSL, and what brings the fix.
+"""Which advisories hold for a copy of OpenSSL or for an interpreter, and what brings the fix.
 
 Upstream's ranges decide for a copy that no distribution owns: its version is exact. Where the distribution owns the
 file, the number says little, because fixes are put in without changing it: upstream's range may say that there is
@@ -8,30 +8,39 @@ did not look at are not assessed, which is not safe either. Forks never take Ope
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum, auto
 from typing import TYPE_CHECKING
 
-from libcensus.collector.posture.backport import judge_backport
-from libcensus.collector.posture.eol import branch_state, supported_branches
+from libcensus.collector.posture.backport import is_listed_as_open, judge_backport
+from libcensus.collector.posture.eol import TITLES, branch_state, supported_branches
 from libcensus.collector.posture.finding import Component, Judgement, SupportState, VexStatus
 from libcensus.collector.posture.remedy import (
     Circumstances,
     is_pbs_copy,
     pbs_fix,
+    pbs_with,
     remedy_for_affected,
     remedy_for_package,
+    remedy_for_python,
 )
-from libcensus.collector.posture.versions import parse_openssl
+from libcensus.collector.posture.versions import OpensslVersion, is_before, parse_version
 from libcensus.facts.evidence import Evidence
-from libcensus.facts.vocabulary import CryptoFamily, EvidenceKind, Linkage, PackageOrigin
+from libcensus.facts.vocabulary import (
+    CryptoFamily,
+    EvidenceKind,
+    Implementation,
+    Linkage,
+    PackageOrigin,
+    Provider,
+)
 
 if TYPE_CHECKING:
     from datetime import date
 
     from libcensus.collector.posture.backport import BackportVerdict, PackageEvidence
     from libcensus.collector.posture.catalogue import Advisory, AffectedRange, Catalogue
-    from libcensus.collector.posture.versions import OpensslVersion
+    from libcensus.collector.posture.versions import ComponentVersion
     from libcensus.facts.package import Package
 
 
@@ -54,16 +63,20 @@ class Placement(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class OpensslCopy:
-    """A copy of OpenSSL with a version that can be read: what is common to all its places."""
+class Copy:
+    """A component with a version that can be read: what is common to all its places.
 
+    ``linkage`` is that of a library, absent for an interpreter itself.
+    """
+
+    component: Component
     text: str
-    version: OpensslVersion
-    linkage: Linkage
+    version: ComponentVersion
+    linkage: Linkage | None
     package: Package | None
 
 
-def authority_of(linkage: Linkage, package: Package | None) -> Authority:
+def authority_of(linkage: Linkage | None, package: Package | None) -> Authority:
     """Return whose word decides about a copy that this package owns.
 
     A package of a third party only uses the distribution's format: upstream decides. A file that a package owns
@@ -76,7 +89,7 @@ def authority_of(linkage: Linkage, package: Package | None) -> Authority:
     return Authority.UPSTREAM if package.origin is PackageOrigin.VENDOR else Authority.NOBODY
 
 
-def place(version: OpensslVersion, advisory: Advisory, catalogue: Catalogue) -> Placement:
+def place(version: ComponentVersion, advisory: Advisory, catalogue: Catalogue) -> Placement:
     """Return where a version stands in an advisory.
 
     A branch that the advisory does not list is outside only if the source looked at it on the day of publication; a
@@ -84,12 +97,17 @@ def place(version: OpensslVersion, advisory: Advisory, catalogue: Catalogue) -> 
     """
     found = advisory.range_of(version.branch)
     if found is not None:
-        inside = _contains(found, version)
-        return Placement.UNCLEAR if _contains(found, version.release) is not inside else _placement(inside=inside)
+        inside = _contains(advisory.component, found, version)
+        # OpenSSL's records list releases only; CPython's pre-releases are in its own.
+        if isinstance(version, OpensslVersion) and (
+            _contains(advisory.component, found, version.release) is not inside
+        ):
+            return Placement.UNCLEAR
+        return _placement(inside=inside)
     if advisory.assessed is None or version.branch in advisory.assessed:
         return Placement.OUTSIDE
-    branch = catalogue.branches[advisory.component].get(version.branch)
-    begun = _first_day(version.branch, catalogue) if branch is None else branch.released
+    branch = catalogue.branches.get(advisory.component, {}).get(version.branch)
+    begun = _first_day(advisory.component, version.branch, catalogue) if branch is None else branch.released
     if begun is None or begun > advisory.published:
         return Placement.OUTSIDE
     return Placement.NOT_ASSESSED
@@ -112,16 +130,55 @@ def judge_openssl(
     use = circumstances.crypto
     if use.library is None or use.library.family is not CryptoFamily.OPENSSL or use.library.version is None:
         return ()
-    version = parse_openssl(use.library.version)
+    text = use.library.version
+    return _judge_all(Component.OPENSSL, text, use.linkage, package, circumstances, catalogue, today, known)
+
+
+def judge_cpython(
+    circumstances: Circumstances,
+    catalogue: Catalogue,
+    today: date,
+    *,
+    package: Package | None,
+    known: PackageEvidence | None = None,
+) -> tuple[Judgement, ...]:
+    """Return every advisory that holds, or may hold, or was fixed by the distribution, for a CPython itself.
+
+    They are sorted by id. ``package`` owns the interpreter, and ``known`` is what there is to read about it, where it
+    is a distribution's.
+    """
+    if circumstances.implementation is not Implementation.CPYTHON or circumstances.version is None:
+        return ()
+    # A distribution's build whose package nobody could tell is judged by nobody's number.
+    linkage = Linkage.SYSTEM if circumstances.provider is Provider.DISTRO and package is None else None
+    found = _judge_all(
+        Component.CPYTHON, circumstances.version, linkage, package, circumstances, catalogue, today, known
+    )
+    return tuple(replace(judgement, linkage=None) for judgement in found)
+
+
+def _judge_all(
+    component: Component,
+    text: str,
+    linkage: Linkage | None,
+    package: Package | None,
+    circumstances: Circumstances,
+    catalogue: Catalogue,
+    today: date,
+    known: PackageEvidence | None,
+) -> tuple[Judgement, ...]:
+    version = parse_version(component, text)
     if version is None:
         return ()
-    copy = OpensslCopy(use.library.version, version, use.linkage, package)
+    copy = Copy(component, text, version, linkage, package)
     judgements = []
     for advisory in catalogue.advisories:
-        if advisory.component is not Component.OPENSSL:
+        if advisory.component is not component:
             continue
         placement = place(version, advisory, catalogue)
-        if placement is Placement.OUTSIDE or (placement is not Placement.INSIDE and advisory.windows_only):
+        if placement is Placement.OUTSIDE and not (known is not None and is_listed_as_open(advisory.id, known)):
+            continue
+        if placement is not Placement.INSIDE and advisory.windows_only:
             continue
         judgements.append(_judge(copy, advisory, placement, circumstances, catalogue, today, known))
     return tuple(sorted(judgements, key=lambda judgement: judgement.advisory))
@@ -131,21 +188,23 @@ def _placement(*, inside: bool) -> Placement:
     return Placement.INSIDE if inside else Placement.OUTSIDE
 
 
-def _contains(found: AffectedRange, version: OpensslVersion) -> bool:
+def _contains(component: Component, found: AffectedRange, version: ComponentVersion) -> bool:
     """Tell whether a version lies in a range; the catalogue's loader made sure that both ends can be read."""
-    introduced = parse_openssl(found.introduced)
-    fixed = None if found.fixed is None else parse_openssl(found.fixed)
-    return introduced is not None and introduced <= version and (fixed is None or version < fixed)
+    introduced = parse_version(component, found.introduced)
+    fixed = None if found.fixed is None else parse_version(component, found.fixed)
+    if introduced is None or is_before(version, introduced):
+        return False
+    return fixed is None or is_before(version, fixed)
 
 
-def _first_day(branch: str, catalogue: Catalogue) -> date | None:
+def _first_day(component: Component, branch: str, catalogue: Catalogue) -> date | None:
     """Return the day of a branch's first release, for branches older than any life cycle that was written down."""
-    releases = catalogue.releases[Component.OPENSSL].values()
+    releases = catalogue.releases.get(component, {}).values()
     return min((item.date for item in releases if item.branch == branch and item.date is not None), default=None)
 
 
 def _judge(
-    copy: OpensslCopy,
+    copy: Copy,
     advisory: Advisory,
     placement: Placement,
     circumstances: Circumstances,
@@ -161,7 +220,9 @@ def _judge(
     authority = authority_of(copy.linkage, copy.package)
     if advisory.windows_only:
         status = VexStatus.NOT_AFFECTED
-        evidence.append(_note(f"{advisory.id} holds on Windows only, by OpenSSL's own record; this is not Windows"))
+        evidence.append(
+            _note(f"{advisory.id} holds on Windows only, by {TITLES[copy.component]}'s own record; this is not Windows")
+        )
     elif placement is Placement.INSIDE and authority is Authority.UPSTREAM:
         status = VexStatus.AFFECTED
         fix_available, remedy, proof = _fix(copy, advisory, found, circumstances, catalogue, today)
@@ -186,7 +247,7 @@ def _judge(
         elif copy.package is not None:
             remedy = remedy_for_package(copy.package)
     return Judgement(
-        component=Component.OPENSSL,
+        component=copy.component,
         linkage=copy.linkage,
         advisory=advisory.id,
         severity=advisory.severity,
@@ -214,40 +275,38 @@ def _note(words: str) -> Evidence:
     return Evidence("finding", EvidenceKind.ADVISORY, "", words)
 
 
-def _advisory_evidence(
-    copy: OpensslCopy, advisory: Advisory, found: AffectedRange | None, catalogue: Catalogue
-) -> Evidence:
+def _advisory_evidence(copy: Copy, advisory: Advisory, found: AffectedRange | None, catalogue: Catalogue) -> Evidence:
     words = f"{advisory.id}, {advisory.severity.value}, published {advisory.published.isoformat()}"
+    words += " (inferred)" if advisory.published_inferred else ""
+    name = TITLES[copy.component]
     if found is None:
-        words += f", does not list OpenSSL {copy.version.branch}"
+        words += f", does not list {name} {copy.version.branch}"
     else:
-        words += f", affects OpenSSL {found.branch} from {found.introduced}"
+        words += f", affects {name} {found.branch} from {found.introduced}"
         words += " (assumed: the source names no beginning)" if found.introduced_assumed else ""
         words += " on, without a fixed release" if found.fixed is None else f" to before {found.fixed}"
         words += " (inferred)" if found.fixed_inferred else ""
         words += f"; version here {copy.text}"
     source = advisory.source if found is None or found.source is None else f"{advisory.source} and {found.source}"
-    reach = catalogue.reaches.get("openssl", catalogue.snapshot_date).isoformat()
+    reach = catalogue.reaches.get(copy.component.value, catalogue.snapshot_date).isoformat()
     return _note(f"{words}; by {source}, as far as known on {reach}")
 
 
-def _doubt(
-    copy: OpensslCopy, advisory: Advisory, placement: Placement, authority: Authority, catalogue: Catalogue
-) -> str:
+def _doubt(copy: Copy, advisory: Advisory, placement: Placement, authority: Authority, catalogue: Catalogue) -> str:
     """Return why no verdict is given, the strongest reason first."""
     if authority is Authority.DISTRIBUTION and copy.package is not None:
         owner = f"{copy.package.name} {copy.package.version}"
         return (
-            f"{owner} is the distribution's: it may have put the fix in without changing OpenSSL's version, and which "
-            "distribution this is could not be told"
+            f"{owner} is the distribution's: it may have put the fix in without changing {TITLES[copy.component]}'s "
+            "version, and which distribution this is could not be told"
         )
     if authority is Authority.NOBODY:
         owner = "the file's package" if copy.package is None else f"{copy.package.name} {copy.package.version}"
         return f"who built {owner} is unknown, so it is unknown whose fixes it has"
     if placement is Placement.UNCLEAR:
         return f"{copy.text} is a pre-release on the edge of the range; the source lists releases only"
-    branch = catalogue.branches[Component.OPENSSL].get(copy.version.branch)
-    name = f"OpenSSL {copy.version.branch}"
+    branch = catalogue.branches.get(copy.component, {}).get(copy.version.branch)
+    name = f"{TITLES[copy.component]} {copy.version.branch}"
     if branch is not None and branch_state(branch, advisory.published) is SupportState.SUPPORTED:
         return f"the snapshot's source ({advisory.source}) was not read for {name}, so nothing is known about it"
     if branch is not None and branch.eol is not None:
@@ -257,7 +316,7 @@ def _doubt(
 
 
 def _fix(
-    copy: OpensslCopy,
+    copy: Copy,
     advisory: Advisory,
     found: AffectedRange | None,
     circumstances: Circumstances,
@@ -266,6 +325,8 @@ def _fix(
 ) -> tuple[date | None, str, tuple[Evidence, ...]]:
     """Return since when the provider has had a fix, what brings it, and the proof."""
     fixed = None if found is None else found.fixed
+    if copy.component is Component.CPYTHON:
+        return _python_fix(copy, fixed, circumstances, catalogue)
     if is_pbs_copy(circumstances, copy.package):
         build = pbs_fix(circumstances, catalogue, lambda text: _is_fixed(text, advisory, catalogue))
         return (
@@ -293,8 +354,35 @@ def _fix(
     return release.date, remedy, (Evidence("fix", EvidenceKind.RELEASE_TABLE, "", words),)
 
 
+def _python_fix(
+    copy: Copy, fixed: str | None, circumstances: Circumstances, catalogue: Catalogue
+) -> tuple[date | None, str, tuple[Evidence, ...]]:
+    """Return since when a fixed CPython of the same line could have been there, what brings it, and the proof."""
+    end = None if fixed is None else parse_version(Component.CPYTHON, fixed)
+    if circumstances.provider is Provider.PBS and copy.package is None and end is not None:
+        build = pbs_with(circumstances, catalogue, lambda text: _has_reached(text, end))
+        proof: tuple[Evidence, ...] = ()
+        if build is not None:
+            words = f"python-build-standalone {build.tag} of {build.date.isoformat()} is CPython "
+            words += build.cpython[copy.version.branch]
+            proof = (Evidence("fix", EvidenceKind.RELEASE_TABLE, "", words),)
+        remedy = remedy_for_python(circumstances, catalogue, fixed, pbs=build)
+        return (None if build is None else build.date), remedy, proof
+    remedy = remedy_for_python(circumstances, catalogue, fixed, package=copy.package)
+    release = None if fixed is None else catalogue.releases[Component.CPYTHON].get(fixed)
+    if release is None or release.date is None:
+        return None, remedy, ()
+    words = f"CPython {release.version} was released on {release.date.isoformat()}"
+    return release.date, remedy, (Evidence("fix", EvidenceKind.RELEASE_TABLE, "", words),)
+
+
+def _has_reached(text: str, end: ComponentVersion) -> bool:
+    version = parse_version(Component.CPYTHON, text)
+    return version is not None and not is_before(version, end)
+
+
 def _is_fixed(text: str, advisory: Advisory, catalogue: Catalogue) -> bool:
-    version = parse_openssl(text)
+    version = parse_version(advisory.component, text)
     return version is not None and place(version, advisory, catalogue) is Placement.OUTSIDE
 
 

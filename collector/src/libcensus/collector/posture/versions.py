@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 from packaging.version import InvalidVersion, Version
 
@@ -35,7 +36,11 @@ _TWO_NUMBERS = re.compile(
     """,
     re.VERBOSE | re.ASCII,
 )
+_GLIBC = re.compile(r"\d{1,4}(?:\.\d{1,9}){1,3}", re.ASCII)
 _BY_TWO_NUMBERS = frozenset({Component.RUBY, Component.PERL, Component.PHP})
+
+GLIBC_LINE = "2"
+"""glibc has one line of releases: what its advisories say of a beginning and an end holds for all in between."""
 
 OpensslKey = tuple[int, int, int, str, int, int, int]
 
@@ -99,6 +104,53 @@ def parse_openssl(text: str) -> OpensslVersion | None:
     return OpensslVersion(key)
 
 
+@dataclass(frozen=True, slots=True)
+class LineVersion:
+    """A version of CPython or glibc on its release line, in the order of PEP 440, which both keep to."""
+
+    branch: str
+    version: Version
+
+    @property
+    def key(self) -> tuple[Version]:
+        """What orders it."""
+        return (self.version,)
+
+    @property
+    def is_prerelease(self) -> bool:
+        """Whether this is a state before the release that it names."""
+        return self.version.is_prerelease
+
+
+ComponentVersion = OpensslVersion | LineVersion
+
+
+def is_before(left: ComponentVersion, right: ComponentVersion) -> bool:
+    """Tell whether one version of a component comes before another; both are of the same component."""
+    keys: tuple[tuple[Any, ...], tuple[Any, ...]] = (left.key, right.key)
+    return keys[0] < keys[1]
+
+
+def parse_version(component: Component, text: str) -> ComponentVersion | None:
+    """Return a version that advisories can be held against, or None for a text that is none of the component."""
+    if component is Component.OPENSSL:
+        return parse_openssl(text)
+    branch = branch_of(component, text)
+    if component is Component.CPYTHON:
+        version = parse_cpython(text)
+    elif component is Component.GLIBC:
+        version = _parse_glibc(text)
+    else:
+        return None
+    return None if version is None or branch is None else LineVersion(branch, version)
+
+
+@lru_cache(maxsize=4096)
+def _parse_glibc(text: str) -> Version | None:
+    """Return glibc's version: ``2.36``, or ``2.36.9000`` of its repository; distributions' additions are none."""
+    return Version(text) if _GLIBC.fullmatch(text) else None
+
+
 @lru_cache(maxsize=4096)
 def parse_cpython(text: str) -> Version | None:
     """Return CPython's version; the ``+`` of a build from the repository after a release is dropped."""
@@ -121,6 +173,8 @@ def branch_of(component: Component, version: str) -> str | None:
     if component in _BY_TWO_NUMBERS:
         match = _TWO_NUMBERS.fullmatch(version)
         return None if match is None else match[1]
+    if component is Component.GLIBC:
+        return GLIBC_LINE if _GLIBC.fullmatch(version) else None
     if component is Component.NODEJS:
         match = _NODEJS.fullmatch(version)
         return None if match is None else match[1]
