@@ -26,6 +26,7 @@ from libcensus.collector.ingest import Ingest
 from libcensus.collector.metrics.exporter import FleetExporter
 from libcensus.collector.metrics.exposition import Format
 from libcensus.collector.posture.assessment import Assessor
+from libcensus.collector.posture.prepared import PortabilityMemory
 from libcensus.collector.process_metrics import CollectorMetrics
 from libcensus.collector.service.census import CensusServicer, UploadBudget
 from libcensus.collector.service.fleet import FleetReader, FleetServicer
@@ -55,20 +56,25 @@ _UPLOADS_IN_MEMORY = 4
 
 
 class AssessorOfTheDay:
-    """Gives the assessor of the present day (UTC), the same one until the day ends."""
+    """Gives the assessor of the present day (UTC), the same one until the day ends.
+
+    What was judged of portability holds on the next day too; what nobody asked for in a day is forgotten.
+    """
 
     def __init__(self, catalogue: Catalogue, today: Callable[[], date]) -> None:
         self._catalogue = catalogue
         self._today = today
         self._lock = threading.Lock()
         self._made: tuple[date, Assessor] | None = None
+        self._portability = PortabilityMemory()
 
     def __call__(self) -> Assessor:
         """Return the assessor of the day."""
         today = self._today()
         with self._lock:
             if self._made is None or self._made[0] != today:
-                self._made = (today, Assessor(self._catalogue, today))
+                self._portability.age()
+                self._made = (today, Assessor(self._catalogue, today, self._portability))
             return self._made[1]
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from libcensus.collector.posture.verdict import Reason, ReasonKind
@@ -71,7 +72,7 @@ def obstacles(
     ``brought`` are the sonames that travel with it or are loaded already. With ``own_folders`` it has library folders
     that nobody listed, and ``stray`` are sonames that something may load before: missing ones are not known to be.
     """
-    foreign = _is_foreign(requirement, offer.platform)
+    foreign = is_foreign(requirement, offer.platform)
     reasons = [
         *_arch(requirement, offer.platform),
         *_loader(requirement, offer.platform),
@@ -88,7 +89,7 @@ def obstacles(
     return reasons + missing + _versions(requirement, offer, brought | absent)
 
 
-def _is_foreign(requirement: Requirement, platform: Platform) -> bool:
+def is_foreign(requirement: Requirement, platform: Platform) -> bool:
     """Tell whether a loader other than the host's native one would search: the platform lists only what that finds."""
     if requirement.arch is not None and platform.arch is not None and requirement.arch != platform.arch:
         return True
@@ -285,6 +286,7 @@ def _defined(soname: str, offer: Offer) -> frozenset[str]:
     return own or frozenset()
 
 
+@lru_cache(maxsize=65536)
 def _highest(version: str, defined: frozenset[str]) -> str | None:
     """Return the highest numbered version of the same family that is there."""
     family = version_key(version)[0]

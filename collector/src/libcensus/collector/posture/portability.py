@@ -8,7 +8,7 @@ can be installed for in :mod:`.wheel`, and what would run instead in :mod:`.advi
 from __future__ import annotations
 
 import re
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from libcensus.collector.posture.obstacle import obstacles
@@ -72,14 +72,46 @@ def check_build(build: Build, platform: Platform | Offer) -> Verdict:
     extension module, and of a library that only modules use, degrade that module.
     """
     offer = platform if isinstance(platform, Offer) else Offer.of(platform)
-    starting, modules = split_by_start(build)
-    if not any(file.requirement is not None for file in starting):
-        return Verdict(PortabilityState.UNKNOWN, (_unread(build),))
-    # The loader also finds a library by the name of its file.
-    brought = build.sonames | {f.path.rsplit("/", 1)[-1] for f in build.files if f.role is FileRole.LIBRARY}
-    own_folders = build.provider in _OWN_LIBRARIES
+    return check_parts(BuildParts.of(build), offer)
+
+
+@dataclass(frozen=True, slots=True)
+class BuildParts:
+    """A build's files as the start needs them; ``unread`` is the obstacle where not one executable could be read.
+
+    ``brought`` are the names by which its own libraries are found; ``own_folders`` says that it has library folders
+    that nobody listed.
+    """
+
+    starting: tuple[BuildFile, ...]
+    modules: tuple[BuildFile, ...]
+    brought: frozenset[str]
+    own_folders: bool
+    unread: Reason | None
+
+    @classmethod
+    def of(cls, build: Build) -> BuildParts:
+        """Return the parts of a build."""
+        starting, modules = split_by_start(build)
+        # The loader also finds a library by the name of its file.
+        names = {file.path.rsplit("/", 1)[-1] for file in build.files if file.role is FileRole.LIBRARY}
+        is_read = any(file.requirement is not None for file in starting)
+        return cls(
+            starting,
+            modules,
+            frozenset(build.sonames | names),
+            build.provider in _OWN_LIBRARIES,
+            None if is_read else _unread(build),
+        )
+
+
+def check_parts(parts: BuildParts, offer: Offer) -> Verdict:
+    """Return whether the parts of a build start on the platform, and which modules would not load there."""
+    if parts.unread is not None:
+        return Verdict(PortabilityState.UNKNOWN, (parts.unread,))
+    brought, own_folders = parts.brought, parts.own_folders
     stops: list[Reason] = []
-    for file in starting:
+    for file in parts.starting:
         if file.requirement is None:
             stops.append(Reason(ReasonKind.REQUIREMENT, needs="its file to be readable", file=file.path, known=False))
             continue
@@ -87,7 +119,7 @@ def check_build(build: Build, platform: Platform | Offer) -> Verdict:
         stops.extend(verdict.reasons)
     known = {_identity(reason) for reason in stops}
     degraded: list[Reason] = []
-    for file in modules:
+    for file in parts.modules:
         if file.requirement is not None:
             name = _module_name(file.path)
             verdict = check(

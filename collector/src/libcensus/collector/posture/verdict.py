@@ -33,7 +33,10 @@ class ReasonKind(StrEnum):
     @property
     def rank(self) -> int:
         """The place in the documented order."""
-        return tuple(ReasonKind).index(self)
+        return _RANKS[self]
+
+
+_RANKS = {kind: number for number, kind in enumerate(ReasonKind)}
 
 
 @dataclass(frozen=True, slots=True)

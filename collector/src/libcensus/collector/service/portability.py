@@ -83,7 +83,7 @@ class PortabilityReader:
         for digest, groups in _by_platform(fleet).items():
             if not is_wanted():
                 raise OverdueError("the artefact was not judged on every platform in the time of the call")
-            offer = assessor.offer(fleet.platforms[digest], digest)
+            offer = assessor.portability.offer(fleet.platforms[digest], digest)
             for verdict, group in _judged(artefact, offer, groups, advice):
                 found.setdefault((digest, verdict), _Hosts()).add(group)
         verdicts = [
