@@ -126,12 +126,17 @@ PyPy, python-build-standalone) and its modules are imported.
 
 A cell names what is in the way; of several symbol versions of one library only the highest. "without" lists the modules
 that do not open, each for the reasons that the test compared. Artefacts that were made on a release are compiled there
-by its own compiler.
+by its own compiler. What was built on the machine that ran the test is there where such builds are; its rows are not
+held against this page, nor are those of forky, which still changes.
 """
+_PYTHONS = "Wheels are installed for these Pythons: "
 
 
 def page(
-    samples: Sequence[Sample], table: Mapping[str, Mapping[str, Reality]], apart: Mapping[tuple[str, str], Apart]
+    samples: Sequence[Sample],
+    table: Mapping[str, Mapping[str, Reality]],
+    pythons: Mapping[str, Sequence[str]],
+    apart: Mapping[tuple[str, str], Apart],
 ) -> str:
     """Return the page: a row for each sample, a cell for each root with what happened there."""
     groups: dict[str, list[Sample]] = {}
@@ -142,12 +147,15 @@ def page(
     running = sum(one.runs for one in pairs)
     modules = sum(len(one.opened) for one in pairs)
     failing = sum(len(one.failed) for one in pairs)
+    lines.append(f"{len(samples)} artefacts on {len(PYTHONS)} releases are {len(pairs)} pairs. {running} run and")
     lines.append(
-        f"{len(samples)} artefacts on {len(PYTHONS)} releases are {len(pairs)} pairs: {running} run and "
-        f"{len(pairs) - running} do not. Where they run, {modules} files were opened and {failing} could not be.\n"
+        f"{len(pairs) - running} do not; {modules} modules and libraries were opened and {failing} could not be.\n"
     )
     for title, group in groups.items():
-        lines += [f"## {title}\n", f"| artefact | {' | '.join(PYTHONS)} |", f"|---|{'---|' * len(PYTHONS)}"]
+        lines.append(f"## {title}\n")
+        if group[0].action == "wheel":
+            lines += [_PYTHONS + "; ".join(f"{suite}: {', '.join(pythons[suite])}" for suite in PYTHONS) + ".\n"]
+        lines += [f"| artefact | {' | '.join(PYTHONS)} |", f"|---|{'---|' * len(PYTHONS)}"]
         for sample in group:
             cells = [
                 _cell(table[suite][sample.name]) + (" (\\*)" if (sample.name, suite) in apart else "")
@@ -204,7 +212,7 @@ def _words(obstacles: Iterable[Obstacle]) -> str:
     for one in sorted(obstacles, key=lambda one: _version_key(one.needs)):
         family = re.split(r"_\d", one.needs)[0]
         best[one.kind, f"{one.library} {family}"] = f"`{one.needs}`" if one.needs else _KINDS[one.kind]
-    return ", ".join(best[key] for key in sorted(best))
+    return ", ".join(dict.fromkeys(best[key] for key in sorted(best)))
 
 
 def _version_key(text: str) -> list[int]:
@@ -212,11 +220,15 @@ def _version_key(text: str) -> list[int]:
 
 
 def drift(samples: Sequence[Sample], told: str, written: str) -> list[str]:
-    """Return the cells of pairs that every machine has, in which the page that is written differs from this run's."""
+    """Return the cells of pairs that every machine has, in which the page that is written differs from this run's.
+
+    Wheels are compared when the roots had the same Pythons.
+    """
     fresh, kept = _cells(told), _cells(written)
+    same_pythons = _pythons_line(told) == _pythons_line(written)
     found = []
     for sample in samples:
-        if not sample.is_fixed:
+        if not sample.is_fixed or (sample.action == "wheel" and not same_pythons):
             continue
         name = _name(sample)
         found += [
@@ -225,6 +237,10 @@ def drift(samples: Sequence[Sample], told: str, written: str) -> list[str]:
             if suite != MOVING and fresh[name, suite] != kept.get((name, suite))
         ]
     return found
+
+
+def _pythons_line(text: str) -> str:
+    return next((line for line in text.splitlines() if line.startswith(_PYTHONS)), "")
 
 
 def _cells(text: str) -> dict[tuple[str, str], str]:
