@@ -13,10 +13,11 @@ from libcensus.collector.simulation.plan import Choices, SimulationError, plan_f
 from libcensus.collector.simulation.truth import Truth
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
     from datetime import date
 
     from libcensus.collector.posture.catalogue import Catalogue
+    from libcensus.collector.simulation.builds import BuildPlan
     from libcensus.collector.simulation.facts import HostFacts
     from libcensus.collector.store.contract import Store
 
@@ -40,16 +41,21 @@ class Simulation:
         """The day that the fleet is of."""
         return self._choices.as_of
 
-    def truth(self) -> Truth:
-        """Return what is true of the fleet, without a fact being made."""
+    def truth(self, only: Collection[str] | None = None) -> Truth:
+        """Return what is true of the fleet, or of the hosts with these ids, without a fact being made."""
         truth = Truth(self._seed, self.as_of)
         for plan in plan_fleet(self._choices, self._seed, self._hosts):
-            truth.add(plan)
+            if only is None or plan.host_id in only:
+                truth.add(plan)
         return truth
+
+    def build_digest(self, plan: BuildPlan) -> str:
+        """Return the address of a build of the fleet."""
+        return self._maker.build_digest(plan)
 
     def truth_object(self, truth: Truth) -> dict[str, object]:
         """Return the truth for JSON, with the addresses of the builds."""
-        return truth.as_object(self._maker.build_digest)
+        return truth.as_object(self.build_digest)
 
     def fill(self, store: Store, progress: Callable[[int], None] = lambda _done: None) -> Truth:
         """Put the fleet into a store; returns the truth. ``progress`` is told how many hosts are in.

@@ -102,12 +102,12 @@ SYSTEMS: tuple[System, ...] = (
         "4.18.0-553.el8_10.x86_64", ("3.6.8", "3.6.8-70.el8_10"),
     ),
     _rpm(
-        7, "rhel:9", ("rhel", "9.6", "Red Hat Enterprise Linux 9.6 (Plow)"), "Red Hat, Inc.",
-        "5.14.0-570.el9_6.x86_64", ("3.9.21", "3.9.21-2.el9_6"), libcrypt="libcrypt.so.2",
+        7, "rhel:9", ("rhel", "9.8", "Red Hat Enterprise Linux 9.8 (Plow)"), "Red Hat, Inc.",
+        "5.14.0-687.el9_8.x86_64", ("3.9.25", "3.9.25-2.el9_8"), libcrypt="libcrypt.so.2",
     ),
     _rpm(
-        3, "rockylinux:9", ("rocky", "9.6", "Rocky Linux 9.6 (Blue Onyx)"), "Rocky Enterprise Software Foundation",
-        "5.14.0-570.el9_6.x86_64", ("3.9.21", "3.9.21-2.el9_6"), libcrypt="libcrypt.so.2",
+        3, "rockylinux:9", ("rocky", "9.8", "Rocky Linux 9.8 (Blue Onyx)"), "Rocky Enterprise Software Foundation",
+        "5.14.0-687.el9_8.x86_64", ("3.9.25", "3.9.25-2.el9_8"), libcrypt="libcrypt.so.2",
     ),
     _rpm(
         2, "almalinux:8", ("almalinux", "8.10", "AlmaLinux 8.10 (Cerulean Leopard)"), "AlmaLinux",

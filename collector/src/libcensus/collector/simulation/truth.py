@@ -68,6 +68,7 @@ class Truth:
     environments: Counter[tuple[str, ...]] = field(default_factory=Counter)
     installers: Counter[tuple[str, ...]] = field(default_factory=Counter)
     pbs_builds: Counter[tuple[str, ...]] = field(default_factory=Counter)
+    build_installs: Counter[BuildPlan] = field(default_factory=Counter)
     silent_hosts: int = 0
     hosts_with_failed_probes: int = 0
     hosts_with_containers: int = 0
@@ -114,6 +115,8 @@ class Truth:
             self.environments[install.state.value,] += 1
         elif build is None:
             self.unreadable_installs += 1
+        if build is not None:
+            self.build_installs[build] += 1
         if build is not None and build.provider.value == "pbs":
             self.pbs_builds[build.provider_build or "", build.version, crypto.version or _UNKNOWN] += 1
 

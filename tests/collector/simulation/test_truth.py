@@ -1,0 +1,196 @@
+"""Every figure of the product against the truth of a simulated fleet."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from libcensus.collector.fleetindex import FleetIndex
+from libcensus.collector.metrics.exporter import FleetExporter
+from libcensus.collector.service.fleet import FleetReader
+from libcensus.collector.service.portability import PortabilityReader
+from libcensus.facts.vocabulary import EnvironmentState, InstallKind
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tests.collector.simulation.conftest import Filled
+
+Page = dict[str, list[tuple[dict[str, str], float]]]
+
+PAGES: dict[int, Page] = {}
+
+
+def page_of(fleet: Filled) -> Page:
+    """Return the samples of the fleet's page by family; rendered once per fleet."""
+    if fleet.truth.seed not in PAGES:
+        PAGES[fleet.truth.seed] = render(fleet)
+    return PAGES[fleet.truth.seed]
+
+
+def render(fleet: Filled) -> Page:
+    exporter = FleetExporter(fleet.store, lambda: fleet.assessor, "install", 10**9)
+    _, text = exporter.render()
+    found: Page = {}
+    for family in text_string_to_metric_families(text.decode()):
+        for sample in family.samples:
+            found.setdefault(sample.name, []).append((sample.labels, sample.value))
+    return found
+
+
+def told(page: Page, family: str, *labels: str) -> dict[tuple[str, ...], float]:
+    """Return the sums of a family's samples by these labels, without those that are zero."""
+    counts: Counter[tuple[str, ...]] = Counter()
+    for have, value in page.get(family, []):
+        counts[tuple(have[label] for label in labels)] += int(value)
+    return without_zeros(counts)
+
+
+def without_zeros(counts: Mapping[tuple[str, ...], int]) -> dict[tuple[str, ...], float]:
+    return {key: number for key, number in counts.items() if number}
+
+
+FIGURES = {
+    "libcensus_hosts": ("systems", ("os_id", "os_version", "arch", "libc", "libc_version")),
+    "libcensus_installs": ("installs", ("implementation", "version", "provider", "kind")),
+    "libcensus_crypto_installs": ("crypto", ("family", "version", "linkage", "provider")),
+    "libcensus_crypto_copies": ("copies", ("family", "version", "linkage", "ecosystem", "owner")),
+}
+
+
+@pytest.mark.parametrize("family", sorted(FIGURES))
+def test_counts_of_the_fleet(fleet: Filled, family: str) -> None:
+    counter, labels = FIGURES[family]
+    assert told(page_of(fleet), family, *labels) == without_zeros(getattr(fleet.truth, counter))
+
+
+def test_hosts_that_each_wheel_policy_reaches(fleet: Filled) -> None:
+    page = page_of(fleet)
+    assert told(page, "libcensus_manylinux_hosts", "policy", "arch") == without_zeros(fleet.truth.wheel_policies())
+    shown = {(have["policy"], have["arch"]) for have, _ in page["libcensus_manylinux_hosts"]}
+    assert shown == fleet.truth.wheel_policies().keys()
+
+
+def build_verdicts(fleet: Filled) -> dict[tuple[str, ...], float]:
+    """Return hosts by build, verdict and first reason, as the truth has them."""
+    return {
+        (fleet.simulation.build_digest(build), "runs" if reason is None else "blocked", reason or ""): number
+        for build, hosts in fleet.truth.build_hosts().items()
+        for reason, number in hosts.items()
+        if number
+    }
+
+
+def test_hosts_on_which_each_build_starts_or_what_first_stops_it(fleet: Filled) -> None:
+    page = page_of(fleet)
+    assert told(page, "libcensus_build_hosts", "build", "verdict", "reason") == build_verdicts(fleet)
+    assert len(page["libcensus_build_info"]) == fleet.truth.builds
+    reasons = {reason for _, _, reason in build_verdicts(fleet)}
+    assert reasons == {"", "arch", "loader", "symbol_version"}
+
+
+def test_figures_per_host(fleet: Filled) -> None:
+    page, truth = page_of(fleet), fleet.truth
+    outdated = [value for _, value in page["libcensus_host_outdated_processes"]]
+    assert sum(outdated) == truth.outdated_processes
+    assert sum(value > 0 for value in outdated) == truth.hosts_with_outdated_processes
+    failed = {have["host"] for have, value in page["libcensus_host_probe_success"] if not value}
+    assert len(failed) == truth.hosts_with_failed_probes
+    levels = Counter((have["arch"], have["x86_64_level"] or "unknown") for have, _ in page["libcensus_host_info"])
+    assert levels == truth.levels
+    reports = [value for _, value in page["libcensus_host_last_report_timestamp_seconds"]]
+    assert sum(value < max(reports) - 7 * 86400 for value in reports) == truth.silent_hosts
+
+
+def test_installs_one_by_one(fleet: Filled) -> None:
+    page, truth = page_of(fleet), fleet.truth
+    assert told(page, "libcensus_install_info", "installer") == without_zeros(truth.installers)
+    glibc: Counter[tuple[str, ...]] = Counter()
+    for build, number in truth.build_installs.items():
+        glibc["" if build.needed_glibc is None else f"2.{build.needed_glibc}",] += number
+    with_build = [have for have, _ in page["libcensus_install_info"] if have["build"]]
+    assert Counter((have["glibc"],) for have in with_build) == glibc
+
+
+def test_the_package_that_owns_the_systems_library(fleet: Filled) -> None:
+    page = page_of(fleet)
+    seen: Counter[tuple[str, str]] = Counter()
+    for have, _ in page["libcensus_install_info"]:
+        if have["provider"] == "distro" and have["kind"] == "base":
+            seen[have["package"].split(" ", 1)[1], have["crypto_version"]] += 1
+    wanted: Counter[tuple[str, str]] = Counter()
+    for (_, _, package, version), number in fleet.truth.openssl_packages.items():
+        wanted[package, version] += number
+    assert seen == wanted
+
+
+def test_the_list_of_hosts(fleet: Filled) -> None:
+    reader = FleetReader(fleet.store, lambda: fleet.assessor)
+    hosts = [*reader.list_hosts(70, "").hosts]
+    token = reader.list_hosts(70, "").next_page_token
+    hosts += reader.list_hosts(1000, token).hosts
+    assert len(hosts) == fleet.truth.hosts
+    assert sum(host.installs for host in hosts) == sum(fleet.truth.installs.values())
+    assert sum(host.failed_probes for host in hosts) == fleet.truth.hosts_with_failed_probes
+    systems = Counter((one.os_id, one.os_version, one.arch, one.libc_family, one.libc_version) for one in hosts)
+    assert systems == fleet.truth.systems
+
+
+def test_environments_that_have_lost_their_base(fleet: Filled) -> None:
+    reader = FleetReader(fleet.store, lambda: fleet.assessor)
+    states: Counter[tuple[str, ...]] = Counter()
+    containers = 0
+    for stamp in fleet.store.host_stamps()[:40]:
+        detail = reader.show_host(stamp.host_id)
+        containers += any(root.name != "/" for root in detail.roots.roots)
+        for install in detail.installs.installs:
+            if install.kind is InstallKind.VENV:
+                states[install.state.value,] += 1
+    ids = {stamp.host_id for stamp in fleet.store.host_stamps()[:40]}
+    own = fleet.simulation.truth(only=ids)
+    assert states == own.environments
+    assert own.environments[EnvironmentState.DANGLING.value,] == own.stale_environments
+    assert containers == own.hosts_with_containers
+
+
+def test_hosts_by_c_library(fleet: Filled) -> None:
+    answer = PortabilityReader(FleetIndex(fleet.store), lambda: fleet.assessor).libcs()
+    assert answer.unreadable_hosts == 0
+    seen = {(one.arch, one.family, one.version): one.hosts for one in answer.libcs}
+    wanted: Counter[tuple[str, str, str]] = Counter()
+    for (_, _, arch, family, version), number in fleet.truth.systems.items():
+        wanted[arch, family, version] += number
+    assert seen == wanted
+
+
+def test_the_matrix_of_builds_and_platforms(fleet: Filled) -> None:
+    matrix = PortabilityReader(FleetIndex(fleet.store), lambda: fleet.assessor).matrix()
+    assert len(matrix.builds) == fleet.truth.builds
+    assert len(matrix.platforms) == fleet.truth.platforms
+    assert sum(platform.hosts for platform in matrix.platforms) == fleet.truth.hosts
+
+
+def test_a_fleet_in_postgresql_is_the_same(postgres_fleet: Filled) -> None:
+    page = render(postgres_fleet)
+    for family, (counter, labels) in FIGURES.items():
+        assert told(page, family, *labels) == without_zeros(getattr(postgres_fleet.truth, counter))
+    assert told(page, "libcensus_build_hosts", "build", "verdict", "reason") == build_verdicts(postgres_fleet)
+
+
+def test_the_truth_for_programs_is_json_and_adds_up(fleet: Filled) -> None:
+    told_as = json.loads(json.dumps(fleet.simulation.truth_object(fleet.truth)))
+    assert sum(row["hosts"] for row in told_as["systems"]) == told_as["hosts"] == fleet.truth.hosts
+    assert sum(row["hosts"] for row in told_as["openssl_packages"]) == told_as["hosts"]
+    assert sum(row["installs"] for row in told_as["installs"]) == sum(
+        row["installs"] for row in told_as["crypto_installs"]
+    )
+    assert len(told_as["build_hosts"]) == told_as["builds"]
+    for row in told_as["build_hosts"]:
+        assert row["runs"] + sum(row["blocked"].values()) == told_as["hosts"]
+        assert 0 < row["installed_on"] <= told_as["hosts"]
+    dangling = [row["environments"] for row in told_as["environments"] if row["state"] == "dangling"]
+    assert dangling == [told_as["stale_environments"]]
