@@ -67,7 +67,7 @@ _MOST_HOSTS = 1_000_000
     "--truth",
     type=click.Path(dir_okay=False),
     metavar="FILE",
-    help="Write what is true of the fleet to this file, as JSON: every figure that the product should come to.",
+    help="Write what is true of the fleet to this file, as JSON, for comparing figures with (docs/simulate.md).",
 )
 @output_option
 def simulate_command(

@@ -206,7 +206,7 @@ class Truth:
 
 
 def _rows(counts: Mapping[tuple[str, ...], int], names: Iterable[str], amount: str) -> list[dict[str, Any]]:
-    return [{**dict(zip(names, key, strict=True)), amount: counts[key]} for key in sorted(counts) if counts[key]]
+    return [{**dict(zip(names, key, strict=True)), amount: counts[key]} for key in sorted(counts)]
 
 
 def _place(plan: HostPlan) -> _Place:
