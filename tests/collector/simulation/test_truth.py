@@ -11,9 +11,10 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from libcensus.collector.fleetindex import FleetIndex
 from libcensus.collector.metrics.exporter import FleetExporter
+from libcensus.collector.posture.finding import Component, VexStatus
 from libcensus.collector.service.fleet import FleetReader
 from libcensus.collector.service.portability import PortabilityReader
-from libcensus.facts.vocabulary import EnvironmentState, InstallKind
+from libcensus.facts.vocabulary import EnvironmentState, InstallKind, Linkage
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -155,6 +156,29 @@ def test_environments_that_have_lost_their_base(fleet: Filled) -> None:
     assert states == own.environments
     assert own.environments[EnvironmentState.DANGLING.value,] == own.stale_environments
     assert containers == own.hosts_with_containers
+
+
+def test_no_finding_contradicts_which_package_has_which_fix(fleet: Filled) -> None:
+    reader = FleetReader(fleet.store, lambda: fleet.assessor)
+    said: Counter[VexStatus] = Counter()
+    for stamp in fleet.store.host_stamps()[:40]:
+        truth = fleet.simulation.truth(only={stamp.host_id})
+        has_fix = {advisory: word == "yes" for _, _, advisory, word in truth.openssl_fixes}
+        detail = reader.show_host(stamp.host_id)
+        of_the_system = {
+            (install.root, install.path)
+            for install in detail.installs.installs
+            if install.root == "/" and install.crypto.linkage is Linkage.SYSTEM
+        }
+        for finding in detail.findings:
+            known = has_fix.get(finding.advisory)
+            if (finding.subject.root, finding.subject.path) not in of_the_system or known is None:
+                continue
+            if finding.component is Component.OPENSSL:
+                assert finding.status is not (VexStatus.AFFECTED if known else VexStatus.FIXED), finding
+                said[finding.status] += 1
+    assert said[VexStatus.FIXED] > 100
+    assert said[VexStatus.AFFECTED] > 20
 
 
 def test_hosts_by_c_library(fleet: Filled) -> None:

@@ -118,11 +118,16 @@ class OpensslPackage:
 
 @dataclass(frozen=True, slots=True)
 class KnownSystem:
-    """A system with what the snapshot knows of its release; ``glibc`` is N of 2.N, absent with musl."""
+    """A system with what the snapshot knows of its release; ``glibc`` is N of 2.N, absent with musl.
+
+    ``openssl`` are its OpenSSL packages, the newest first. ``fixes`` tells for each advisory, as far as the snapshot
+    knows, how many of them have the fix: those are the first of them.
+    """
 
     system: System
     glibc: int | None
     openssl: tuple[OpensslPackage, ...]
+    fixes: Mapping[str, int]
 
     @property
     def libc_version(self) -> str:
@@ -168,15 +173,21 @@ def _known(system: System, catalogue: Catalogue) -> KnownSystem:
     major = system.version_id if system.is_dpkg else system.version_id.partition(".")[0]
     fixes = catalogue.package_fixes.get((system.os_id, major, "openssl"))
     versions = system.openssl_packages
+    fixed: dict[str, int] = {}
     if fixes is not None:
         paid = {fixes.fixed[name] for name in fixes.paid if name in fixes.fixed}
         own = {version for version in fixes.fixed.values() if version not in paid and _is_of(version, release.openssl)}
         versions = _newest_first(system.manager, own)
+        free = {name: version for name, version in fixes.fixed.items() if version not in paid}
+        fixed = {
+            name: sum(is_at_least(system.manager, version, first) for version in versions)
+            for name, first in free.items()
+        }
     packages = tuple(OpensslPackage(version, match[1]) for version in versions if (match := _UPSTREAM.match(version)))
     if not packages:
         raise AssertionError(f"nothing tells which OpenSSL packages {system.name} has")
     minor = None if release.glibc is None else int(release.glibc.partition(".")[2])
-    return KnownSystem(system, minor, packages)
+    return KnownSystem(system, minor, packages, fixed)
 
 
 def _is_of(package_version: str, released: str | None) -> bool:

@@ -65,6 +65,7 @@ class Truth:
     crypto: Counter[tuple[str, ...]] = field(default_factory=Counter)
     copies: Counter[tuple[str, ...]] = field(default_factory=Counter)
     openssl_packages: Counter[tuple[str, ...]] = field(default_factory=Counter)
+    openssl_fixes: Counter[tuple[str, ...]] = field(default_factory=Counter)
     environments: Counter[tuple[str, ...]] = field(default_factory=Counter)
     installers: Counter[tuple[str, ...]] = field(default_factory=Counter)
     pbs_builds: Counter[tuple[str, ...]] = field(default_factory=Counter)
@@ -87,6 +88,9 @@ class Truth:
         major, minor = known.libc_version.split(".")[:2]
         self.libcs[plan.arch, known.libc_family, (int(major), int(minor))] += 1
         self.openssl_packages[system.os_id, system.version_id, plan.openssl.package_version, plan.openssl.version] += 1
+        place = known.openssl.index(plan.openssl)
+        for advisory, having in known.fixes.items():
+            self.openssl_fixes[system.os_id, system.version_id, advisory, "yes" if place < having else "no"] += 1
         for install in plan.installs:
             self._add_install(install)
         for copy in plan.copies:
@@ -181,6 +185,7 @@ class Truth:
             "openssl_packages": _rows(
                 self.openssl_packages, ("os_id", "os_version", "package_version", "version"), "hosts"
             ),
+            "openssl_fixes": _rows(self.openssl_fixes, ("os_id", "os_version", "advisory", "has_fix"), "hosts"),
             "installs": _rows(self.installs, ("implementation", "version", "provider", "kind"), "installs"),
             "installers": _rows(self.installers, ("installer",), "installs"),
             "pbs_builds": _rows(self.pbs_builds, ("tag", "version", "openssl"), "installs"),
