@@ -133,10 +133,13 @@ def mapped(artefact: Artefact, path: str) -> set[str]:
     return seen
 
 
-def ldd(path: Path) -> tuple[set[str], set[str]]:
+def ldd(path: Path, *, is_library: bool = True) -> tuple[set[str], set[str]]:
     """Return the real paths of what the loader of this machine maps for a file, and the names that it does not find."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("LD_")}
-    done = subprocess.run(["ldd", str(path)], check=False, capture_output=True, text=True, env=environment)
+    # ldd starts the loader itself, so that it cannot ask the kernel where the program really lies.
+    command = ["ldd", str(path)] if is_library else [str(path)]
+    environment |= {} if is_library else {"LD_TRACE_LOADED_OBJECTS": "1"}
+    done = subprocess.run(command, check=False, capture_output=True, text=True, env=environment)
     found: set[str] = set()
     missing: set[str] = set()
     for line in done.stdout.splitlines():

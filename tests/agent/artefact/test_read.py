@@ -120,18 +120,6 @@ def test_a_program_is_an_executable_by_itself() -> None:
     assert file.requirement.loader == "/lib64/ld-linux-x86-64.so.2"
 
 
-def test_a_library_that_a_single_program_finds_beside_it_is_named(tmp_path: Path) -> None:
-    need = link(tmp_path / "lib/libneed.so.1", "-Wl,-soname,libneed.so.1")
-    path = link(
-        tmp_path / "bin/program", "-Wl,-rpath,$ORIGIN/../lib", source="int main(void) { return 0; }", needs=(need,)
-    )
-    artefact, warnings = read(path)
-    assert "libneed.so.1" in artefact.files[0].requirement.sonames, "it does not travel with the file"
-    (words,) = warnings
-    assert str(need.resolve()) in words
-    assert "give the folder of both" in words
-
-
 def test_a_library_is_a_shared_object_and_a_module_says_what_it_is(tmp_path: Path) -> None:
     named = {
         "libx.so.1": FileRole.LIBRARY,

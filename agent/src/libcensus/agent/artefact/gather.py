@@ -89,6 +89,19 @@ class Member:
     private: frozenset[str]
 
 
+def member_of(name: str, source: Source) -> tuple[Member, Elf]:
+    """Return one ELF file of an artefact, and its facts with the symbols; raises ElfError where no loader takes it."""
+    elf = read_elf(source)
+    if elf.type in {ElfType.REL, ElfType.CORE, ElfType.NONE, ElfType.OTHER}:
+        raise ElfError("not-loadable", f"an ELF file of type {elf.type} is nothing that a loader starts")
+    try:
+        requirement = requirement_of(elf, file=name)
+    except InvalidFactError as error:
+        raise ElfError("absurd-header", str(error)) from error
+    # The symbols are not kept: a folder can hold thousands of files.
+    return Member(name, replace(elf, symbols=None), requirement, private_symbols(elf)), elf
+
+
 class Gatherer:
     """Gathers what one given path holds.
 
@@ -168,15 +181,7 @@ class Gatherer:
         return self.seen <= self.settings.max_members
 
     def _elf(self, name: str, source: Source) -> None:
-        elf = read_elf(source)
-        if elf.type in {ElfType.REL, ElfType.CORE, ElfType.NONE, ElfType.OTHER}:
-            raise ElfError("not-loadable", f"an ELF file of type {elf.type} is nothing that a loader starts")
-        try:
-            requirement = requirement_of(elf, file=name)
-        except InvalidFactError as error:
-            raise ElfError("absurd-header", str(error)) from error
-        # The symbols are not kept: a folder can hold thousands of files.
-        member = Member(name, replace(elf, symbols=None), requirement, private_symbols(elf))
+        member, elf = member_of(name, source)
         if self._examine is not None:
             self._examine(member, elf, source)
         self.members.append(member)

@@ -1,8 +1,8 @@
-"""Recognises the interpreter that a folder or an archive is the install of, and what it says of itself.
+"""Recognises the interpreter that a folder or an archive is the install of, or a file the main program of.
 
-The scan's own recognisers decide which file is a main program. In a folder they also find its version and its builder,
-where the folder really lies; in an archive, which has no place yet, the version comes from the texts in it and from the
-archive's name.
+The scan's own recognisers decide which file is a main program. On this file system they also find its version, its
+builder and its modules, where they really lie; in an archive, which has no place yet, the version comes from the texts
+in it and from the archive's name.
 """
 
 from __future__ import annotations
@@ -12,14 +12,23 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from libcensus.agent.elf.loader import LoadedObject
 from libcensus.agent.errors import UnreadableError
 from libcensus.agent.host import FileState, Root
 from libcensus.agent.interpreters import pbs
 from libcensus.agent.interpreters.candidate import Candidate, Subject
 from libcensus.agent.interpreters.flags import x86_64_level
-from libcensus.agent.interpreters.mainprogram import IMPLEMENTATIONS, is_interpreter_name
+from libcensus.agent.interpreters.mainprogram import (
+    IMPLEMENTATIONS,
+    is_interpreter_name,
+    recognise_main_program,
+)
 from libcensus.agent.interpreters.version import parse_patchlevel
+from libcensus.agent.packages.database import PackageDatabase
+from libcensus.agent.probes.libraries import Libraries
+from libcensus.agent.probes.platform import read_os_release
 from libcensus.agent.probes.skips import Skips
+from libcensus.agent.probes.venvs import parse_pyvenv
 from libcensus.facts.vocabulary import Implementation
 
 if TYPE_CHECKING:
@@ -27,6 +36,7 @@ if TYPE_CHECKING:
 
     from libcensus.agent.elf.reader import Elf, Source
     from libcensus.agent.interpreters.candidate import Layout, MainProgram
+    from libcensus.facts.package import Package
 
 _INSTALL = re.compile(r"(?:install/|python/|python/install/)?")
 """Where the prefix of an interpreter lies in a folder that is given as its install."""
@@ -34,6 +44,10 @@ _INSTALL = re.compile(r"(?:install/|python/|python/install/)?")
 _PACKED = re.compile(rf"(?:[^/]+/)?{_INSTALL.pattern}")
 """Where it lies in an archive, most of which have one folder on top."""
 
+_SHARED_PREFIXES = frozenset({"/", "/usr", "/usr/local"})
+"""Folders that hold much else beside an interpreter."""
+
+_PYVENV_BYTES = 64 << 10
 _PYTHONS = frozenset({Implementation.CPYTHON, Implementation.PYPY})
 _PREFIX = re.compile(r"(?P<prefix>(?:.*/)?)(?:bin|sbin)/[^/]+", re.DOTALL)
 _PATCHLEVEL = re.compile(r"include/(?:python|pypy)(\d\.\d+)[a-z]*/patchlevel\.h")
@@ -66,6 +80,21 @@ class Install:
     implementation: Implementation
     version: str | None
     x86_64_level: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """An install where it lies on this file system.
+
+    ``prefix`` is the folder above all of it, None where it shares that with others. ``library`` is the path at which
+    the loader finds the library with the interpreter's code; ``modules`` are those of the standard library, and those
+    for TLS that others added.
+    """
+
+    install: Install
+    prefix: str | None
+    library: str | None
+    modules: tuple[str, ...]
 
 
 def recognise(name: str, elf: Elf, source: Source) -> MainFile | None:
@@ -117,6 +146,117 @@ def installed_in(folder: str, mains: list[MainFile]) -> Install | None:
             return None
         version, _ = traits.read_version(root, layout, None, layout.library or layout.executable)
         return Install(main.name, layout.implementation, version or layout.version, _level(root, layout, main.program))
+
+
+def installed_around(path: str) -> Placed | None:
+    """Return the install whose main program a file is, by its absolute path; None where it is that of none."""
+    with Root.open("/") as root:
+        skips = Skips()
+        try:
+            candidate = _candidate(root, path)
+        except UnreadableError:
+            candidate = None
+        if candidate is None:
+            return None
+        program = candidate.program
+        library, real_library = _loaded_library(root, candidate, skips)
+        layout = _layout(root, candidate, real_library, skips)
+        if not program.is_certain and (layout.stdlib is None or _is_of_another(root, candidate, layout, skips)):
+            return None
+        if layout.stdlib is None and (base := _base_of_copy(root, candidate)) is not None:
+            layout = _layout(root, base, real_library, skips)
+        release, _ = read_os_release(root, skips)
+        packages = PackageDatabase(root, skips, tuple(one for one in (release.id, *release.id_like) if one))
+        package = packages.owner(candidate.path)
+        holder = layout.library or candidate.path
+        version, _ = IMPLEMENTATIONS[program.implementation].read_version(root, layout, package, holder)
+        level = _level(root, layout, program)
+        install = Install(candidate.path, program.implementation, version or layout.version, level)
+        prefix = None if layout.stdlib is None or layout.prefix in _SHARED_PREFIXES else layout.prefix
+        return Placed(install, prefix, library, _own_modules(layout, package, packages))
+
+
+def _candidate(root: Root, path: str) -> Candidate | None:
+    """Return a file as an interpreter's main program, whatever its name; raises UnreadableError."""
+    real, status = root.look_up(path)
+    with root.open_file(real) as file:
+        program = recognise_main_program(file, real.rsplit("/", 1)[-1])
+    return None if program is None else Candidate(real, FileState.of(status), program)
+
+
+def _layout(root: Root, candidate: Candidate, library: str | None, skips: Skips) -> Layout:
+    return IMPLEMENTATIONS[candidate.program.implementation].find_layout(root, candidate, library, skips)
+
+
+def _loaded_library(root: Root, candidate: Candidate, skips: Skips) -> tuple[str | None, str | None]:
+    """Return where this host's loader finds the library with the interpreter's code: the path, and the real one."""
+    libraries = Libraries(root, skips)
+    elf = libraries.elf(candidate.path)
+    if candidate.program.library is None or elf is None:
+        return None, None
+    search = libraries.search(elf.arch, elf.interpreter)
+    found = search.resolve(candidate.program.library, [LoadedObject(candidate.path, elf)])
+    return (None, None) if found.path is None else (found.path, root.realpath(found.path))
+
+
+def _is_of_another(root: Root, candidate: Candidate, layout: Layout, skips: Skips) -> bool:
+    """Tell whether a certain main program beside the standard library owns it: then this one only embeds it."""
+    names = IMPLEMENTATIONS[candidate.program.implementation].names
+    for folder in dict.fromkeys((candidate.path.rpartition("/")[0], f"{layout.prefix.rstrip('/')}/bin")):
+        try:
+            there = [f"{folder}/{name}" for name in root.listdir(folder) if names.fullmatch(name)]
+        except UnreadableError:
+            continue
+        for path in there:
+            try:
+                other = _candidate(root, path)
+            except UnreadableError:
+                continue
+            if (
+                other is not None
+                and other.path != candidate.path
+                and other.program.is_certain
+                and other.program.implementation is candidate.program.implementation
+                and _layout(root, other, _loaded_library(root, other, skips)[1], skips).stdlib == layout.stdlib
+            ):
+                return True
+    return False
+
+
+def _base_of_copy(root: Root, candidate: Candidate) -> Candidate | None:
+    """Return the interpreter of which a copied one in an environment uses the standard library."""
+    folder = candidate.path.rpartition("/")[0]
+    for place in (folder, folder.rpartition("/")[0]):
+        try:
+            home = parse_pyvenv(root.read_text(f"{place}/pyvenv.cfg", _PYVENV_BYTES)).get("home", "")
+        except UnreadableError:
+            continue
+        named = [candidate.path.rpartition("/")[2], f"python{candidate.program.version}", "python3", "python"]
+        for name in named if home.startswith("/") else ():
+            try:
+                base = _candidate(root, f"{home}/{name}")
+            except UnreadableError:
+                continue
+            versions = () if base is None else (base.program.version, candidate.program.version)
+            if (
+                base is not None
+                and base.path != candidate.path
+                and base.program.implementation is candidate.program.implementation
+                and (base.program.version == candidate.program.version or None in versions)
+            ):
+                return base
+    return None
+
+
+def _own_modules(layout: Layout, package: Package | None, packages: PackageDatabase) -> tuple[str, ...]:
+    """Return the modules of the standard library, without what another package put there; those for TLS all count."""
+    owners = packages.owners(layout.modules)
+    own = [
+        path
+        for path in layout.modules
+        if package is None or ((owner := owners.get(path)) is not None and owner.source == package.source)
+    ]
+    return tuple(dict.fromkeys((*own, *layout.tls_modules)))
 
 
 def archived(file: str, mains: list[MainFile], texts: Mapping[str, str]) -> Install | None:

@@ -17,23 +17,32 @@ from libcensus.facts.requirement import LibraryNeed, Requirement, merge_requirem
 from libcensus.facts.vocabulary import FileRole, LibcFamily, LoaderKind
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     from libcensus.agent.elf.reader import Elf
 
-_MOST_LINKS = 40
+MOST_LINKS = 40
 """The kernel's own bound on symbolic links in one path (path_resolution(7))."""
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One ELF file of an artefact: its name there, and the absolute path at which the loader will see it."""
+    """One ELF file of an artefact: its name there, and the absolute path at which it will really lie.
+
+    ``opened`` is the path by which it is opened, where that is another one: it is what ``$ORIGIN`` means to it.
+    """
 
     name: str
     location: str
     elf: Elf
     role: FileRole
     requirement: Requirement
+    opened: str | None = None
+
+    @property
+    def place(self) -> str:
+        """The path by which the loader knows it."""
+        return self.location if self.opened is None else self.opened
 
 
 class Tree:
@@ -75,7 +84,7 @@ class Tree:
                 passed.append(name)
                 continue
             links += 1
-            if links > _MOST_LINKS:
+            if links > MOST_LINKS:
                 return None
             if target.startswith("/"):
                 passed.clear()
@@ -88,10 +97,11 @@ class _Loads:
     """What the loads of all starting points showed: for each file and name what was found, and for which it was not.
 
     ``lacking`` is the latter by starting point; ``names`` are those by which each architecture's libraries are known,
-    and ``folders`` where files lie.
+    and ``folders`` where files lie of which all are known. ``defaults`` are folders that every search ends with.
     """
 
     parts: Mapping[str, Part]
+    defaults: Sequence[str] = ()
     found: dict[tuple[str, str], str] = field(default_factory=dict)
     lacking: dict[str, dict[tuple[str, str], None]] = field(default_factory=dict)
     reached: set[str] = field(default_factory=set)
@@ -99,13 +109,22 @@ class _Loads:
     folders: set[str] = field(default_factory=set)
 
 
-def link(parts: Sequence[Part], links: Mapping[str, str], opener: Part | None = None) -> tuple[ArtefactFile, ...]:
+def link(
+    parts: Sequence[Part],
+    links: Mapping[str, str],
+    opener: Part | None = None,
+    *,
+    defaults: Sequence[str] = (),
+    folders: Collection[str] | None = None,
+) -> tuple[ArtefactFile, ...]:
     """Return the files with what each leaves open, sorted by path.
 
-    ``opener`` is the interpreter that opens the modules: what it has loaded is loaded for them too.
+    ``opener`` is the interpreter that opens the modules: what it has loaded is loaded for them too. ``defaults`` are
+    folders in which the loader is known to find those of the files that lie there, and ``folders`` those of which all
+    files are among the parts: where it is None, the parts' own.
     """
     tree = Tree(parts, links)
-    seen = _Loads({part.location: part for part in parts})
+    seen = _Loads({part.location: part for part in parts}, defaults, folders=set(folders or ()))
     for part in parts:
         if part.role is not FileRole.LIBRARY:
             _load(tree, part, opener, seen)
@@ -116,7 +135,8 @@ def link(parts: Sequence[Part], links: Mapping[str, str], opener: Part | None = 
         if part.location not in seen.reached:
             _load(tree, part, opener, seen)
     for part in parts:
-        seen.folders.add(part.location.rsplit("/", 1)[0])
+        if folders is None:
+            seen.folders.add(part.location.rsplit("/", 1)[0])
         if part.elf.type is ElfType.DYN and not part.elf.is_executable:
             seen.names.setdefault(part.elf.arch, set()).update(_names(part))
     for place in links:
@@ -133,7 +153,7 @@ def _names(part: Part) -> set[str]:
 
 def _load(tree: Tree, root: Part, opener: Part | None, seen: _Loads) -> None:
     """Load one file as a program, or as what a program opens, and note what each object of its closure found."""
-    search = _search(root, tree.elf)
+    search = search_of(root, tree.elf, seen.defaults)
     start = [root]
     if (
         opener is not None
@@ -143,7 +163,7 @@ def _load(tree: Tree, root: Part, opener: Part | None, seen: _Loads) -> None:
     ):
         start = [opener, root]
     seen.reached.add(root.location)
-    for asker, resolution in search.load([LoadedObject(part.location, part.elf) for part in start]):
+    for asker, resolution in search.load([LoadedObject(part.place, part.elf) for part in start]):
         key = asker.path, resolution.needed
         target = None if resolution.path is None else tree.part(resolution.path)
         # An object is known by the path through which it was found; its own file may lie behind a link.
@@ -157,7 +177,7 @@ def _load(tree: Tree, root: Part, opener: Part | None, seen: _Loads) -> None:
             seen.reached.add(target.location)
 
 
-def _search(root: Part, elf_at: Callable[[str], Elf | None]) -> LibrarySearch:
+def search_of(root: Part, elf_at: Callable[[str], Elf | None], defaults: Sequence[str] = ()) -> LibrarySearch:
     """Return the search of the loader that starts or opens a file, among the ELF files that ``elf_at`` knows."""
     arch = root.elf.arch
 
@@ -166,19 +186,7 @@ def _search(root: Part, elf_at: Callable[[str], Elf | None]) -> LibrarySearch:
         return elf if elf is not None and elf.arch == arch and elf.type is ElfType.DYN else None
 
     family = LibcFamily.MUSL if is_for_musl(root.elf, root.requirement.loader_kind) else LibcFamily.GLIBC
-    return LibrarySearch(lookup, arch, (), family=family)
-
-
-def beside(part: Part, elf_at: Callable[[str], Elf | None]) -> Iterator[tuple[str, str]]:
-    """Yield the needed names that one file finds through its own search path, each with the place of the library.
-
-    ``elf_at`` tells what ELF file lies at a path of this machine.
-    """
-    search = _search(part, elf_at)
-    for needed in dict.fromkeys(part.elf.needed):
-        found = search.resolve(needed, [LoadedObject(part.location, part.elf)])
-        if found.path is not None and found.elf is not None:
-            yield needed, found.path
+    return LibrarySearch(lookup, arch, defaults, family=family)
 
 
 def is_for_musl(elf: Elf, loader: LoaderKind) -> bool:

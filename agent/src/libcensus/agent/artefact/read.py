@@ -16,13 +16,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from libcensus.agent.artefact import interpreter
+from libcensus.agent.artefact.beside import Beside, is_below
 from libcensus.agent.artefact.gather import ArtefactSettings, Gatherer
-from libcensus.agent.artefact.linking import Part, beside, link
+from libcensus.agent.artefact.linking import Part, link
 from libcensus.agent.artefact.source import FileSource, shown
 from libcensus.agent.artefact.streams import ZIP_MAGICS, damage_told, is_tar
 from libcensus.agent.artefact.wheel import SUFFIX, Wheel, is_wheel, location_of, parse_name, read_wheel
-from libcensus.agent.elf.reader import MAGIC, read_elf
-from libcensus.agent.errors import ArtefactError, ElfError, UnreadableError
+from libcensus.agent.elf.reader import MAGIC
+from libcensus.agent.errors import ArtefactError, UnreadableError
 from libcensus.agent.probes.venvs import parse_pyvenv, recorded_version
 from libcensus.facts.artefact import Artefact
 from libcensus.facts.validation import InvalidFactError
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from libcensus.agent.artefact.gather import Member
-    from libcensus.agent.artefact.interpreter import Install, MainFile
+    from libcensus.agent.artefact.interpreter import Install, MainFile, Placed
     from libcensus.agent.elf.reader import Elf, Source
     from libcensus.agent.walk import Progress
 
@@ -166,15 +167,44 @@ class _Reader:
     def _elf_file(self) -> Artefact:
         gatherer = self._gather()
         (member,) = gatherer.members
-        place = os.path.realpath(self.path)
-        part = Part(member.name, shown(place), member.elf, self._roles[member.name], member.requirement)
-        kind = ArtefactKind.EXECUTABLE if part.role is FileRole.EXECUTABLE else ArtefactKind.SHARED_OBJECT
-        for needed, found in beside(part, _elf_at):
-            self.warnings.append(
-                f"{needed} is found at {shown(os.path.realpath(found))} on this machine, and does not travel with it; "
-                "to check both, give the folder of both"
-            )
-        return Artefact(self.name, kind, files=link([part], {}))
+        role = self._roles[member.name]
+        given = os.path.join(os.getcwd(), self.path)  # noqa: PTH109, PTH118 - `..` stays, for links may be before it
+        real = os.path.realpath(given)
+        placed = interpreter.installed_around(given) if role is FileRole.EXECUTABLE else None
+        # The kernel tells the loader where a program really lies, and a program where it opens a library.
+        opened = real if role is FileRole.EXECUTABLE else given
+        found = Beside(None if placed is None else placed.prefix)
+        main = found.begin(Part(member.name, real, member.elf, role, member.requirement, opened))
+        defaults: tuple[str, ...] = ()
+        if placed is not None:
+            defaults = self._take_install(placed, main, found)
+        for name, error in sorted(found.unread.items()):
+            self.warnings.append(f"passed over, {error.reason}: {name}: {error.detail}")
+        parts = list(found.parts.values())
+        kind = ArtefactKind.EXECUTABLE if role is FileRole.EXECUTABLE else ArtefactKind.SHARED_OBJECT
+        if placed is None:
+            return Artefact(self.name, kind, files=link(parts, found.links, folders=()))
+        parts = [_with_level(part, placed.install.x86_64_level) for part in parts]
+        paths = {path for part in parts for path in part.requirement.runpath}
+        own = {path.rstrip("/") for path in paths if is_below(path, placed.prefix)}
+        return Artefact(
+            self.name,
+            ArtefactKind.INTERPRETER,
+            files=link(parts, found.links, main, defaults=defaults, folders=own),
+            implementation=placed.install.implementation,
+            version=placed.install.version,
+        )
+
+    @staticmethod
+    def _take_install(placed: Placed, main: Part, found: Beside) -> tuple[str, ...]:
+        """Take what the install of a main program has; return the folder in which the loader finds its library."""
+        wanted = [(path, FileRole.MODULE) for path in placed.modules]
+        if placed.library is not None:
+            wanted.insert(0, (placed.library, FileRole.LIBRARY))
+        for path, role in wanted:
+            if (part := found.add(path, role, main)) is not None:
+                found.follow([main, part])
+        return () if placed.library is None else (placed.library.rpartition("/")[0],)
 
     def _zip(self, source: FileSource, head: bytes, *, is_named_wheel: bool) -> Artefact:
         with source.stream() as stream:
@@ -344,14 +374,6 @@ def _with_level(part: Part, level: int | None) -> Part:
         return part
     need = part.requirement
     return replace(part, requirement=replace(need, x86_64_level=max(level, need.x86_64_level or 1)))
-
-
-def _elf_at(path: str) -> Elf | None:
-    try:
-        with FileSource(path) as source:
-            return read_elf(source, symbols=False)
-    except (OSError, ArtefactError, ElfError):
-        return None
 
 
 def _is_kept(name: str) -> bool:
