@@ -8,6 +8,7 @@
     │   ├── StoreReadOnlyError the database or its folder cannot be written
     │   └── StoreCorruptError  the database's content is not what this version wrote
     ├── SnapshotError          the embedded facts are broken: a mistake in the build   exit 70
+    ├── SimulationError        a fleet cannot be simulated so, or not into this place  exit 2
     └── InconsistentFactsError one report's facts contradict each other                (a refusal, never an exit)
 
 Every message names the thing, its place and the remedy; none shows a traceback to a user.
