@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from libcensus.facts.validation import InvalidFactError, check_optional_text, check_range, check_sorted, check_text
@@ -20,6 +21,7 @@ _GLIBC_NUMBER = re.compile(r"GLIBC_(\d+(?:\.\d+)+)")
 _NUMBERS = re.compile(r"\d+")
 
 
+@lru_cache(maxsize=65536)
 def version_key(version: str) -> tuple[str, tuple[int, ...], str]:
     """Order versions of one family by their numbers: ``GLIBC_2.9`` before ``GLIBC_2.17``, ``3.2`` before ``3.10``."""
     head, separator, rest = version.partition("_")

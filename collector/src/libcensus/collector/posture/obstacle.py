@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from libcensus.collector.posture.offer import Offer
     from libcensus.facts.platform import Platform
-    from libcensus.facts.requirement import Requirement
+    from libcensus.facts.requirement import RaisedBy, Requirement
 
 _X86_32 = frozenset({"i386", "i486", "i586", "i686"})
 _ARM_32 = frozenset({"arm", "armv5l", "armv6l", "armv7l", "armv8l"})
@@ -40,6 +40,9 @@ _OLD_KERNEL = (2, 6, 32)
 """The oldest kernel beside an older glibc since 2.12: that of EL 6, the oldest distribution with a manylinux policy
 that anybody still runs. glibc 2.20 and later ask for it themselves (its NEWS).
 """
+
+_FIRST_WITHOUT_NOTES = (2, 36)
+"""The first glibc whose loader was seen to load a library with a note for a newer kernel; 2.31's was seen not to."""
 
 _VDSO = re.compile(r"linux-(?:vdso|gate)(?:32|64)?\.so\.\d+")
 
@@ -146,10 +149,14 @@ def _level(requirement: Requirement, platform: Platform) -> list[Reason]:
 def _kernel(requirement: Requirement, platform: Platform) -> list[Reason]:
     """Return the obstacle of an old kernel; a platform tells major and minor only.
 
-    Where the platform tells no kernel (a root that is not running), its own glibc tells how old one can be there.
+    Nobody reads the note of a program that names a loader. That of a library is read by glibc before 2.36, which passes
+    over the file, and that of a static program by the libc inside it. Where the platform tells no kernel (a root that is
+    not running), its own glibc tells how old one can be there.
     """
     wanted = None if requirement.kernel is None else _numbers(requirement.kernel)
-    if wanted is None:
+    if wanted is None or requirement.loader is not None:
+        return []
+    if requirement.sonames and not _reads_notes(platform):
         return []
     needs = f"Linux {requirement.kernel}"
     offered = None if platform.kernel is None else _numbers(platform.kernel)
@@ -161,11 +168,23 @@ def _kernel(requirement: Requirement, platform: Platform) -> list[Reason]:
     return [] if exact else [Reason(ReasonKind.KERNEL, needs=needs, has=f"Linux {platform.kernel}", known=False)]
 
 
-def _libc_kernel(platform: Platform) -> tuple[int, ...]:
+def _reads_notes(platform: Platform) -> bool:
+    """Tell whether the host's loader may look at the kernel that a library's note asks for."""
+    number = _glibc_number(platform)
+    if number is not None:
+        return number < _FIRST_WITHOUT_NOTES
+    return platform.libc_family is not LibcFamily.MUSL
+
+
+def _glibc_number(platform: Platform) -> tuple[int, ...] | None:
     version = platform.glibc
     if version is None and platform.libc_family is LibcFamily.GLIBC:
         version = platform.libc_version
-    number = None if version is None else glibc_number(f"GLIBC_{version}")
+    return None if version is None else glibc_number(f"GLIBC_{version}")
+
+
+def _libc_kernel(platform: Platform) -> tuple[int, ...]:
+    number = _glibc_number(platform)
     if number is None or number < (2, 12):
         return ()
     if number < (2, 26):
@@ -223,7 +242,6 @@ def _versions(requirement: Requirement, offer: Offer, settled: frozenset[str]) -
 
     A library without any version is taken as it is: the loader only warns then.
     """
-    raised = {(entry.soname, entry.version): entry for entry in reversed(requirement.raised_by)}
     reasons = []
     for need in requirement.needs:
         if need.soname.rsplit("/", 1)[-1] in settled or need.soname in settled:
@@ -231,19 +249,19 @@ def _versions(requirement: Requirement, offer: Offer, settled: frozenset[str]) -
         if offer.is_coarse:
             reasons += [
                 replace(reason, file=by.file, symbol=by.symbol or None)
-                if (by := raised.get((need.soname, reason.needs))) is not None
+                if (by := _raising(requirement, need.soname, reason.needs)) is not None
                 else reason
                 for version in need.versions
                 if (reason := _by_number(need.soname, version, requirement, offer)) is not None
             ]
             continue
         defined = _defined(need.soname, offer)
-        if not defined:
+        if not defined or defined.issuperset(need.versions):
             continue
         for version in need.versions:
             if version in defined:
                 continue
-            by = raised.get((need.soname, version))
+            by = _raising(requirement, need.soname, version)
             reasons.append(
                 Reason(
                     ReasonKind.SYMBOL_VERSION,
@@ -256,6 +274,11 @@ def _versions(requirement: Requirement, offer: Offer, settled: frozenset[str]) -
                 )
             )
     return reasons
+
+
+def _raising(requirement: Requirement, soname: str, version: str) -> RaisedBy | None:
+    """Return which file and symbol want a version first."""
+    return next((one for one in requirement.raised_by if (one.soname, one.version) == (soname, version)), None)
 
 
 def _by_number(soname: str, version: str, requirement: Requirement, offer: Offer) -> Reason | None:

@@ -8,7 +8,7 @@ Portability depends on no day and no advisory: a verdict that was made once hold
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeVar
 
 from libcensus.collector.posture.obstacle import is_foreign, obstacles
@@ -58,13 +58,21 @@ class PreparedBuild:
                 for version in need.versions:
                     self._by_version.setdefault(need.soname, {}).setdefault(version, set()).add(file.path)
 
-    def check(self, offer: Offer) -> Verdict:
-        """Return whether the build starts on the platform, and which of its modules would not load there."""
+    def check(self, offer: Offer, machines: dict[Requirement, bool] | None = None) -> Verdict:
+        """Return whether the build starts on the platform, and which of its modules would not load there.
+
+        ``machines`` is what is known already of what files ask of this platform's machine, and is added to.
+        """
         parts = self._parts
         if parts.unread is not None or offer.is_coarse:
             return check_parts(parts, offer)
-        if any(is_foreign(machine, offer.platform) or obstacles(machine, offer) for machine in self._machines):
-            return check_parts(parts, offer)
+        known = {} if machines is None else machines
+        for machine in self._machines:
+            fits = known.get(machine)
+            if fits is None:
+                fits = known[machine] = not is_foreign(machine, offer.platform) and not obstacles(machine, offer)
+            if not fits:
+                return check_parts(parts, offer)
         suspects = self._suspects(offer)
         if not suspects:
             return _RUNS
@@ -104,6 +112,7 @@ class _Place:
     offer: Offer
     verdicts: dict[str, Verdict]
     older: Mapping[str, Verdict]
+    machines: dict[Requirement, bool] = field(default_factory=dict)
 
 
 class PortabilityMemory:
@@ -129,7 +138,7 @@ class PortabilityMemory:
         place = self._place(platform, platform_digest)
         verdict = place.verdicts.get(digest)
         if verdict is None:
-            verdict = place.older.get(digest) or self._prepared(digest, build).check(place.offer)
+            verdict = place.older.get(digest) or self._prepared(digest, build).check(place.offer, place.machines)
             _make_room(place.verdicts)
             place.verdicts[digest] = verdict
         return verdict
