@@ -102,6 +102,15 @@ def _told(verdict: Verdict) -> tuple[PortabilityState, list[str], list[str]]:
         pytest.param(
             _artefact(
                 ArtefactKind.FOLDER,
+                _file("bin/a", EXECUTABLE, needs({"libown.so.1": ("OWN_2",)}, loader=GLIBC_LOADER), "lib/libown.so.1"),
+                _file("lib/libown.so.1", LIBRARY, OLD),
+            ),
+            (BLOCKED, ["OWN_2 in bin/a"], []),
+            id="its own library lacks a version",
+        ),
+        pytest.param(
+            _artefact(
+                ArtefactKind.FOLDER,
                 _file("bin/a", EXECUTABLE, STARTS),
                 _file("bin/b", EXECUTABLE, NEW),
             ),

@@ -149,9 +149,9 @@ def _level(requirement: Requirement, platform: Platform) -> list[Reason]:
 def _kernel(requirement: Requirement, platform: Platform) -> list[Reason]:
     """Return the obstacle of an old kernel; a platform tells major and minor only.
 
-    Nobody reads the note of a program that names a loader. That of a library is read by glibc before 2.36, which passes
-    over the file, and that of a static program by the libc inside it. Where the platform tells no kernel (a root that is
-    not running), its own glibc tells how old one can be there.
+    Nobody reads the note of a program that names a loader. That of a library is read by glibc before 2.36, which
+    passes over the file, and that of a static program by the libc inside it. Where the platform tells no kernel (a root
+    that is not running), its own glibc tells how old one can be there.
     """
     wanted = None if requirement.kernel is None else _numbers(requirement.kernel)
     if wanted is None or requirement.loader is not None:

@@ -239,9 +239,16 @@ class _Judged:
         if key not in self._own:
             stray = frozenset() if surely else frozenset(file.stray)
             requirement = file.requirement
+            # What the loader maps of the artefact is there, whatever versions the artefact's own library lacks.
+            carried = frozenset(path.rsplit("/", 1)[-1] for path in file.uses)
             found = obstacles(
-                requirement, self._offer, self._loaded, own_folders=_has_own_folders(requirement), stray=stray
+                requirement,
+                self._offer,
+                self._loaded | carried,
+                own_folders=_has_own_folders(requirement),
+                stray=stray,
             )
+            found += _lacking(requirement, carried)
             # The kernel starts executables alone; a library with a loader's name in it is opened like any other.
             self._own[key] = [
                 replace(reason, file=reason.file or file.path)
@@ -249,6 +256,21 @@ class _Judged:
                 if reason.kind is not ReasonKind.LOADER or file.role is FileRole.EXECUTABLE
             ]
         return self._own[key]
+
+
+def _lacking(requirement: Requirement, carried: frozenset[str]) -> list[Reason]:
+    """Return the versions that are wanted of the artefact's own libraries and not defined there: on no host either."""
+    return [
+        Reason(
+            ReasonKind.SYMBOL_VERSION,
+            needs=version,
+            library=need.soname,
+            remedy=f"bring the {need.soname} along that it was built against",
+        )
+        for need in requirement.needs
+        if need.soname.rsplit("/", 1)[-1] in carried
+        for version in need.versions
+    ]
 
 
 def asks_for_a_python(artefact: Artefact) -> bool:
