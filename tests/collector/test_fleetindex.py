@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from libcensus.collector import fleetindex
 from libcensus.collector.errors import StoreError
 from libcensus.collector.fleetindex import EXAMPLES, Fleet, FleetIndex, Traits
 from libcensus.collector.posture.offer import pythons_of
@@ -176,3 +177,19 @@ def test_whatever_changes_the_index_tells_what_the_store_has(
             assert found.build_hosts == builds
             assert found.builds.keys() == builds.keys()
             assert told(found) == told(FleetIndex(store).fleet())
+
+
+def test_hosts_are_read_ahead_of_the_first_question_as_long_as_that_is_wanted(
+    store: CountingStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fleetindex, "_BATCH", 3)
+    for number in range(10):
+        fleet.report(store, WEB.renamed(f"web-{number}"))
+    index = FleetIndex(store)
+    steps = iter([True, True, False])
+    index.warm(lambda: next(steps))
+    assert store.reads["hosts"] == 6
+    index.warm(lambda: True)
+    assert store.reads == {"hosts": 10, "facts": 4}
+    assert told(index.fleet()) == told(FleetIndex(store).fleet())
+    assert store.reads["hosts"] == 20

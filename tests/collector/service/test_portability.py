@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from libcensus.collector.errors import StoreBusyError
 from libcensus.collector.fleetindex import FleetIndex
 from libcensus.collector.posture.advice import Advice
 from libcensus.collector.posture.offer import Offer, pythons_of
@@ -18,7 +20,7 @@ from libcensus.collector.posture.portability import check_artefact, check_build
 from libcensus.collector.posture.verdict import PortabilityState, ReasonKind, Verdict
 from libcensus.collector.service import portability
 from libcensus.collector.service.errors import InvalidFieldError, OverdueError
-from libcensus.collector.service.portability import PortabilityReader, label_of
+from libcensus.collector.service.portability import PortabilityReader, PortabilityWarmup, label_of
 from libcensus.collector.service.portability_codec import (
     LibcAnswer,
     LibcHosts,
@@ -40,6 +42,8 @@ from tests.collector.service.running import Client, client_of, running_collector
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from libcensus.collector.store.contract import HostStamp
 
 RUNS, BLOCKED, UNKNOWN = PortabilityState.RUNS, PortabilityState.BLOCKED, PortabilityState.UNKNOWN
 
@@ -411,3 +415,48 @@ def test_groups_change_no_verdict(
         verdict = check_artefact(artefact, Offer.of(machine.platform), pythons, advice)
         alone[fleet.digest_of(machine.platform), verdict] += 1
     assert {(one.on.platform, one.verdict): one.on.hosts for one in answer.verdicts} == alone
+
+
+# --- ahead of the first question ---------------------------------------------------------------------------------
+
+
+def test_what_was_worked_out_ahead_is_what_is_told(served: tuple[Client, SqlStore]) -> None:
+    judge = fleet.assessor()
+    reader = PortabilityReader(FleetIndex(served[1]), lambda: judge)
+    warmup = PortabilityWarmup(reader)
+    warmup.start()
+    warmup.stop()
+    reader.warm(lambda: True)
+    assert reader.matrix() == matrix(served[0])
+
+
+def test_working_ahead_ends_when_it_is_told_to(served: tuple[Client, SqlStore]) -> None:
+    judge = fleet.assessor()
+    reader = PortabilityReader(FleetIndex(served[1]), lambda: judge)
+    asked: list[bool] = []
+
+    def is_wanted() -> bool:
+        asked.append(True)
+        return len(asked) < 6
+
+    reader.warm(is_wanted)
+    assert len(asked) == 6
+
+
+def test_a_store_that_cannot_be_read_ends_the_work_ahead_and_is_logged(
+    tmp_path_factory: pytest.TempPathFactory, caplog: pytest.LogCaptureFixture
+) -> None:
+    asked = threading.Event()
+
+    class FailingStore(SqlStore):
+        def host_stamps(self) -> list[HostStamp]:
+            asked.set()
+            raise StoreBusyError("held by another process")
+
+    judge = fleet.assessor()
+    with FailingStore.open(f"sqlite:///{tmp_path_factory.mktemp('failing') / 'census.db'}") as store:
+        warmup = PortabilityWarmup(PortabilityReader(FleetIndex(store), lambda: judge))
+        warmup.start()
+        assert asked.wait(30)
+        warmup.stop()
+    assert caplog.messages == ["portability was not worked out ahead: held by another process"]

@@ -33,7 +33,7 @@ from libcensus.collector.service.fleet import FleetReader, FleetServicer
 from libcensus.collector.service.health import HealthServicer, StoreHealth
 from libcensus.collector.service.identity import LoopbackIdentity
 from libcensus.collector.service.interceptor import CallInterceptor, StreamKeeper
-from libcensus.collector.service.portability import PortabilityReader
+from libcensus.collector.service.portability import PortabilityReader, PortabilityWarmup
 from libcensus.collector.service.server import OFFERED, bind_plaintext, make_server
 from libcensus.collector.store.sql import SqlStore
 
@@ -142,15 +142,15 @@ class Collector:
             for http_server in http_servers:
                 undo.callback(http_server.stop)
             keeper = StreamKeeper(settings.call_seconds)
+            portability = PortabilityReader(FleetIndex(store), assessor_for)
+            warmup = PortabilityWarmup(portability)
             identity = LoopbackIdentity()
             workers = ThreadPoolExecutor(max_workers=settings.workers, thread_name_prefix="grpc-worker")
             server = make_server(
                 settings,
                 workers,
                 CensusServicer(store, ingest, identity, metrics, settings, budget, self.version),
-                FleetServicer(
-                    FleetReader(store, assessor_for), PortabilityReader(FleetIndex(store), assessor_for), identity
-                ),
+                FleetServicer(FleetReader(store, assessor_for), portability, identity),
                 health_servicer,
                 CallInterceptor(metrics, keeper),
             )
@@ -170,6 +170,8 @@ class Collector:
             undo.callback(store_health.stop)
             for http_server in http_servers:
                 http_server.start()
+            warmup.start()
+            undo.callback(warmup.stop)
             self._undo = undo.pop_all()
         _LOGGER.info("serving gRPC on %s and HTTP on http://%s/", self._grpc_address, self._http_address)
         return self

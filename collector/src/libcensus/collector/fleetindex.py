@@ -21,7 +21,7 @@ from libcensus.facts.interpreter import Build, InstallSet
 from libcensus.facts.platform import Platform
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from libcensus.collector.store.contract import HostStamp, HostState, Store
     from libcensus.facts.codec import Fact
@@ -114,20 +114,40 @@ class FleetIndex:
                 self._is_stale = False
             return self._fleet
 
+    def warm(self, is_wanted: Callable[[], bool]) -> None:
+        """Read the hosts ahead of the first question, as long as that is wanted. Raises StoreError.
+
+        It goes in steps, so that a question need not wait for more than one of them before it does the rest itself.
+        """
+        is_done = False
+        while not is_done and is_wanted():
+            with self._lock:
+                changed = self._changed(self._store.host_stamps())
+                is_done = len(changed) <= _BATCH
+                self._take(changed[:_BATCH])
+
     def _update(self, stamps: list[HostStamp]) -> None:
         known = {stamp.host_id for stamp in stamps}
         for host_id in [host_id for host_id in self._entries if host_id not in known]:
             self._is_stale = True
             self._drop(host_id)
+        changed = self._changed(stamps)
+        for start in range(0, len(changed), _BATCH):
+            self._take(changed[start : start + _BATCH])
+
+    def _changed(self, stamps: list[HostStamp]) -> list[HostStamp]:
         changed = []
         for stamp in stamps:
             old = self._entries.get(stamp.host_id)
             if old is None or old.inventory != stamp.inventory or old.name != stamp.name:
                 changed.append(stamp)
-        for start in range(0, len(changed), _BATCH):
-            # An error of the store midway leaves entries that are newer than the fleet that was joined last.
+        return changed
+
+    def _take(self, changed: list[HostStamp]) -> None:
+        """Read hosts that changed; an error of the store midway leaves entries newer than what was joined last."""
+        if changed:
             self._is_stale = True
-            self._read({stamp.host_id: stamp for stamp in changed[start : start + _BATCH]})
+            self._read({stamp.host_id: stamp for stamp in changed})
 
     def _drop(self, host_id: str) -> None:
         self._entries.pop(host_id, None)

@@ -5,11 +5,13 @@ Everything is judged once for each group of hosts that offer the same, never onc
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from libcensus.collector.errors import StoreError
 from libcensus.collector.fleetindex import EXAMPLES
 from libcensus.collector.posture.advice import Advice
 from libcensus.collector.posture.portability import asks_for_a_python, check_artefact
@@ -39,6 +41,8 @@ if TYPE_CHECKING:
     from libcensus.facts.artefact import Artefact
     from libcensus.facts.interpreter import Build
     from libcensus.facts.platform import Platform
+
+_LOGGER = logging.getLogger(__name__)
 
 MOST_CELLS = 1_000_000
 """The largest matrix that is answered at once: some 20 MB on the wire, and half a minute."""
@@ -144,6 +148,20 @@ class PortabilityReader:
             unreadable_hosts=fleet.unreadable_hosts,
         )
 
+    def warm(self, is_wanted: Callable[[], bool]) -> None:
+        """Work out ahead of the first question what the matrix tells, as long as that is wanted. Raises StoreError."""
+        self._index.warm(is_wanted)
+        if not is_wanted():
+            return
+        fleet, assessor = self._index.fleet(), self._assessor_for()
+        if len(fleet.builds) * len(fleet.platforms) > MOST_CELLS:
+            return
+        for digest, build in fleet.builds.items():
+            for address, platform in fleet.platforms.items():
+                if not is_wanted():
+                    return
+                assessor.verdict(digest, build, platform, address)
+
     def _advice_of(self, fleet: Fleet, assessor: Assessor) -> Advice:
         """Return the advice of the fleet's builds; it remembers what it was asked, so it is kept while they stay."""
         builds = frozenset(fleet.builds)
@@ -151,6 +169,33 @@ class PortabilityReader:
             if self._advice is None or self._advice[0] is not assessor or self._advice[1] != builds:
                 self._advice = (assessor, builds, Advice.of(tuple(fleet.builds.values()), assessor.catalogue))
             return self._advice[2]
+
+
+class PortabilityWarmup:
+    """Lets a reader work ahead of the first question in a thread of its own, at the start of a collector.
+
+    It is of use and nothing more: where the store cannot be read, whoever asks is told so.
+    """
+
+    def __init__(self, reader: PortabilityReader) -> None:
+        self._reader = reader
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="portability-warmup", daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End at the next step, and wait for it."""
+        self._stopping.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        try:
+            self._reader.warm(lambda: not self._stopping.is_set())
+        except StoreError as error:
+            _LOGGER.warning("portability was not worked out ahead: %s", error)
 
 
 def _by_platform(fleet: Fleet) -> dict[str, list[Group]]:
