@@ -23,8 +23,8 @@ PACKAGES = (
 )
 """What is installed in every root; where a release lacks one, :func:`has_package` says so."""
 
-_SCRIPTS = Path("/usr/share/debootstrap/scripts")
-_ENVIRONMENT = {
+SCRIPTS = Path("/usr/share/debootstrap/scripts")
+ENVIRONMENT = {
     "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
     "LANG": "C.UTF-8",
     "HOME": "/root",
@@ -43,17 +43,26 @@ rm -rf /var/lib/apt/lists/*
 
 def mirror() -> str:
     """Return the address of the Debian archive that apt on this machine is set to."""
+    for address in _archives():
+        if "security" not in address:
+            return address
+    raise AssertionError("apt knows no Debian archive here; run apt-get update first")
+
+
+def security_mirror() -> str:
+    """Return the address of Debian's security archive that apt is set to; that beside the archive where it is not."""
+    return next((address for address in _archives() if "security" in address), mirror().rstrip("/") + "-security")
+
+
+def _archives() -> list[str]:
     listing = subprocess.run(
         ["apt-get", "indextargets", "--format", "$(ORIGIN)|$(RELEASE)|$(REPO_URI)", "Created-By: Packages"],
         check=True,
         capture_output=True,
         text=True,
     ).stdout
-    for line in sorted(set(listing.splitlines())):
-        origin, release, address = line.split("|", 2)
-        if origin == "Debian" and "security" not in address and "/" not in release:
-            return address
-    raise AssertionError("apt knows no Debian archive here; run apt-get update first")
+    parts = [line.split("|", 2) for line in sorted(set(listing.splitlines()))]
+    return [address for origin, release, address in parts if origin == "Debian" and "/" not in release]
 
 
 def digest_of(*parts: str) -> str:
@@ -71,14 +80,14 @@ def debian_root(suite: str) -> Path:
     CACHE.mkdir(mode=0o700, parents=True, exist_ok=True)
     stamp.unlink(missing_ok=True)
     shutil.rmtree(root, ignore_errors=True)
-    script = suite if (_SCRIPTS / suite).exists() else "sid"
+    script = suite if (SCRIPTS / suite).exists() else "sid"
     log = root.with_suffix(".log")
     with log.open("w", encoding="utf-8") as output:
         for command in (
             ["debootstrap", "--variant=minbase", suite, str(root), mirror(), script],
-            _inside(root, "/bin/sh", "-c", _INSTALL, "install", *PACKAGES),
+            inside(root, "/bin/sh", "-c", _INSTALL, "install", *PACKAGES),
         ):
-            done = subprocess.run(command, stdout=output, stderr=subprocess.STDOUT, check=False, env=_ENVIRONMENT)
+            done = subprocess.run(command, stdout=output, stderr=subprocess.STDOUT, check=False, env=ENVIRONMENT)
             assert done.returncode == 0, f"making {root} failed:\n{log.read_text(encoding='utf-8')[-2000:]}"
     stamp.write_text(recipe, encoding="ascii")
     return root
@@ -122,13 +131,13 @@ def has_package(root: Path, name: str) -> bool:
 def run_inside(root: Path, *command: str) -> str:
     """Run a command in the root and return what it prints: the test may run what the product only reads."""
     done = subprocess.run(
-        _inside(root, *command), check=False, capture_output=True, text=True, env=_ENVIRONMENT, stdin=subprocess.DEVNULL
+        inside(root, *command), check=False, capture_output=True, text=True, env=ENVIRONMENT, stdin=subprocess.DEVNULL
     )
     assert done.returncode == 0, f"{' '.join(command)} in {root.name} failed:\n{done.stderr[-2000:]}"
     return done.stdout
 
 
-def _inside(root: Path, *command: str) -> list[str]:
+def inside(root: Path, *command: str) -> list[str]:
     """Return the command line that runs a command in the root with a /proc of its own, which ends with it."""
     script = 'mount -t proc proc "$1/proc" && exec chroot "$@"'
     return ["unshare", "--mount", "--pid", "--fork", "/bin/sh", "-c", script, "inside", str(root), *command]
