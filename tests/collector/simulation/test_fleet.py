@@ -153,7 +153,7 @@ def test_every_build_starts_where_it_is_installed() -> None:
                 continue
             judged.add(key)
             openssl = plan.openssl if known is plan.known else known.openssl[0]
-            platform = platform_of(known, plan.arch, plan.level, openssl, plan.known.system.kernel)
+            platform = platform_of(known, plan.arch, plan.level, openssl, plan.kernel)
             verdict = check_build(build_of(install.build), platform)
             assert verdict.state is PortabilityState.RUNS, (install, verdict)
             assert maker.build_digest(install.build)

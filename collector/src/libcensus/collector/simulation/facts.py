@@ -101,10 +101,10 @@ class FactMaker:
     def _platform(self, plan: HostPlan, known: KnownSystem) -> FactRecord:
         openssl = plan.openssl if known is plan.known else known.openssl[0]
         # A container runs on the kernel of its host.
-        key = (known.system.name, plan.arch, plan.level, openssl, plan.known.system.kernel)
+        key = (known.system.name, plan.arch, plan.level, openssl, plan.kernel)
         record = self._platforms.get(key)
         if record is None:
-            made: Platform = platform_of(known, plan.arch, plan.level, openssl, plan.known.system.kernel)
+            made: Platform = platform_of(known, plan.arch, plan.level, openssl, plan.kernel)
             record = self._platforms[key] = _record(made)
         return record
 
@@ -172,7 +172,7 @@ def _host(plan: HostPlan) -> Host:
         os_release=_os_release(plan.known),
         arch=plan.arch,
         x86_64_level=plan.level,
-        kernel=plan.known.system.kernel,
+        kernel=plan.kernel,
         libc=_libc(plan.known, plan.arch),
     )
 

@@ -20,6 +20,7 @@ from libcensus.collector.simulation.shares import (
     ARCHES,
     BRINGERS,
     ENVIRONMENTS,
+    KERNELS,
     LEVELS,
     PATCHES,
     PBS_AGES,
@@ -133,6 +134,7 @@ class HostPlan:
     known: KnownSystem
     arch: str
     level: int | None
+    kernel: str
     openssl: OpensslPackage
     reported_at: datetime
     installs: tuple[InstallPlan, ...]
@@ -242,7 +244,7 @@ class _Drawing:
         rng = self._random
         self.known = rng.choices(self._choices.systems, [known.system.share for known in self._choices.systems])[0]
         self.arch = self._pick(ARCHES)
-        level = self._pick(LEVELS)
+        level, newer = self._pick(LEVELS), self._pick(KERNELS) == "newer"
         self.openssl = _patched(self.known, self._pick(PATCHES))
         name = f"{rng.choice(_ROLES)}-{self._number:05d}"
         happens = {share.name: self._happens(BRINGERS, share.name) for share in BRINGERS}
@@ -269,6 +271,7 @@ class _Drawing:
             known=self.known,
             arch=self.arch,
             level=int(level) if self.arch == "x86_64" else None,
+            kernel=(self.known.system.newer_kernel if newer else None) or self.known.system.kernel,
             openssl=self.openssl,
             reported_at=noon - (timedelta(days=days) if silent else timedelta(minutes=minutes)),
             installs=tuple(sorted(self._installs, key=lambda one: (one.root, one.path))),

@@ -28,9 +28,10 @@ class Share:
 class System:
     """One distribution release of the fleet; ``share`` is its part in per cent.
 
-    ``name`` is what the snapshot calls it, ``kernel`` the release that most of its hosts run, ``python`` the version of
-    its own Python and ``python_package`` that of the package. ``openssl_packages`` are package versions, the newest
-    first, used where the snapshot knows none; ``musl`` is the version of its C library where that is not glibc.
+    ``name`` is what the snapshot calls it, ``kernel`` the release that its hosts run, ``newer_kernel`` that of a later
+    series where the distribution offers one; ``python`` is the version of its own Python and ``python_package`` that of
+    the package. ``openssl_packages`` are package versions, the newest first, used where the snapshot knows none;
+    ``musl`` is the version of its C library where that is not glibc.
     """
 
     name: str
@@ -49,6 +50,7 @@ class System:
     openssl_source: str = "openssl"
     libcrypt: str = "libcrypt.so.1"
     musl: str | None = None
+    newer_kernel: str | None = None
 
     @property
     def is_dpkg(self) -> bool:
@@ -63,10 +65,17 @@ def _debian(share: float, number: str, codename: str, kernel: str, python: tuple
     )  # fmt: skip
 
 
-def _ubuntu(share: float, number: str, codename: str, kernel: str, python: tuple[str, str], openssl: str) -> System:
+def _ubuntu(
+    share: float,
+    number: str,
+    codename: str,
+    kernels: tuple[str, ...],
+    python: tuple[str, str],
+    openssl: str,
+) -> System:
     return System(
         f"ubuntu:{number}", share, "ubuntu", number, f"Ubuntu {number} LTS", codename,
-        "dpkg", "Ubuntu", kernel, *python, openssl,
+        "dpkg", "Ubuntu", kernels[0], *python, openssl, newer_kernel=kernels[1] if len(kernels) > 1 else None,
     )  # fmt: skip
 
 
@@ -89,10 +98,14 @@ SYSTEMS: tuple[System, ...] = (
     _debian(4, "11", "bullseye", "5.10.0-35-amd64", ("3.9.2", "3.9.2-1+deb11u6"), "libssl1.1"),
     _debian(18, "12", "bookworm", "6.1.0-40-amd64", ("3.11.2", "3.11.2-6+deb12u9"), "libssl3"),
     _debian(10, "13", "trixie", "6.12.48-amd64", ("3.13.5", "3.13.5-2+deb13u3"), "libssl3t64"),
-    _ubuntu(6, "20.04", "focal", "5.4.0-216-generic", ("3.8.10", "3.8.10-0ubuntu1~20.04.18"), "libssl1.1"),
-    _ubuntu(16, "22.04", "jammy", "5.15.0-157-generic", ("3.10.12", "3.10.12-1~22.04.11"), "libssl3"),
-    _ubuntu(14, "24.04", "noble", "6.8.0-85-generic", ("3.12.3", "3.12.3-1ubuntu0.8"), "libssl3t64"),
-    _ubuntu(2, "26.04", "resolute", "7.0.0-10-generic", ("3.14.4", "3.14.4-1"), "libssl3t64"),
+    _ubuntu(6, "20.04", "focal", ("5.4.0-216-generic",), ("3.8.10", "3.8.10-0ubuntu1~20.04.18"), "libssl1.1"),
+    _ubuntu(
+        16, "22.04", "jammy", ("5.15.0-157-generic", "6.8.0-85-generic"), ("3.10.12", "3.10.12-1~22.04.11"), "libssl3"
+    ),
+    _ubuntu(
+        14, "24.04", "noble", ("6.8.0-85-generic", "6.14.0-33-generic"), ("3.12.3", "3.12.3-1ubuntu0.8"), "libssl3t64"
+    ),
+    _ubuntu(2, "26.04", "resolute", ("7.0.0-10-generic",), ("3.14.4", "3.14.4-1"), "libssl3t64"),
     _rpm(
         2, "rhel:7", ("rhel", "7.9", "Red Hat Enterprise Linux Server 7.9 (Maipo)"), "Red Hat, Inc.",
         "3.10.0-1160.el7.x86_64", ("3.6.8", "3.6.8-21.el7_9"), ("1:1.0.2k-26.el7_9",),
@@ -142,6 +155,11 @@ LEVELS: tuple[Share, ...] = (
     Share("2", 8, "x86-64-v2: processors before AVX2, and careful hypervisors"),
     Share("3", 57, "x86-64-v3"),
     Share("4", 35, "x86-64-v4: AVX-512"),
+)
+
+KERNELS: tuple[Share, ...] = (
+    Share("release's", 75, "the kernel that the release came with"),
+    Share("newer", 25, "the one of a later release, where there is one: Ubuntu 22.04 and 24.04 with HWE"),
 )
 
 PATCHES: tuple[Share, ...] = (
@@ -213,6 +231,7 @@ TROUBLES: tuple[Share, ...] = (
 TABLES: Mapping[str, tuple[Share, ...]] = {
     "architecture": ARCHES,
     "x86-64 level": LEVELS,
+    "kernel": KERNELS,
     "OpenSSL package": PATCHES,
     "PBS build's age": PBS_AGES,
     "PBS minor": PBS_MINORS,

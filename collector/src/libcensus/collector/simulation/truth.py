@@ -222,7 +222,7 @@ def _place(plan: HostPlan) -> _Place:
     return _Place(
         arch=plan.arch,
         level=plan.level,
-        kernel=".".join(plan.known.system.kernel.split(".")[:2]),
+        kernel=".".join(plan.kernel.split(".")[:2]),
         family=plan.known.libc_family,
         glibc=plan.known.glibc,
         libcrypt=plan.known.system.libcrypt,
