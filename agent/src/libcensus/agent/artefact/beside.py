@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from libcensus.agent.artefact.gather import member_of
 from libcensus.agent.artefact.linking import MOST_LINKS, Part, search_of
 from libcensus.agent.artefact.source import FileSource, shown
-from libcensus.agent.elf.loader import LoadedObject
+from libcensus.agent.elf.loader import MUSL_DIRECTORIES, LoadedObject, default_directories
 from libcensus.agent.errors import ArtefactError, ElfError
 from libcensus.facts.vocabulary import FileRole
 
@@ -53,6 +53,7 @@ class Beside:
     links: dict[str, str] = field(default_factory=dict)
     unread: dict[str, ArtefactError] = field(default_factory=dict)
     _read: dict[str, Part | None] = field(default_factory=dict)
+    _defaults: dict[tuple[str, int], frozenset[str]] = field(default_factory=dict)
 
     def begin(self, part: Part) -> Part:
         """Take the file itself, and all that is found for it."""
@@ -81,7 +82,17 @@ class Beside:
 
     def _elf(self, path: str) -> Elf | None:
         part = self._part(path)
-        return None if part is None else part.elf
+        if part is None or self._is_hosts(path, part) or self._is_hosts(part.location, part):
+            return None
+        return part.elf
+
+    def _is_hosts(self, path: str, part: Part) -> bool:
+        """Tell whether a file lies in a default folder: every program finds it there, whoever's it is."""
+        arch, bits = part.elf.arch, part.elf.bits
+        if (arch, bits) not in self._defaults:
+            folders = (*default_directories(arch, bits), *MUSL_DIRECTORIES)
+            self._defaults[arch, bits] = frozenset((*folders, *map(os.path.realpath, folders)))
+        return path.rpartition("/")[0] in self._defaults[arch, bits]
 
     def _part(self, path: str) -> Part | None:
         try:

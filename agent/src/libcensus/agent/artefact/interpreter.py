@@ -32,7 +32,7 @@ from libcensus.agent.probes.venvs import parse_pyvenv
 from libcensus.facts.vocabulary import Implementation
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from libcensus.agent.elf.reader import Elf, Source
     from libcensus.agent.interpreters.candidate import Layout, MainProgram
@@ -149,13 +149,13 @@ def installed_in(folder: str, mains: list[MainFile]) -> Install | None:
 
 
 def installed_around(path: str) -> Placed | None:
-    """Return the install whose main program a file is, by its absolute path; None where it is that of none."""
+    """Return the install whose main program a file is, by its absolute path; None where it is that of none.
+
+    Raises UnreadableError where the file could not be looked at.
+    """
     with Root.open("/") as root:
         skips = Skips()
-        try:
-            candidate = _candidate(root, path)
-        except UnreadableError:
-            candidate = None
+        candidate = _candidate(root, path)
         if candidate is None:
             return None
         program = candidate.program
@@ -201,26 +201,13 @@ def _loaded_library(root: Root, candidate: Candidate, skips: Skips) -> tuple[str
 
 def _is_of_another(root: Root, candidate: Candidate, layout: Layout, skips: Skips) -> bool:
     """Tell whether a certain main program beside the standard library owns it: then this one only embeds it."""
-    names = IMPLEMENTATIONS[candidate.program.implementation].names
-    for folder in dict.fromkeys((candidate.path.rpartition("/")[0], f"{layout.prefix.rstrip('/')}/bin")):
-        try:
-            there = [f"{folder}/{name}" for name in root.listdir(folder) if names.fullmatch(name)]
-        except UnreadableError:
-            continue
-        for path in there:
-            try:
-                other = _candidate(root, path)
-            except UnreadableError:
-                continue
-            if (
-                other is not None
-                and other.path != candidate.path
-                and other.program.is_certain
-                and other.program.implementation is candidate.program.implementation
-                and _layout(root, other, _loaded_library(root, other, skips)[1], skips).stdlib == layout.stdlib
-            ):
-                return True
-    return False
+    folders = dict.fromkeys((candidate.path.rpartition("/")[0], f"{layout.prefix.rstrip('/')}/bin"))
+    return any(
+        other.program.is_certain
+        and _layout(root, other, _loaded_library(root, other, skips)[1], skips).stdlib == layout.stdlib
+        for folder in folders
+        for other in _main_programs(root, folder, candidate)
+    )
 
 
 def _base_of_copy(root: Root, candidate: Candidate) -> Candidate | None:
@@ -231,21 +218,27 @@ def _base_of_copy(root: Root, candidate: Candidate) -> Candidate | None:
             home = parse_pyvenv(root.read_text(f"{place}/pyvenv.cfg", _PYVENV_BYTES)).get("home", "")
         except UnreadableError:
             continue
-        named = [candidate.path.rpartition("/")[2], f"python{candidate.program.version}", "python3", "python"]
-        for name in named if home.startswith("/") else ():
-            try:
-                base = _candidate(root, f"{home}/{name}")
-            except UnreadableError:
-                continue
-            versions = () if base is None else (base.program.version, candidate.program.version)
-            if (
-                base is not None
-                and base.path != candidate.path
-                and base.program.implementation is candidate.program.implementation
-                and (base.program.version == candidate.program.version or None in versions)
-            ):
+        for base in _main_programs(root, home, candidate) if home.startswith("/") else ():
+            versions = {base.program.version, candidate.program.version}
+            if len(versions) == 1 or None in versions:
                 return base
     return None
+
+
+def _main_programs(root: Root, folder: str, like: Candidate) -> Iterator[Candidate]:
+    """Yield the other main programs of the same implementation in a folder, the one of the same name first."""
+    implementation = like.program.implementation
+    try:
+        names = [name for name in root.listdir(folder) if IMPLEMENTATIONS[implementation].names.fullmatch(name)]
+    except UnreadableError:
+        return
+    for name in sorted(names, key=lambda name: (name != like.path.rpartition("/")[2], name)):
+        try:
+            other = _candidate(root, f"{folder}/{name}")
+        except UnreadableError:
+            continue
+        if other is not None and other.path != like.path and other.program.implementation is implementation:
+            yield other
 
 
 def _own_modules(layout: Layout, package: Package | None, packages: PackageDatabase) -> tuple[str, ...]:

@@ -170,7 +170,7 @@ class _Reader:
         role = self._roles[member.name]
         given = os.path.join(os.getcwd(), self.path)  # noqa: PTH109, PTH118 - `..` stays, for links may be before it
         real = os.path.realpath(given)
-        placed = interpreter.installed_around(given) if role is FileRole.EXECUTABLE else None
+        placed = self._install_around(given) if role is FileRole.EXECUTABLE else None
         # The kernel tells the loader where a program really lies, and a program where it opens a library.
         opened = real if role is FileRole.EXECUTABLE else given
         found = Beside(None if placed is None else placed.prefix)
@@ -194,6 +194,13 @@ class _Reader:
             implementation=placed.install.implementation,
             version=placed.install.version,
         )
+
+    def _install_around(self, path: str) -> Placed | None:
+        try:
+            return interpreter.installed_around(path)
+        except UnreadableError as error:
+            self.warnings.append(f"whether it is an interpreter is not known: {error.detail or error.reason}")
+            return None
 
     @staticmethod
     def _take_install(placed: Placed, main: Part, found: Beside) -> tuple[str, ...]:

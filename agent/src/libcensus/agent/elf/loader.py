@@ -71,7 +71,7 @@ _TRIPLETS = {
 """Debian's names of the multiarch folders; ``arm`` has two of them."""
 
 _PLATFORMS = {"i386": ("i686", "i586", "i386"), "arm": ("v7l", "v6l")}
-_MUSL_DIRECTORIES = ("/lib", "/usr/local/lib", "/usr/lib")
+MUSL_DIRECTORIES = ("/lib", "/usr/local/lib", "/usr/lib")
 _MUSL_OWN = re.compile(r"lib(?:c|pthread|rt|m|dl|util|xnet)\.")
 _TOKEN = re.compile(r"\$(?:\{(ORIGIN|LIB|PLATFORM)\}|(ORIGIN|LIB|PLATFORM)(?![A-Za-z0-9_]))")
 _SYSTEM_DIRECTORIES = re.compile(rb"(?<=\0)/[!-~]{0,80}?lib[!-~]{0,80}?/\0(?:/[!-~]{1,160}/\0){1,15}")
@@ -319,7 +319,7 @@ class LibrarySearch:
     @classmethod
     def for_musl(cls, lookup: Callable[[str], Elf | None], arch: str, configured: str | None = None) -> LibrarySearch:
         """Return musl's search; ``configured`` is the text of ``/etc/ld-musl-ARCH.path`` where that file is."""
-        directories = _MUSL_DIRECTORIES if configured is None else parse_musl_path(configured)
+        directories = MUSL_DIRECTORIES if configured is None else parse_musl_path(configured)
         return cls(lookup, arch, directories, family=LibcFamily.MUSL)
 
     def resolve(self, needed: str, chain: Sequence[LoadedObject]) -> Resolution:
