@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from tests.fleet.reality import Obstacle, Reality
@@ -25,6 +26,7 @@ class Prediction:
     reasons: frozenset[Obstacle]
     unknown: frozenset[Obstacle]
     degraded: Mapping[str, frozenset[Obstacle]]
+    files: Mapping[Obstacle, frozenset[str]] = field(default_factory=dict)
 
 
 def prediction_of(entry: Mapping[str, Any]) -> Prediction:
@@ -32,11 +34,17 @@ def prediction_of(entry: Mapping[str, Any]) -> Prediction:
     degraded: dict[str, frozenset[Obstacle]] = {}
     for reason in entry["degraded"]:
         degraded[reason["module"]] = degraded.get(reason["module"], frozenset()) | {_obstacle(reason)}
+    files: dict[Obstacle, frozenset[str]] = {}
+    for reason in [*entry["reasons"], *entry["degraded"]]:
+        if reason["file"] is not None:
+            one = _obstacle(reason)
+            files[one] = files.get(one, frozenset()) | {PurePosixPath(reason["file"]).name}
     return Prediction(
         verdict=entry["verdict"],
         reasons=frozenset(_obstacle(reason) for reason in entry["reasons"] if reason["known"]),
         unknown=frozenset(_obstacle(reason) for reason in entry["reasons"] if not reason["known"]),
         degraded=degraded,
+        files=files,
     )
 
 
@@ -53,9 +61,8 @@ def disagreements(reality: Reality, prediction: Prediction) -> list[str]:
     if prediction.verdict != happened:
         told = _told(prediction.reasons | prediction.unknown)
         return [f"predicted {prediction.verdict} ({told}), and it {_happened(reality)}"]
-    if not reality.runs:
-        return list(_reasons(reality, prediction))
-    return list(_modules(reality, prediction))
+    found = _modules(reality, prediction) if reality.runs else _reasons(reality, prediction)
+    return [*found, *_files(reality, prediction)]
 
 
 def _happened(reality: Reality) -> str:
@@ -80,6 +87,15 @@ def _reasons(reality: Reality, prediction: Prediction) -> Iterable[str]:
     said = {one.kind for one in reality.obstacles}
     if not kinds or not kinds <= said:
         yield f"predicted {_told(prediction.reasons)}, and the installer said {', '.join(sorted(said))}: {reality.said}"
+
+
+def _files(reality: Reality, prediction: Prediction) -> Iterable[str]:
+    """Compare the file that is named with those by which the loader said that the version is required."""
+    for obstacle in sorted(reality.required.keys() & prediction.files.keys()):
+        others = prediction.files[obstacle] - reality.required[obstacle]
+        if others:
+            required = ", ".join(sorted(reality.required[obstacle]))
+            yield f"{obstacle}: predicted for {', '.join(sorted(others))}, and the loader said: required by {required}"
 
 
 def _modules(reality: Reality, prediction: Prediction) -> Iterable[str]:

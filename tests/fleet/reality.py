@@ -10,7 +10,7 @@ import os
 import re
 import shutil
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -18,7 +18,7 @@ from tests.fleet.samples import readelf
 from tests.fleet.truth import interpreters_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from tests.fleet.samples import Sample
 
@@ -87,7 +87,8 @@ class Reality:
     """What happened to one sample in one root.
 
     ``obstacles`` stopped it; ``complete`` says that whoever stopped it names all there are (a loader that lists), not
-    only the first (the kernel, an installer). ``failed`` are the modules that did not open, ``opened`` those that did.
+    only the first (the kernel, an installer). ``required`` are the files by which the loader said that a version is
+    required. ``failed`` are the modules that did not open, ``opened`` those that did.
     """
 
     runs: bool
@@ -96,6 +97,7 @@ class Reality:
     failed: Mapping[str, frozenset[Obstacle]]
     opened: frozenset[str]
     said: str
+    required: Mapping[Obstacle, frozenset[str]] = field(default_factory=dict)
 
 
 class NotUnderstoodError(AssertionError):
@@ -158,7 +160,11 @@ def try_all(root: Path, stage: Path, samples: Sequence[Sample], pythons: Sequenc
     done = run_in(root, stage, "/usr/bin/python3", "-E", "-s", "-B", f"{PLACE}/inside.py", *files)
     assert done.returncode == 0, f"starting samples in {root.name} failed:\n{done.stderr[-3000:]}"
     answers = json.loads((stage / f"{root.name}.answers.json").read_text(encoding="utf-8"))
-    return {sample.name: _judged(stage, sample, answers[str(number)]) for number, sample in enumerate(samples)}
+    found = {}
+    for number, sample in enumerate(samples):
+        answer = answers[str(number)]
+        found[sample.name] = replace(_judged(stage, sample, answer), required=_required(answer))
+    return found
 
 
 def pythons_in(root: Path) -> tuple[str, ...]:
@@ -294,6 +300,23 @@ def _understood(text: str) -> frozenset[Obstacle]:
     if _CLASS.search(text):
         found.add(Obstacle("arch", "", ""))
     return frozenset(found)
+
+
+def _required(answer: Any) -> dict[Obstacle, frozenset[str]]:
+    """Return by which files each missing version is required, from all that the loader said for one sample."""
+    found: dict[Obstacle, frozenset[str]] = {}
+    for library, version, file in _MISSING_VERSION.findall("\n".join(_texts(answer))):
+        obstacle = Obstacle("symbol_version", PurePosixPath(library).name, version)
+        found[obstacle] = found.get(obstacle, frozenset()) | {PurePosixPath(file).name}
+    return found
+
+
+def _texts(answer: Any) -> Iterator[str]:
+    if isinstance(answer, str):
+        yield answer
+    elif isinstance(answer, dict):
+        for value in answer.values():
+            yield from _texts(value)
 
 
 def _modules(answers: Mapping[str, Any]) -> tuple[dict[str, frozenset[Obstacle]], frozenset[str]]:

@@ -273,6 +273,7 @@ _SAID = Reality(
     failed={},
     opened=frozenset(),
     said="version `GLIBC_2.38' not found",
+    required={Obstacle("symbol_version", "libc.so.6", "GLIBC_2.38"): frozenset({"program"})},
 )
 _REFUSED = replace(_SAID, obstacles=frozenset({Obstacle("loader", "", "/lib/ld-musl-x86_64.so.1")}), complete=False)
 _UNINSTALLED = replace(_SAID, obstacles=frozenset({Obstacle("python", "", "")}), complete=False)
@@ -288,8 +289,8 @@ def _predicted(verdict: str, *reasons: str, degraded: str | None = None, known: 
 
 
 def _reason(text: str, *, known: bool = True) -> dict[str, object]:
-    kind, library, needs = text.split(" ")
-    return {"kind": kind, "library": library, "needs": needs, "known": known}
+    kind, library, needs, *file = text.split(" ")
+    return {"kind": kind, "library": library, "needs": needs, "known": known, "file": file[0] if file else None}
 
 
 _VERSION = "symbol_version libc.so.6 GLIBC_2.38"
@@ -310,6 +311,8 @@ _MUSL = "loader /lib/ld-musl-x86_64.so.1 /lib/ld-musl-x86_64.so.1"
         (_RAN, _predicted("blocked", _VERSION), "predicted blocked .* and it runs"),
         (_RAN, _predicted("unknown", _VERSION, known=False), "predicted unknown .* and it runs"),
         (_SAID, _predicted("blocked", _VERSION), None),
+        (_SAID, _predicted("blocked", f"{_VERSION} bin/program"), None),
+        (_SAID, _predicted("blocked", f"{_VERSION} lib/other.so"), "predicted for other.so, .* required by program"),
         (_SAID, _predicted("runs"), "predicted runs .* is blocked: version `GLIBC_2.38' not found"),
         (_SAID, _predicted("unknown", _VERSION, known=False), "predicted unknown"),
         (_SAID, _predicted("blocked", "symbol_version libm.so.6 GLIBC_2.38"), "the loader said .* of libc.so.6"),
@@ -342,9 +345,11 @@ def test_a_wrong_verdict_for_any_pair_is_told(tried: Tried) -> None:
             continue  # Told by the test above.
         assert disagreements(happened, replace(right, verdict=other[right.verdict])), sample.name
         assert disagreements(happened, replace(right, verdict="unknown")), sample.name
+        for one in right.files.keys() & happened.required.keys():
+            assert disagreements(happened, replace(right, files={one: frozenset({"another.so"})})), sample.name
         if right.verdict == "blocked":
             assert disagreements(happened, replace(right, reasons=frozenset())), sample.name
-        for module in right.degraded:
+        for module in right.degraded if happened.runs else ():
             fewer = {name: found for name, found in right.degraded.items() if name != module}
             assert disagreements(happened, replace(right, degraded=fewer)), sample.name
 
