@@ -10,7 +10,7 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from libcensus.collector.posture.portability import check_build
+from libcensus.collector.posture.prepared import PreparedBuild
 from libcensus.collector.posture.verdict import PortabilityState, ReasonKind
 from libcensus.facts.requirement import version_key
 from libcensus.facts.vocabulary import Implementation, LibcFamily
@@ -55,6 +55,7 @@ class Advice:
         self._pbs = sorted(pbs, key=lambda build: build.date, reverse=True)
         self._answers: dict[tuple[Implementation, str, int], str | None] = {}
         self._asked: list[Offer] = []
+        self._prepared: dict[int, PreparedBuild] = {}
 
     @classmethod
     def of(cls, builds: Collection[Build], catalogue: Catalogue) -> Advice:
@@ -82,7 +83,7 @@ class Advice:
         name = _SPOKEN.get(implementation, implementation.value)
         told: list[tuple[tuple[object, ...], str]] = []
         for build in self._builds.get((implementation, line), ()):
-            if build.version is not None and check_build(build, offer).state is PortabilityState.RUNS:
+            if build.version is not None and self._runs(build, offer):
                 glibc = build.requirement().glibc
                 needs = f"needs glibc {glibc}" if glibc else "needs no glibc"
                 mark = f" {build.provider_build}" if build.provider_build else ""
@@ -93,6 +94,13 @@ class Advice:
         if not told:
             return None
         return "the newest build that would run here is " + max(told, key=lambda item: item[0])[1]
+
+    def _runs(self, build: Build, offer: Offer) -> bool:
+        # Builds are kept alive by the lists that they are taken from, so that their identity stays their own.
+        prepared = self._prepared.get(id(build))
+        if prepared is None:
+            prepared = self._prepared[id(build)] = PreparedBuild(build)
+        return prepared.check(offer).state is PortabilityState.RUNS
 
     def _newest_pbs(self, line: str, offer: Offer) -> tuple[tuple[object, ...], str] | None:
         need = _PBS_GLIBC.get(offer.platform.arch or "")

@@ -210,10 +210,15 @@ def _judged(
 ) -> Iterator[tuple[Verdict, Group]]:
     """Yield the groups of one platform with their verdicts; Pythons that make no difference are judged once."""
     verdicts: dict[object, Verdict] = {}
+    wanted = {
+        soname.rsplit("/", 1)[-1]
+        for file in artefact.files
+        for soname in (*file.requirement.sonames, *(need.soname for need in file.requirement.needs))
+    }
     for group in groups:
         pythons = group.traits.pythons
         refused, fitting = installing(artefact, offer, pythons)
-        key = tuple(refused), frozenset(soname for python in fitting for soname in python.sonames)
+        key = tuple(refused), frozenset(soname for python in fitting for soname in python.sonames if soname in wanted)
         if key not in verdicts:
             verdicts[key] = check_artefact(artefact, offer, pythons, advice)
         yield verdicts[key], group
