@@ -209,3 +209,4 @@ def test_the_assessor_lasts_for_a_day() -> None:
     second = source()
     assert second is not first
     assert (first.today, second.today) == (date(2026, 11, 23), date(2026, 11, 24))
+    assert second.portability is first.portability

@@ -11,12 +11,15 @@ import grpc
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from prometheus_client.parser import text_string_to_metric_families
 
 from libcensus.collector.errors import StoreBusyError
 from libcensus.collector.fleetindex import FleetIndex
+from libcensus.collector.metrics.exporter import FleetExporter
 from libcensus.collector.posture.advice import Advice
 from libcensus.collector.posture.offer import Offer, pythons_of
 from libcensus.collector.posture.portability import check_artefact, check_build
+from libcensus.collector.posture.reach import policy_reach
 from libcensus.collector.posture.verdict import PortabilityState, ReasonKind, Verdict
 from libcensus.collector.service import portability
 from libcensus.collector.service.errors import InvalidFieldError, OverdueError
@@ -415,6 +418,36 @@ def test_groups_change_no_verdict(
         verdict = check_artefact(artefact, Offer.of(machine.platform), pythons, advice)
         alone[fleet.digest_of(machine.platform), verdict] += 1
     assert {(one.on.platform, one.verdict): one.on.hosts for one in answer.verdicts} == alone
+
+
+# --- the same in metrics -----------------------------------------------------------------------------------------
+
+
+def test_metrics_tell_what_operators_are_told(served: tuple[Client, SqlStore]) -> None:
+    client, store = served
+    judge = fleet.assessor()
+    page = FleetExporter(store, lambda: judge, "fleet").render()[1]
+    libcs = libcs_from_proto(client.fleet.GetLibcHosts(fleet_pb2.GetLibcHostsRequest(), timeout=30)).libcs
+    reached = {(one.policy, one.arch): one.hosts for one in policy_reach(libcs)}
+    assert {
+        (labels["policy"], labels["arch"]): hosts for labels, hosts in series(page, "libcensus_manylinux_hosts")
+    } == reached
+    found = matrix(client)
+    hosts: Counter[tuple[str, str, str]] = Counter()
+    for build, row in zip(found.builds, found.verdicts, strict=True):
+        for place, verdict in zip(found.platforms, row, strict=True):
+            hosts[build.digest, verdict.state, verdict.first_reason or ""] += place.hosts
+    told = series(page, "libcensus_build_hosts")
+    assert {(labels["build"], labels["verdict"], labels["reason"]): count for labels, count in told if count} == hosts
+
+
+def series(page: bytes, name: str) -> list[tuple[dict[str, str], float]]:
+    return [
+        (sample.labels, sample.value)
+        for family in text_string_to_metric_families(page.decode())
+        for sample in family.samples
+        if sample.name == name
+    ]
 
 
 # --- ahead of the first question ---------------------------------------------------------------------------------
