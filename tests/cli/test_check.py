@@ -136,7 +136,8 @@ def test_an_environment_without_one_of_its_modules_runs_in_part(
     """The scanned host has no libcrypto."""
     packages = tmp_path / "env/lib/python3.11/site-packages"
     packages.mkdir(parents=True)
-    (tmp_path / "env/pyvenv.cfg").write_text("home = /usr/bin\nversion = 3.11.2\n")
+    settings = tmp_path / "env/pyvenv.cfg"
+    settings.write_text("home = /opt/0/bin\nversion = 3.11.2\n")
     shutil.copy(next(small_root.glob("usr/lib/python3.*/lib-dynload/_ssl.*.so")), packages)
     where = (str(tmp_path / "env"), "--against", str(scans / "bookworm.json"))
     assert run("check", *where).code == 0
@@ -144,6 +145,8 @@ def test_an_environment_without_one_of_its_modules_runs_in_part(
     assert run("check", *where, "--strict").code == 1
     (one,) = answers(run("check", *where, "--output", "json"))
     assert {part["module"] for part in one["degraded"]} == {"_ssl"}
+    settings.write_text("home = /usr/bin\nversion = 3.11.2\n")
+    assert "needs Python ==3.11.* in /usr/bin; the host has CPython 3.11.2" in run("check", *where, "--explain").out
 
 
 def test_what_cannot_be_read_hides_nothing_else(run: Run, tmp_path: Path) -> None:

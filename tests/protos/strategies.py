@@ -175,6 +175,7 @@ artefacts = st.one_of(
         requires_python=maybe(texts),
         implementation=st.sampled_from(Implementation),
         version=maybe(words),
+        home=maybe(texts),
     ),
     st.builds(
         Artefact,

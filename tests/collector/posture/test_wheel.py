@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import platform as running
 import sysconfig
+from dataclasses import replace
 
 import pytest
 from packaging import tags as packaging_tags
@@ -214,6 +215,14 @@ def test_an_environment_wants_the_line_of_its_python() -> None:
     (reason,) = installing(made, offer, [_pypy("3.9")])[0]
     assert reason.remedy is not None
     assert reason.remedy.endswith("or make the environment again with a Python that is there")
+    here = replace(made, home="/opt/pypy/bin/")
+    found = [replace(_pypy("3.10"), folders=folders) for folders in (("/opt/pypy/bin",), ("/usr/bin",), ())]
+    assert installing(here, offer, found)[1] == tuple(sorted((found[0], found[2])))
+    (reason,) = installing(here, offer, [found[1]])[0]
+    assert (reason.needs, reason.remedy) == (
+        "PyPy for Python ==3.10.* in /opt/pypy/bin/",
+        "install PyPy for Python 3.10",
+    )
     unknown = Artefact("venv", ArtefactKind.ENVIRONMENT)
     assert installing(unknown, offer, [_pypy("3.9")]) == ([], ())
 
@@ -300,7 +309,7 @@ def test_the_pythons_of_a_host_are_its_bases_at_its_own_root() -> None:
     found = pythons_of(InstallSet(tuple(sorted(installs, key=lambda one: (one.root, one.path)))), builds)
     sonames = ("libpython.so.1.0",)
     assert found == {
-        OfferedPython(CPYTHON, "3.12.4", "x86_64", GLIBC, "", sonames),
-        OfferedPython(CPYTHON, "3.13.0", "x86_64", MUSL, "td", sonames),
-        OfferedPython(PYPY, "3.10", "x86_64", LibcFamily.UNKNOWN, "", sonames),
+        OfferedPython(CPYTHON, "3.12.4", "x86_64", GLIBC, "", sonames, ("/opt",)),
+        OfferedPython(CPYTHON, "3.13.0", "x86_64", MUSL, "td", sonames, ("/opt",)),
+        OfferedPython(PYPY, "3.10", "x86_64", LibcFamily.UNKNOWN, "", sonames, ("/opt",)),
     }

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from libcensus.agent.document import SCHEMA_VERSION
 from libcensus.cli.errors import ArgumentError
-from libcensus.collector.posture.offer import PYTHONS, OfferedPython, offered_python
+from libcensus.collector.posture.offer import PYTHONS, OfferedPython, folders_of, offered_python
 from libcensus.facts.platform import Platform, PlatformLibrary
 from libcensus.facts.validation import InvalidFactError
 from libcensus.facts.vocabulary import Implementation, InstallKind, LibcFamily, LoaderKind
@@ -181,5 +181,7 @@ def _pythons(scan: _Place) -> frozenset[OfferedPython]:
         kind = need.word("loader_kind", LoaderKind, LoaderKind.UNKNOWN)
         brought = need.texts("brought") if "brought" in need.content else ()
         flags = install.texts("flags")
-        found.add(offered_python(implementation, version, flags, need.optional("arch", str), {kind}, brought))
+        folders = folders_of((install.value("path", str), *install.texts("aliases")))
+        arch = need.optional("arch", str)
+        found.add(offered_python(implementation, version, flags, arch, {kind}, brought, folders))
     return frozenset(found)

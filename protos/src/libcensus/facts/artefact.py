@@ -73,7 +73,8 @@ class Artefact:
 
     ``tags`` and ``requires_python`` (a PEP 440 specifier, as the metadata has it) are a wheel's, of which one of the
     tags must fit; a zip application's ``requires_python`` comes from its first line. ``implementation`` and
-    ``version`` are an interpreter's own.
+    ``version`` are an interpreter's own, and of an environment those of its base: ``home`` is the folder in which an
+    environment starts that (pyvenv.cfg's, PEP 405), so that it is of use only where the same Python lies there.
     """
 
     name: str
@@ -83,12 +84,14 @@ class Artefact:
     requires_python: str | None = None
     implementation: Implementation = Implementation.UNKNOWN
     version: str | None = None
+    home: str | None = None
 
     def __post_init__(self) -> None:
         """Refuse unsorted parts, files that lead nowhere, and tags of what is no wheel."""
         check_text("name", self.name, limit=16384)
         check_optional_text("requires_python", self.requires_python, limit=1024)
         check_optional_text("version", self.version, limit=64)
+        check_optional_text("home", self.home, limit=16384)
         check_sorted("files", self.files, key=lambda file: file.path)
         check_sorted("tags", self.tags)
         paths = {file.path for file in self.files}

@@ -314,6 +314,7 @@ def artefact_to_proto(value: Artefact) -> facts_pb2.Artefact:
         requires_python=value.requires_python,
         implementation=_IMPLEMENTATION.to_wire[value.implementation],  # type: ignore[arg-type]
         version=value.version,
+        home=value.home,
     )
 
 
@@ -343,6 +344,7 @@ def artefact_from_proto(message: facts_pb2.Artefact) -> Artefact:
         requires_python=_optional(message, "requires_python"),
         implementation=_IMPLEMENTATION.from_wire(message.implementation),
         version=_optional(message, "version"),
+        home=_optional(message, "home"),
     )
 
 

@@ -494,7 +494,7 @@ class ArtefactFile(_message.Message):
     def __init__(self, path: _Optional[str] = ..., role: _Optional[_Union[_vocabulary_pb2.FileRole, str]] = ..., requirement: _Optional[_Union[Requirement, _Mapping]] = ..., uses: _Optional[_Iterable[str]] = ..., stray: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Artefact(_message.Message):
-    __slots__ = ("name", "kind", "files", "tags", "requires_python", "implementation", "version")
+    __slots__ = ("name", "kind", "files", "tags", "requires_python", "implementation", "version", "home")
     NAME_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
     FILES_FIELD_NUMBER: _ClassVar[int]
@@ -502,6 +502,7 @@ class Artefact(_message.Message):
     REQUIRES_PYTHON_FIELD_NUMBER: _ClassVar[int]
     IMPLEMENTATION_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
+    HOME_FIELD_NUMBER: _ClassVar[int]
     name: str
     kind: _vocabulary_pb2.ArtefactKind
     files: _containers.RepeatedCompositeFieldContainer[ArtefactFile]
@@ -509,4 +510,5 @@ class Artefact(_message.Message):
     requires_python: str
     implementation: _vocabulary_pb2.Implementation
     version: str
-    def __init__(self, name: _Optional[str] = ..., kind: _Optional[_Union[_vocabulary_pb2.ArtefactKind, str]] = ..., files: _Optional[_Iterable[_Union[ArtefactFile, _Mapping]]] = ..., tags: _Optional[_Iterable[_Union[WheelTag, _Mapping]]] = ..., requires_python: _Optional[str] = ..., implementation: _Optional[_Union[_vocabulary_pb2.Implementation, str]] = ..., version: _Optional[str] = ...) -> None: ...
+    home: str
+    def __init__(self, name: _Optional[str] = ..., kind: _Optional[_Union[_vocabulary_pb2.ArtefactKind, str]] = ..., files: _Optional[_Iterable[_Union[ArtefactFile, _Mapping]]] = ..., tags: _Optional[_Iterable[_Union[WheelTag, _Mapping]]] = ..., requires_python: _Optional[str] = ..., implementation: _Optional[_Union[_vocabulary_pb2.Implementation, str]] = ..., version: _Optional[str] = ..., home: _Optional[str] = ...) -> None: ...

@@ -281,6 +281,7 @@ class _Reader:
             files=link(self._parts(gatherer, top), _links(gatherer, top)),
             implementation=Implementation.PYPY if is_pypy else Implementation.CPYTHON,
             version=recorded_version(values),
+            home=shown(values["home"]) if values.get("home") else None,
         )
 
     def _with_install(self, gatherer: Gatherer, kind: ArtefactKind, mount: str, install: Install | None) -> Artefact:

@@ -64,6 +64,7 @@ class OfferedPython:
 
     ``version`` is that of the language (a PyPy 7.3.17 may be a 3.10); ``abiflags`` are those of ``t`` (free-threaded)
     and ``d`` (debug) that apply; ``sonames`` are what its process has loaded of its own (``libpython3.12.so.1.0``).
+    ``folders`` are those in which it can be called, sorted; empty where nobody knows.
     """
 
     implementation: Implementation
@@ -72,6 +73,7 @@ class OfferedPython:
     libc: LibcFamily
     abiflags: str = ""
     sonames: tuple[str, ...] = ()
+    folders: tuple[str, ...] = ()
 
 
 def pythons_of(installs: InstallSet, builds: Mapping[str, Build], root: str = HOST_ROOT) -> frozenset[OfferedPython]:
@@ -82,18 +84,23 @@ def pythons_of(installs: InstallSet, builds: Mapping[str, Build], root: str = HO
         if build is None or build.version is None or install.root != root or install.kind is not InstallKind.BASE:
             continue
         if build.implementation in PYTHONS:
-            found.add(python_of(build))
+            found.add(python_of(build, folders_of((install.path, *install.aliases))))
     return frozenset(found)
 
 
-def python_of(build: Build) -> OfferedPython:
-    """Return a build of Python as wheels see it."""
+def folders_of(paths: Iterable[str]) -> tuple[str, ...]:
+    """Return the folders in which a program with these paths can be called."""
+    return tuple(sorted({path.rpartition("/")[0] or "/" for path in paths}))
+
+
+def python_of(build: Build, folders: tuple[str, ...] = ()) -> OfferedPython:
+    """Return a build of Python as wheels see it, and environments, which look for it in its folders."""
     kinds = {
         file.requirement.loader_kind
         for file in build.files
         if file.role is FileRole.EXECUTABLE and file.requirement is not None
     }
-    return offered_python(build.implementation, build.version, build.flags, build.arch, kinds, build.sonames)
+    return offered_python(build.implementation, build.version, build.flags, build.arch, kinds, build.sonames, folders)
 
 
 def offered_python(
@@ -103,6 +110,7 @@ def offered_python(
     arch: str | None,
     kinds: Collection[LoaderKind],
     sonames: Iterable[str],
+    folders: tuple[str, ...] = (),
 ) -> OfferedPython:
     """Return a Python as wheels see it; ``kinds`` are those of its executables' loaders."""
     # PyPy's own version says nothing about the language.
@@ -113,4 +121,4 @@ def offered_python(
         libc = LibcFamily.MUSL
     elif LoaderKind.GLIBC in kinds:
         libc = LibcFamily.GLIBC
-    return OfferedPython(implementation, spoken or version or "", arch, libc, marks, tuple(sorted(sonames)))
+    return OfferedPython(implementation, spoken or version or "", arch, libc, marks, tuple(sorted(sonames)), folders)

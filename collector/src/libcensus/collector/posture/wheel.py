@@ -108,7 +108,7 @@ def installing(
     except InvalidSpecifier:
         return [Reason(ReasonKind.PYTHON, needs=f"Python {told}", remedy="correct Requires-Python", known=False)], ()
     if artefact.kind is ArtefactKind.ENVIRONMENT:
-        pythons = [python for python in pythons if python.implementation is artefact.implementation]
+        pythons = [python for python in pythons if _is_base(python, artefact)]
     able = [python for python in sorted(pythons) if _meets(python, specifier)]
     if not artefact.tags:
         return ([] if able else [_no_python(artefact, told, pythons)]), tuple(able)
@@ -196,6 +196,13 @@ def _told(platforms: Iterable[str]) -> str:
     return min(platforms, key=weight)
 
 
+def _is_base(python: OfferedPython, artefact: Artefact) -> bool:
+    """Tell whether a Python is of the kind that an environment was made for, and lies where it looks for it."""
+    if python.implementation is not artefact.implementation:
+        return False
+    return artefact.home is None or not python.folders or artefact.home.rstrip("/") in python.folders
+
+
 def _python_of_environment(artefact: Artefact) -> str | None:
     """Return the specifier of the Python that an environment was made for; its modules are that release line's."""
     line = re.match(r"\d+\.\d+", artefact.version or "", re.ASCII)
@@ -216,6 +223,8 @@ def _no_python(artefact: Artefact, specifier: str | None, pythons: Collection[Of
         what = "make the environment again with" if is_environment else "use the wheel for"
         instead = f", or {what} a Python that is there"
     remedy = f"install {needs.replace('Python ==', 'Python ').removesuffix('.*')}{instead}"
+    if artefact.home is not None:
+        needs += f" in {artefact.home}"
     return Reason(ReasonKind.PYTHON, needs=needs, has=", ".join(dict.fromkeys(has)) or None, remedy=remedy)
 
 
