@@ -173,7 +173,7 @@ def installed_around(path: str) -> Placed | None:
         level = _level(root, layout, program)
         install = Install(candidate.path, program.implementation, version or layout.version, level)
         prefix = None if layout.stdlib is None or layout.prefix in _SHARED_PREFIXES else layout.prefix
-        return Placed(install, prefix, library, _own_modules(layout, package, packages))
+        return Placed(install, prefix, library, own_modules(layout, package, packages))
 
 
 def _candidate(root: Root, path: str) -> Candidate | None:
@@ -241,7 +241,7 @@ def _main_programs(root: Root, folder: str, like: Candidate) -> Iterator[Candida
             yield other
 
 
-def _own_modules(layout: Layout, package: Package | None, packages: PackageDatabase) -> tuple[str, ...]:
+def own_modules(layout: Layout, package: Package | None, packages: PackageDatabase) -> tuple[str, ...]:
     """Return the modules of the standard library, without what another package put there; those for TLS all count."""
     owners = packages.owners(layout.modules)
     own = [
