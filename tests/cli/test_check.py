@@ -146,7 +146,10 @@ def test_an_environment_without_one_of_its_modules_runs_in_part(
     (one,) = answers(run("check", *where, "--output", "json"))
     assert {part["module"] for part in one["degraded"]} == {"_ssl"}
     settings.write_text("home = /usr/bin\nversion = 3.11.2\n")
-    assert "needs Python ==3.11.* in /usr/bin; the host has CPython 3.11.2" in run("check", *where, "--explain").out
+    assert (
+        "needs Python ==3.11.* in /usr/bin; the host has CPython 3.11.2 in /opt/0/bin"
+        in run("check", *where, "--explain").out
+    )
 
 
 def test_what_cannot_be_read_hides_nothing_else(run: Run, tmp_path: Path) -> None:

@@ -108,8 +108,9 @@ def installing(
     except InvalidSpecifier:
         return [Reason(ReasonKind.PYTHON, needs=f"Python {told}", remedy="correct Requires-Python", known=False)], ()
     if artefact.kind is ArtefactKind.ENVIRONMENT:
-        pythons = [python for python in pythons if _is_base(python, artefact)]
-    able = [python for python in sorted(pythons) if _meets(python, specifier)]
+        able = [python for python in sorted(pythons) if _is_base(python, artefact) and _meets(python, specifier)]
+    else:
+        able = [python for python in sorted(pythons) if _meets(python, specifier)]
     if not artefact.tags:
         return ([] if able else [_no_python(artefact, told, pythons)]), tuple(able)
     wanted = {str(tag) for tag in artefact.tags}
@@ -216,7 +217,11 @@ def _no_python(artefact: Artefact, specifier: str | None, pythons: Collection[Of
     if artefact.implementation is Implementation.PYPY:
         needs = f"PyPy for {needs}"
     names = {Implementation.PYPY: "PyPy for Python"}
-    has = [f"{names.get(one.implementation, 'CPython')} {one.version}{one.abiflags}" for one in _by_version(pythons)]
+    has = [
+        f"{names.get(one.implementation, 'CPython')} {one.version}{one.abiflags}"
+        + (f" in {one.folders[0]}" if artefact.home is not None and one.folders else "")
+        for one in _by_version(pythons)
+    ]
     instead = ""
     if has:
         is_environment = artefact.kind is ArtefactKind.ENVIRONMENT
