@@ -20,6 +20,7 @@ from libcensus.collector.posture.verdict import PortabilityState, ReasonKind
 from libcensus.facts.platform import Platform, PlatformLibrary
 from libcensus.facts.vocabulary import ArtefactKind, FileRole, Implementation, LibcFamily
 from tests.agent.artefact.samples import file_of, read
+from tests.agent.interpreters.stand_ins import make_perl
 from tests.agent.roots import (
     DEBIAN,
     add_dpkg,
@@ -184,6 +185,19 @@ def test_a_module_of_another_package_is_not_its_own_but_one_for_tls_counts(tmp_p
         layout = Layout(python.prefix, python.path, None, None, "3.99", modules=(own, ssl, tk), tls_modules=(ssl,))
         assert own_modules(layout, packages.owner(python.path), packages) == (own, ssl)
         assert own_modules(layout, None, packages) == (own, ssl, tk), "what was built by hand has no package"
+
+
+@pytest.mark.parametrize(("version", "modules"), [("5.99.1", 1), ("5.98.0", 0)])
+def test_a_perl_does_not_take_the_modules_of_another_perl(version: str, modules: int, tmp_path: Path) -> None:
+    prefix = f"{tmp_path}/opt/perl"
+    make_perl(Path("/"), prefix)
+    (configuration,) = Path(prefix).rglob("Config.pm")
+    configuration.write_text(configuration.read_text().replace("5.99.1", version))
+    copied = tmp_path / "perl"
+    shutil.copy(f"{prefix}/bin/perl", copied)
+    artefact, _ = read(copied)
+    assert (artefact.implementation, artefact.version) == (Implementation.PERL, "5.99.1")
+    assert sum(file.role is FileRole.MODULE for file in artefact.files) == modules
 
 
 def test_a_damaged_module_is_told(tmp_path: Path) -> None:

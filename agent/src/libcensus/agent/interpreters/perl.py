@@ -87,7 +87,7 @@ def find_layout(root: Root, candidate: Candidate, library: str | None, skips: Sk
     program = candidate.program
     prefix = prefix_of(candidate.path)
     folders = _include_folders(root, candidate.path, library or candidate.path, skips)
-    configured = [folder for folder in folders if root.is_file(f"{folder}/Config.pm")]
+    configured = _configured(root, folders, library or candidate.path)
     if not configured:
         return _layout(prefix, candidate.path, library, None, program.version)
     values = _configuration(root, configured)
@@ -110,6 +110,23 @@ def find_layout(root: Root, candidate: Candidate, library: str | None, skips: Sk
         tls_modules=tuple(dict.fromkeys(root.realpath(path) for path in tls if root.is_file(path))),
         tls_places=places,
     )
+
+
+def _configured(root: Root, folders: list[str], holder: str) -> list[str]:
+    """Return the folders with a Config.pm that this code accepts: a copied Perl may find that of another one."""
+    try:
+        versions = root.examine(holder, lambda file: matches(file, _VERSION_TEXT))
+    except UnreadableError:
+        versions = {}
+    found = []
+    for folder in folders:
+        try:
+            told = _CONFIG_VERSION.search(root.read_text(f"{folder}/Config.pm", _MAX_CONFIGURATION))
+        except UnreadableError:
+            continue
+        if told is None or not versions or told[1] in versions:
+            found.append(folder)
+    return found
 
 
 def _absolute(root: Root, text: str, executable: str) -> str | None:
