@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from libcensus.collector.simulation.truth import Truth
 
-SEEDS = (1, 7, 20261110)
+SEEDS = (1, 7, 20261125)
 HOSTS = 120
 
 

@@ -20,7 +20,7 @@ from libcensus.collector.simulation.fill import Simulation
 from libcensus.collector.simulation.plan import Choices, SimulationError, plan_fleet
 from libcensus.collector.simulation.systems import platform_of
 from libcensus.collector.store.sql import SqlStore
-from libcensus.facts.vocabulary import EnvironmentState, InstallKind, Linkage, Provider
+from libcensus.facts.vocabulary import EnvironmentState, Installer, InstallKind, Linkage, Provider
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -127,6 +127,7 @@ def test_a_fleet_has_everything_that_makes_one_worth_asking_about() -> None:
         Provider.DOCKER_OFFICIAL,
         Provider.SOURCE,
         Provider.VENDOR,
+        Provider.UNKNOWN,
     }
     assert {install.crypto.linkage for install in installs} == {
         Linkage.SYSTEM,
@@ -149,7 +150,7 @@ def test_every_build_starts_where_it_is_installed() -> None:
         for install in plan.installs:
             known = plan.container if install.root != "/" and plan.container is not None else plan.known
             key = (install.build, known.system.name, plan.level)
-            if install.build is None or key in judged:
+            if install.build is None or not install.build.is_readable or key in judged:
                 continue
             judged.add(key)
             openssl = plan.openssl if known is plan.known else known.openssl[0]
@@ -185,6 +186,33 @@ def test_an_earlier_day_has_older_builds_and_reports_of_that_day() -> None:
                 assert install.build.provider_build <= "20260201"
 
 
+@pytest.mark.parametrize("day", [date(2025, 8, 27), date(2026, 8, 22), date(2027, 4, 19)])
+def test_the_truth_of_other_days_is_told(day: date) -> None:
+    """On these days a build without a tag has the version of one with a tag, and they stand beside each other."""
+    simulation = Simulation(load_snapshot(), 1, 1500, day)
+    told = simulation.truth_object(simulation.truth())
+    assert told["as_of"] == day.isoformat()
+    assert told["hosts"] == 1500
+
+
+def test_a_kernel_is_that_of_the_hosts_architecture() -> None:
+    kernels = {(host.arch, host.kernel) for host in plans(1, 2000)}
+    assert ("x86_64", "6.1.0-40-amd64") in kernels
+    assert ("aarch64", "6.1.0-40-arm64") in kernels
+    assert {arch for arch, kernel in kernels if kernel.endswith(("amd64", "x86_64"))} == {"x86_64"}
+    assert {arch for arch, kernel in kernels if kernel.endswith(("arm64", "aarch64"))} == {"aarch64"}
+
+
+def test_hatch_brings_the_build_for_the_hosts_own_processor() -> None:
+    seen = set()
+    for host in plans(1, 2000):
+        for install in host.installs:
+            if install.installer is Installer.HATCH and install.build is not None:
+                assert install.build.level == (host.level or 1)
+                seen.add(host.level)
+    assert seen == {None, 2, 3, 4}
+
+
 @pytest.mark.parametrize("day", [date(2018, 1, 1), date(2024, 1, 1)])
 def test_a_day_before_what_the_snapshot_knows_is_refused(day: date) -> None:
     with pytest.raises(SimulationError, match=rf"--as-of {day}: the snapshot knows no .*; choose a later day"):
@@ -209,6 +237,6 @@ def test_builds_of_plans_that_differ_have_addresses_that_differ() -> None:
     built = {install.build for host in plans(1, 3000) for install in host.installs if install.build is not None}
     maker = FactMaker()
     assert len({maker.build_digest(one) for one in built}) == len(built)
-    one = min(built)
+    one = min(built, key=lambda each: each.sort_key)
     changes: list[BuildPlan] = [replace(one, origin="elsewhere"), replace(one, version="3.0.1")]
     assert len({maker.build_digest(each) for each in (one, *changes)}) == 3

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from typing import TYPE_CHECKING
 
@@ -12,9 +13,11 @@ from prometheus_client.parser import text_string_to_metric_families
 from libcensus.collector.fleetindex import FleetIndex
 from libcensus.collector.metrics.exporter import FleetExporter
 from libcensus.collector.posture.finding import Component, VexStatus
+from libcensus.collector.posture.verdict import PortabilityState
 from libcensus.collector.service.fleet import FleetReader
 from libcensus.collector.service.portability import PortabilityReader
-from libcensus.facts.vocabulary import EnvironmentState, InstallKind, Linkage
+from libcensus.facts.artefact import Artefact, WheelTag
+from libcensus.facts.vocabulary import ArtefactKind, EnvironmentState, InstallKind, Linkage
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -79,9 +82,9 @@ def test_hosts_that_each_wheel_policy_reaches(fleet: Filled) -> None:
 def build_verdicts(fleet: Filled) -> dict[tuple[str, ...], float]:
     """Return hosts by build, verdict and first reason, as the truth has them."""
     return {
-        (fleet.simulation.build_digest(build), "runs" if reason is None else "blocked", reason or ""): number
+        (fleet.simulation.build_digest(build), *verdict): number
         for build, hosts in fleet.truth.build_hosts().items()
-        for reason, number in hosts.items()
+        for verdict, number in hosts.items()
         if number
     }
 
@@ -90,8 +93,9 @@ def test_hosts_on_which_each_build_starts_or_what_first_stops_it(fleet: Filled) 
     page = page_of(fleet)
     assert told(page, "libcensus_build_hosts", "build", "verdict", "reason") == build_verdicts(fleet)
     assert len(page["libcensus_build_info"]) == fleet.truth.builds
-    reasons = {reason for _, _, reason in build_verdicts(fleet)}
-    assert reasons == {"", "arch", "loader", "symbol_version"}
+    verdicts = {(verdict, reason) for _, verdict, reason in build_verdicts(fleet)}
+    blocked = {("blocked", reason) for reason in ("arch", "loader", "x86_64_level", "symbol_version")}
+    assert verdicts == {("runs", ""), ("unknown", "requirement"), *blocked}
 
 
 def test_figures_per_host(fleet: Filled) -> None:
@@ -196,6 +200,75 @@ def test_the_matrix_of_builds_and_platforms(fleet: Filled) -> None:
     assert len(matrix.builds) == fleet.truth.builds
     assert len(matrix.platforms) == fleet.truth.platforms
     assert sum(platform.hosts for platform in matrix.platforms) == fleet.truth.hosts
+    told: Counter[tuple[str, ...]] = Counter()
+    degraded: Counter[tuple[str, str | None]] = Counter()
+    for build, verdicts in zip(matrix.builds, matrix.verdicts, strict=True):
+        for platform, verdict in zip(matrix.platforms, verdicts, strict=True):
+            told[build.digest, verdict.state.value, verdict.first_reason or ""] += platform.hosts
+            if verdict.state is PortabilityState.RUNS:
+                for module in {reason.module for reason in verdict.degraded}:
+                    degraded[build.digest, module] += platform.hosts
+    assert told == build_verdicts(fleet)
+    assert degraded == {
+        (fleet.simulation.build_digest(build), module): hosts
+        for build in fleet.truth.build_hosts()
+        for module, hosts in fleet.truth.degraded_hosts(build).items()
+    }
+    assert {module for _, module in degraded} == {"_crypt", "_ssl"}
+
+
+WHEELS = [
+    ("cp312", "cp312", "manylinux_2_17_x86_64"),
+    ("cp312", "cp312", "manylinux_2_28_x86_64"),
+    ("cp313", "cp313t", "manylinux_2_17_x86_64"),
+    ("cp313", "cp313", "manylinux_2_34_aarch64"),
+    ("cp311", "abi3", "manylinux_2_31_x86_64"),
+    ("cp36", "abi3", "manylinux2014_x86_64"),
+    ("cp310", "abi3", "musllinux_1_2_x86_64"),
+    ("cp312", "cp312", "musllinux_1_1_aarch64"),
+    ("py3", "none", "any"),
+    ("py3", "none", "manylinux_2_39_x86_64"),
+    ("cp27", "cp27mu", "manylinux1_x86_64"),
+]
+
+
+@pytest.mark.parametrize("tag", WHEELS, ids="-".join)
+def test_hosts_on_which_a_wheel_known_by_its_name_can_be_installed(fleet: Filled, tag: tuple[str, str, str]) -> None:
+    artefact = Artefact(f"census-1.0-{'-'.join(tag)}.whl", ArtefactKind.WHEEL_NAME, tags=(WheelTag(*tag),))
+    answer = PortabilityReader(FleetIndex(fleet.store), lambda: fleet.assessor).check(artefact)
+    seen: Counter[PortabilityState] = Counter()
+    for one in answer.verdicts:
+        seen[one.verdict.state] += one.on.hosts
+    taking = sum(
+        hosts
+        for (pythons, arch, family, version), hosts in fleet.truth.pythons.items()
+        if takes_platform(tag[2], arch, family, version)
+        and any(takes_python(*tag[:2], name) for name in pythons.split())
+    )
+    assert seen == +Counter({PortabilityState.RUNS: taking, PortabilityState.BLOCKED: fleet.truth.hosts - taking})
+
+
+def takes_platform(tag: str, arch: str, family: str, version: str) -> bool:
+    """Tell whether a host takes a wheel's platform tag, by PEP 600 and PEP 656 alone."""
+    number = re.fullmatch(r"(many|musl)linux_(\d+)_(\d+)_(\w+)", OLD_NAMES.get(tag, tag))
+    if number is None:
+        return tag == "any"
+    kind, major, minor, wanted = number.groups()
+    have = [int(part) for part in version.split(".")[:2]]
+    return (arch, family) == (wanted, {"many": "glibc", "musl": "musl"}[kind]) and have >= [int(major), int(minor)]
+
+
+OLD_NAMES = {"manylinux1_x86_64": "manylinux_2_5_x86_64", "manylinux2014_x86_64": "manylinux_2_17_x86_64"}
+
+
+def takes_python(interpreter: str, abi: str, name: str) -> bool:
+    """Tell whether CPython ``3.13t`` takes a wheel's other two tags; none is older than 3.6 or newer than 3.14."""
+    minor, is_free_threaded = int(name.removesuffix("t").partition(".")[2]), name.endswith("t")
+    if abi == "none":
+        return interpreter == "py3"
+    if abi == "abi3":
+        return not is_free_threaded and minor >= int(interpreter.removeprefix("cp3"))
+    return abi == f"cp3{minor}" + ("t" if is_free_threaded else "")
 
 
 def test_a_fleet_in_postgresql_is_the_same(postgres_fleet: Filled) -> None:
@@ -209,12 +282,14 @@ def test_the_truth_for_programs_is_json_and_adds_up(fleet: Filled) -> None:
     told_as = json.loads(json.dumps(fleet.simulation.truth_object(fleet.truth)))
     assert sum(row["hosts"] for row in told_as["systems"]) == told_as["hosts"] == fleet.truth.hosts
     assert sum(row["hosts"] for row in told_as["openssl_packages"]) == told_as["hosts"]
+    assert sum(row["hosts"] for row in told_as["pythons"]) == told_as["hosts"]
     assert sum(row["installs"] for row in told_as["installs"]) == sum(
         row["installs"] for row in told_as["crypto_installs"]
     )
     assert len(told_as["build_hosts"]) == told_as["builds"]
     for row in told_as["build_hosts"]:
-        assert row["runs"] + sum(row["blocked"].values()) == told_as["hosts"]
+        assert row["runs"] + sum((*row["blocked"].values(), *row["unknown"].values())) == told_as["hosts"]
+        assert all(hosts <= row["runs"] for hosts in row["degraded"].values())
         assert 0 < row["installed_on"] <= told_as["hosts"]
     dangling = [row["environments"] for row in told_as["environments"] if row["state"] == "dangling"]
     assert dangling == [told_as["stale_environments"]]

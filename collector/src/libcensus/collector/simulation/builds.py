@@ -17,7 +17,7 @@ from libcensus.facts.requirement import LibraryNeed, RaisedBy, Requirement, vers
 from libcensus.facts.vocabulary import FileRole, Implementation, LibcFamily, LoaderKind, Provider
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 _SYMBOLS: Mapping[str, Mapping[str, str]] = {
     "libc.so.6": {
@@ -32,42 +32,77 @@ _SYMBOLS: Mapping[str, Mapping[str, str]] = {
 """What CPython wants of glibc on x86_64, and one symbol of each version: read in the Pythons of Debian 11 to 13."""
 
 _SSL_VERSION: Mapping[str, str] = {"10": "OPENSSL_1.0.2", "1.1": "OPENSSL_1_1_1", "3": "OPENSSL_3.0.0"}
+_LEVEL_FLAG = "x86-64-v"
 _SPLIT_BEFORE = 34
 """glibc 2.34 took libpthread, libdl and libutil into libc: what is built there no longer asks for them."""
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@dataclass(frozen=True, slots=True)
 class BuildPlan:
     """Everything that makes a build: equal plans are one build.
 
     ``built_on`` is N of the glibc 2.N that it was compiled against, absent with musl; ``origin`` tells builds apart
     that differ in nothing else, such as those of two distributions. ``openssl`` is the generation that its TLS module
-    asks the loader for, absent where it brings its own or has none.
+    asks the loader for, absent where it is static or there is none. A build that is not readable is one damaged file,
+    of which nobody can tell version, architecture and needs.
     """
 
     implementation: Implementation
-    version: str
-    arch: str
+    version: str | None
+    arch: str | None
     provider: Provider
     provider_build: str | None
     flags: tuple[str, ...]
     built_on: int | None
     origin: str
     openssl: str | None = None
+    is_readable: bool = True
+
+    @property
+    def sort_key(self) -> tuple[str, ...]:
+        """Where it stands among others: the same in every process."""
+        return (
+            self.implementation,
+            self.version or "",
+            self.arch or "",
+            self.provider,
+            self.provider_build or "",
+            " ".join(self.flags),
+            self.origin,
+            str(self.built_on),
+            self.openssl or "",
+        )
 
     @property
     def libc(self) -> LibcFamily:
         """The C library that it was built for."""
+        if not self.is_readable:
+            return LibcFamily.UNKNOWN
         return LibcFamily.MUSL if self.built_on is None else LibcFamily.GLIBC
 
     @property
     def minor(self) -> str:
-        """``3.12`` of 3.12.4."""
-        return ".".join(self.version.split(".")[:2])
+        """``3.12`` of 3.12.4, empty where nobody can tell."""
+        return ".".join((self.version or "").split(".")[:2])
+
+    @property
+    def level(self) -> int:
+        """The x86-64 level that it was compiled for; 1 elsewhere."""
+        return next((int(flag.removeprefix(_LEVEL_FLAG)) for flag in self.flags if flag.startswith(_LEVEL_FLAG)), 1)
+
+    @property
+    def hosts_openssl(self) -> str | None:
+        """The generation of OpenSSL that a host must have for its TLS module; conda's lies in a folder of its own."""
+        return None if self.provider is Provider.CONDA else self.openssl
+
+    @property
+    def has_crypt(self) -> bool:
+        """Whether it has the module that Python 3.13 dropped: the one thing in these builds that asks for libcrypt."""
+        return self.provider is Provider.PBS and self.minor in {"3.10", "3.11", "3.12"}
 
     @property
     def needed_glibc(self) -> int | None:
-        """N of the glibc 2.N that a host must have to start it; absent with musl."""
+        """N of the glibc 2.N that a host must have to start it; absent with musl, and where nobody can tell."""
         if self.built_on is None:
             return None
         wanted = {number for numbers in _SYMBOLS.values() for number in numbers}
@@ -76,8 +111,10 @@ class BuildPlan:
 
 def build_of(plan: BuildPlan) -> Build:
     """Return the build that a plan is."""
-    if plan.implementation is Implementation.NODEJS:
-        files: tuple[BuildFile, ...] = (_file(plan, "bin/node", FileRole.EXECUTABLE, _needs(plan), loads=True),)
+    if not plan.is_readable:
+        files: tuple[BuildFile, ...] = (_damaged(plan, "bin/python3"),)
+    elif plan.implementation is Implementation.NODEJS:
+        files = (_file(plan, "bin/node", FileRole.EXECUTABLE, _needs(plan), loads=True),)
     else:
         files = _python_files(plan)
     return Build(
@@ -102,9 +139,8 @@ def _python_files(plan: BuildPlan) -> tuple[BuildFile, ...]:
     if plan.openssl is not None:
         needs = {f"libssl.so.{plan.openssl}": (_SSL_VERSION[plan.openssl],), f"libcrypto.so.{plan.openssl}": ()}
         files.append(_file(plan, f"{modules}/_ssl.{suffix}.so", FileRole.MODULE, needs | _libc(plan, ("2.4",))))
-    if plan.provider is Provider.PBS and plan.minor in {"3.10", "3.11", "3.12"}:
-        # The module that Python 3.13 dropped is the one thing in these builds that asks for libcrypt.
-        needs = {"libcrypt.so.1": glibc_versions(plan.arch, ("2.2.5",), 17)}
+    if plan.has_crypt:
+        needs = {"libcrypt.so.1": _glibc(plan, ("2.2.5",))}
         files.append(_file(plan, f"{modules}/_crypt.{suffix}.so", FileRole.MODULE, needs | _libc(plan, ("2.2.5",))))
     return tuple(files)
 
@@ -112,17 +148,24 @@ def _python_files(plan: BuildPlan) -> tuple[BuildFile, ...]:
 def _libc(plan: BuildPlan, numbers: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
     if plan.built_on is None:
         return {f"libc.musl-{plan.arch}.so.1": ()}
-    return {"libc.so.6": glibc_versions(plan.arch, numbers, plan.built_on)}
+    return {"libc.so.6": _glibc(plan, numbers)}
+
+
+def _glibc(plan: BuildPlan, numbers: Iterable[str]) -> tuple[str, ...]:
+    """Return the versions among these numbers that were there when it was compiled."""
+    if plan.arch is None or plan.built_on is None:
+        raise AssertionError(f"nothing tells which glibc {plan} was compiled against")
+    return glibc_versions(plan.arch, numbers, plan.built_on)
 
 
 def _needs(plan: BuildPlan) -> dict[str, tuple[str, ...]]:
     """Return what the executable needs, by soname."""
     if plan.built_on is None:
         return _libc(plan, ())
-    needs = {name: glibc_versions(plan.arch, numbers, plan.built_on) for name, numbers in _SYMBOLS.items()}
+    needs = {name: _glibc(plan, numbers) for name, numbers in _SYMBOLS.items()}
     if plan.built_on < _SPLIT_BEFORE:
-        needs["libpthread.so.0"] = glibc_versions(plan.arch, ("2.2.5", "2.3.3"), plan.built_on)
-        needs["libdl.so.2"] = needs["libutil.so.1"] = glibc_versions(plan.arch, ("2.2.5",), plan.built_on)
+        needs["libpthread.so.0"] = _glibc(plan, ("2.2.5", "2.3.3"))
+        needs["libdl.so.2"] = needs["libutil.so.1"] = _glibc(plan, ("2.2.5",))
     if plan.implementation is Implementation.NODEJS:
         needs |= {"libstdc++.so.6": ("CXXABI_1.3.9", "GLIBCXX_3.4.21"), "libgcc_s.so.1": ("GCC_3.4",)}
     elif plan.provider is Provider.DISTRO:
@@ -134,13 +177,13 @@ def _file(
     plan: BuildPlan, path: str, role: FileRole, needs: Mapping[str, tuple[str, ...]], *, loads: bool = False
 ) -> BuildFile:
     loader = None
-    if loads:
+    if loads and plan.arch is not None:
         loader = musl_loader(plan.arch) if plan.built_on is None else LOADERS[plan.arch]
     musl = plan.built_on is None
     return BuildFile(
         path=path,
         role=role,
-        sha256=hashlib.sha256(f"{plan!r} {path}".encode()).hexdigest(),
+        sha256=_digest(plan, path),
         size=_SIZES[role],
         requirement=Requirement(
             arch=plan.arch,
@@ -149,10 +192,18 @@ def _file(
             needs=tuple(LibraryNeed(name, tuple(sorted(needs[name]))) for name in sorted(needs) if needs[name]),
             sonames=tuple(sorted(needs)),
             raised_by=tuple(sorted(_raised(path, name, versions) for name, versions in needs.items() if versions)),
-            x86_64_level=1 if plan.arch == "x86_64" and not musl else None,
+            x86_64_level=plan.level if plan.arch == "x86_64" and not musl else None,
             kernel=None if musl else ("3.2.0" if plan.arch == "x86_64" else "3.7.0"),
         ),
     )
+
+
+def _damaged(plan: BuildPlan, path: str) -> BuildFile:
+    return BuildFile(path, FileRole.EXECUTABLE, _digest(plan, path), _SIZES[FileRole.EXECUTABLE])
+
+
+def _digest(plan: BuildPlan, path: str) -> str:
+    return hashlib.sha256(f"{plan!r} {path}".encode()).hexdigest()
 
 
 _SIZES: Mapping[FileRole, int] = {FileRole.EXECUTABLE: 6_800_000, FileRole.MODULE: 180_000}

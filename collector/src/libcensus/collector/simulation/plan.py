@@ -58,6 +58,8 @@ _DAYS_PER_MONTH = 30.4375
 _ROLES = ("web", "app", "db", "batch", "ci", "edge", "gpu", "cache")
 _INSTALLERS = {"dpkg": Installer.DPKG, "rpm": Installer.RPM, "apk": Installer.APK}
 _CONTAINER_SYSTEM = "debian:12"
+_HATCH_MINORS = ("3.11", "3.12", "3.13")
+_HATCH_MONTHS = 5
 _NODEJS_SINCE = 28
 _PATCH_INDEX = {"newest": 0, "behind": 1, "old": 3}
 _GONE = ("3.8.12", "3.9.7", "3.10.4")
@@ -166,6 +168,7 @@ class Choices:
             for minor, branch in (("3.11", "3.3"), ("3.12", "3.4"), ("3.13", "3.5"))
         )
         self.docker = tuple(self._python(minor, 2) for minor in ("3.12", "3.13"))
+        self.hatch = self._newest_pbs(_HATCH_MONTHS)
 
     def _python(self, minor: str, months: int) -> str:
         """Return the newest CPython of a minor release that was out some months before the day."""
@@ -243,8 +246,10 @@ class _Drawing:
         """Return the host."""
         rng = self._random
         self.known = rng.choices(self._choices.systems, [known.system.share for known in self._choices.systems])[0]
-        self.arch = self._pick(ARCHES)
+        arch = self._pick(ARCHES)
+        self.arch = self.known.system.only_arch or arch
         level, newer = self._pick(LEVELS), self._pick(KERNELS) == "newer"
+        self.level = int(level) if self.arch == "x86_64" else None
         self.openssl = _patched(self.known, self._pick(PATCHES))
         name = f"{rng.choice(_ROLES)}-{self._number:05d}"
         happens = {share.name: self._happens(BRINGERS, share.name) for share in BRINGERS}
@@ -262,6 +267,8 @@ class _Drawing:
                     CryptoPlan(Linkage.UNKNOWN),
                 )
             )  # fmt: skip
+        if troubles["damaged"]:
+            self._damaged()
         noon = datetime.combine(self._choices.as_of, time(12), UTC)
         silent = troubles["silent"]
         return HostPlan(
@@ -270,8 +277,8 @@ class _Drawing:
             name=name,
             known=self.known,
             arch=self.arch,
-            level=int(level) if self.arch == "x86_64" else None,
-            kernel=(self.known.system.newer_kernel if newer else None) or self.known.system.kernel,
+            level=self.level,
+            kernel=self.known.system.kernel_on(self.arch, newer=newer),
             openssl=self.openssl,
             reported_at=noon - (timedelta(days=days) if silent else timedelta(minutes=minutes)),
             installs=tuple(sorted(self._installs, key=lambda one: (one.root, one.path))),
@@ -304,11 +311,14 @@ class _Drawing:
         pyenv = self._random.choice(self._choices.pyenv)
         conda, conda_openssl = self._random.choice(self._choices.conda)
         docker = self._random.choice(self._choices.docker)
+        hatch = self._random.choice(_HATCH_MINORS)
         known, system, has_glibc = self.known, self.known.system, self.known.glibc is not None
         if happens["uv"] and has_glibc:
             self._uv_python(*first, unread=unread, free_threaded=happens["uv-free-threaded"])
             if happens["uv-second"] and second[1] != first[1]:
                 self._uv_python(*second, unread=False, free_threaded=False)
+        if happens["hatch"] and has_glibc:
+            self._hatchs_python(hatch)
         if happens["pyenv"] and system.is_dpkg:
             build = self._build(pyenv, Provider.PYENV, None, known.glibc, system.name, self.openssl.generation)
             path = f"/home/deploy/.pyenv/versions/{pyenv}/bin/python{build.minor}"
@@ -350,6 +360,21 @@ class _Drawing:
         tool = self._choices.uv_for(release.tag)
         if tool is not None and (self._tool is None or tool.newest_build > self._tool.newest_build):
             self._tool = tool
+
+    def _hatchs_python(self, minor: str) -> None:
+        """Put on the host what Hatch installs: the highest variant that its processor runs."""
+        release = self._choices.hatch
+        flags = (f"x86-64-v{self.level}",) if self.level is not None else ()
+        version = release.cpython[minor]
+        build = self._build(version, Provider.PBS, release.tag, 17, "python-build-standalone", None, flags)
+        path = f"/home/deploy/.local/share/hatch/pythons/{minor}/python/bin/python{minor}"
+        self._base(path, build, Installer.HATCH, CryptoPlan(Linkage.STATIC, release.openssl, path))
+
+    def _damaged(self) -> None:
+        build = BuildPlan(
+            Implementation.CPYTHON, None, None, Provider.UNKNOWN, None, (), None, "damaged", is_readable=False
+        )
+        self._base("/opt/damaged/bin/python3", build, Installer.UNKNOWN, CryptoPlan(Linkage.UNKNOWN))
 
     def _self_built(self) -> None:
         known, version = self.known, self._choices.source

@@ -31,7 +31,7 @@ class System:
     ``name`` is what the snapshot calls it, ``kernel`` the release that its hosts run, ``newer_kernel`` that of a later
     series where the distribution offers one; ``python`` is the version of its own Python and ``python_package`` that of
     the package. ``openssl_packages`` are package versions, the newest first, used where the snapshot knows none;
-    ``musl`` is the version of its C library where that is not glibc.
+    ``musl`` is the version of its C library where that is not glibc; ``only_arch`` is set where there is no other.
     """
 
     name: str
@@ -51,11 +51,17 @@ class System:
     libcrypt: str = "libcrypt.so.1"
     musl: str | None = None
     newer_kernel: str | None = None
+    only_arch: str | None = None
 
     @property
     def is_dpkg(self) -> bool:
         """Whether its packages are Debian's kind, and so its folders."""
         return self.manager == "dpkg"
+
+    def kernel_on(self, arch: str, *, newer: bool) -> str:
+        """Return the kernel's release on an architecture: most distributions name that in it."""
+        release = (self.newer_kernel if newer else None) or self.kernel
+        return release if arch == "x86_64" else release.replace("amd64", "arm64").replace("x86_64", arch)
 
 
 def _debian(share: float, number: str, codename: str, kernel: str, python: tuple[str, str], openssl: str) -> System:
@@ -88,16 +94,18 @@ def _rpm(
     python: tuple[str, str],
     openssl: tuple[str, ...] = (),
     libcrypt: str = "libcrypt.so.1",
+    only_arch: str | None = None,
 ) -> System:
     return System(
-        name, share, *system, None, "rpm", vendor, kernel, *python, "openssl-libs", openssl, libcrypt=libcrypt
-    )
+        name, share, *system, None, "rpm", vendor, kernel, *python, "openssl-libs", openssl, libcrypt=libcrypt,
+        only_arch=only_arch,
+    )  # fmt: skip
 
 
 SYSTEMS: tuple[System, ...] = (
     _debian(4, "11", "bullseye", "5.10.0-35-amd64", ("3.9.2", "3.9.2-1+deb11u6"), "libssl1.1"),
     _debian(18, "12", "bookworm", "6.1.0-40-amd64", ("3.11.2", "3.11.2-6+deb12u9"), "libssl3"),
-    _debian(10, "13", "trixie", "6.12.48-amd64", ("3.13.5", "3.13.5-2+deb13u3"), "libssl3t64"),
+    _debian(10, "13", "trixie", "6.12.48+deb13-amd64", ("3.13.5", "3.13.5-2+deb13u3"), "libssl3t64"),
     _ubuntu(6, "20.04", "focal", ("5.4.0-216-generic",), ("3.8.10", "3.8.10-0ubuntu1~20.04.18"), "libssl1.1"),
     _ubuntu(
         16, "22.04", "jammy", ("5.15.0-157-generic", "6.8.0-85-generic"), ("3.10.12", "3.10.12-1~22.04.11"), "libssl3"
@@ -108,7 +116,7 @@ SYSTEMS: tuple[System, ...] = (
     _ubuntu(2, "26.04", "resolute", ("7.0.0-10-generic",), ("3.14.4", "3.14.4-1"), "libssl3t64"),
     _rpm(
         2, "rhel:7", ("rhel", "7.9", "Red Hat Enterprise Linux Server 7.9 (Maipo)"), "Red Hat, Inc.",
-        "3.10.0-1160.el7.x86_64", ("3.6.8", "3.6.8-21.el7_9"), ("1:1.0.2k-26.el7_9",),
+        "3.10.0-1160.el7.x86_64", ("3.6.8", "3.6.8-21.el7_9"), ("1:1.0.2k-26.el7_9",), only_arch="x86_64",
     ),
     _rpm(
         5, "rhel:8", ("rhel", "8.10", "Red Hat Enterprise Linux 8.10 (Ootpa)"), "Red Hat, Inc.",
@@ -148,7 +156,7 @@ SYSTEMS: tuple[System, ...] = (
 
 ARCHES: tuple[Share, ...] = (
     Share("x86_64", 85, "the architecture of a host"),
-    Share("aarch64", 15, "the same systems on Arm"),
+    Share("aarch64", 15, "the same systems on Arm, but RHEL 7, which has no such release"),
 )
 
 LEVELS: tuple[Share, ...] = (
@@ -190,6 +198,7 @@ BRINGERS: tuple[Share, ...] = (
     Share("uv", 30, "uv with python-build-standalone builds: OpenSSL is static; not on Alpine"),
     Share("uv-second", 35, "of hosts with uv: a second build beside the first"),
     Share("uv-free-threaded", 6, "of uv-managed Pythons from 3.13 on: free-threaded"),
+    Share("hatch", 5, "Hatch with the PBS build for the host's own x86-64 level; not on Alpine"),
     Share("pyenv", 12, "pyenv on Debian and Ubuntu: built there, uses the system's OpenSSL"),
     Share("source", 12, "on the others with glibc, a self-built Python below /usr/local"),
     Share("conda", 6, "a conda prefix with its own libcrypto; not on Alpine"),
@@ -223,6 +232,7 @@ TROUBLES: tuple[Share, ...] = (
     Share("silent", 5, "hosts whose last report is older than a week"),
     Share("failed-probe", 3, "hosts on which a probe failed"),
     Share("unreadable", 2, "hosts with a Python that the agent could not read: everything about it is unknown"),
+    Share("damaged", 1, "hosts with a Python whose executable is damaged: nobody can tell where it would start"),
     Share("unread-crypto", 1, "hosts whose uv-managed Python is known, and its OpenSSL could not be told"),
     Share("outdated", 9, "hosts with processes that still map a replaced libcrypto"),
 )

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from libcensus.facts.manylinux import OLDEST, POLICIES
-from libcensus.facts.vocabulary import InstallKind, LibcFamily
+from libcensus.facts.vocabulary import Implementation, InstallKind, LibcFamily
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -40,15 +40,28 @@ class _Place:
     libcrypt: str
     openssl: tuple[str, tuple[int, int] | None]
 
-    def obstacle(self, build: BuildPlan) -> str | None:
-        """Return what keeps a build from starting here, in the words of the verdicts; None where nothing does."""
+    def verdict(self, build: BuildPlan) -> tuple[str, str]:
+        """Return whether a build starts here and what first keeps it from that, in the words of the verdicts."""
+        if not build.is_readable:
+            return "unknown", "requirement"
         if build.arch != self.arch:
-            return "arch"
+            return "blocked", "arch"
         if build.libc is not self.family:
-            return "loader"
+            return "blocked", "loader"
+        if self.level is not None and build.level > self.level:
+            return "blocked", "x86_64_level"
         if self.glibc is not None and (build.needed_glibc or 0) > self.glibc:
-            return "symbol_version"
-        return None
+            return "blocked", "symbol_version"
+        return "runs", ""
+
+    def missing_modules(self, build: BuildPlan) -> list[str]:
+        """Return the modules that would not load in a build that starts here."""
+        missing = []
+        if build.has_crypt and self.libcrypt != "libcrypt.so.1":
+            missing.append("_crypt")
+        if build.hosts_openssl not in {None, self.openssl[0]}:
+            missing.append("_ssl")
+        return missing
 
 
 @dataclass(slots=True)
@@ -68,6 +81,7 @@ class Truth:
     openssl_fixes: Counter[tuple[str, ...]] = field(default_factory=Counter)
     environments: Counter[tuple[str, ...]] = field(default_factory=Counter)
     installers: Counter[tuple[str, ...]] = field(default_factory=Counter)
+    pythons: Counter[tuple[str, ...]] = field(default_factory=Counter)
     pbs_builds: Counter[tuple[str, ...]] = field(default_factory=Counter)
     build_installs: Counter[BuildPlan] = field(default_factory=Counter)
     silent_hosts: int = 0
@@ -100,6 +114,9 @@ class Truth:
         self.hosts_with_containers += plan.container is not None
         self.outdated_processes += plan.outdated_processes
         self.hosts_with_outdated_processes += plan.outdated_processes > 0
+        pythons = {name for install in plan.installs if (name := _python_name(install)) is not None}
+        told = " ".join(sorted(pythons, key=_python_order))
+        self.pythons[told, plan.arch, known.libc_family.value, known.libc_version] += 1
         self._places[_place(plan)] += 1
         for build in {install.build for install in plan.installs if install.build is not None}:
             self._builds[build] += 1
@@ -107,7 +124,7 @@ class Truth:
     def _add_install(self, install: InstallPlan) -> None:
         build, crypto = install.build, install.crypto
         provider = _UNKNOWN if build is None else build.provider.value
-        version = _UNKNOWN if build is None else build.version
+        version = (None if build is None else build.version) or _UNKNOWN
         self.installs[install.implementation.value, version, provider, install.kind.value] += 1
         self.installers[install.installer.value,] += 1
         if crypto.version is None:
@@ -122,7 +139,7 @@ class Truth:
         if build is not None:
             self.build_installs[build] += 1
         if build is not None and build.provider.value == "pbs":
-            self.pbs_builds[build.provider_build or "", build.version, crypto.version or _UNKNOWN] += 1
+            self.pbs_builds[build.provider_build or "", version, crypto.version or _UNKNOWN] += 1
 
     @property
     def platforms(self) -> int:
@@ -156,14 +173,23 @@ class Truth:
                     )
         return answer
 
-    def build_hosts(self) -> dict[BuildPlan, Counter[str | None]]:
-        """Return on how many hosts each build starts (None) and how many each first obstacle keeps it from."""
-        answer: dict[BuildPlan, Counter[str | None]] = {}
-        for build in sorted(self._builds):
+    def build_hosts(self) -> dict[BuildPlan, Counter[tuple[str, str]]]:
+        """Return how many hosts get which verdict and first reason for each build."""
+        answer: dict[BuildPlan, Counter[tuple[str, str]]] = {}
+        for build in sorted(self._builds, key=lambda one: one.sort_key):
             found = answer[build] = Counter()
             for place, hosts in self._places.items():
-                found[place.obstacle(build)] += hosts
+                found[place.verdict(build)] += hosts
         return answer
+
+    def degraded_hosts(self, build: BuildPlan) -> Counter[str]:
+        """Return on how many hosts a build starts without a module, by the module's name."""
+        found: Counter[str] = Counter()
+        for place, hosts in self._places.items():
+            if place.verdict(build)[0] == "runs":
+                for module in place.missing_modules(build):
+                    found[module] += hosts
+        return found
 
     def as_object(self, digest_of: Callable[[BuildPlan], str]) -> dict[str, Any]:
         """Return the truth for JSON; ``digest_of`` tells the address of a build."""
@@ -191,6 +217,7 @@ class Truth:
             "pbs_builds": _rows(self.pbs_builds, ("tag", "version", "openssl"), "installs"),
             "crypto_installs": _rows(self.crypto, ("family", "version", "linkage", "provider"), "installs"),
             "crypto_copies": _rows(self.copies, ("family", "version", "linkage", "ecosystem", "owner"), "copies"),
+            "pythons": _rows(self.pythons, ("pythons", "arch", "libc", "libc_version"), "hosts"),
             "environments": _rows(self.environments, ("state",), "environments"),
             "wheel_policies": _rows(self.wheel_policies(), ("policy", "arch"), "hosts"),
             "build_hosts": [
@@ -202,8 +229,10 @@ class Truth:
                     "arch": build.arch,
                     "glibc": None if build.needed_glibc is None else f"2.{build.needed_glibc}",
                     "installed_on": self._builds[build],
-                    "runs": hosts[None],
-                    "blocked": {reason: hosts[reason] for reason in sorted(filter(None, hosts))},
+                    "runs": hosts["runs", ""],
+                    "degraded": dict(sorted(self.degraded_hosts(build).items())),
+                    "blocked": _reasons(hosts, "blocked"),
+                    "unknown": _reasons(hosts, "unknown"),
                 }
                 for build, hosts in self.build_hosts().items()
             ],
@@ -212,6 +241,24 @@ class Truth:
 
 def _rows(counts: Mapping[tuple[str, ...], int], names: Iterable[str], amount: str) -> list[dict[str, Any]]:
     return [{**dict(zip(names, key, strict=True)), amount: counts[key]} for key in sorted(counts)]
+
+
+def _reasons(hosts: Counter[tuple[str, str]], verdict: str) -> dict[str, int]:
+    return {reason: hosts[state, reason] for state, reason in sorted(hosts) if state == verdict}
+
+
+def _python_name(install: InstallPlan) -> str | None:
+    """Return the Python that a wheel could be installed for on the host, as ``3.13t``; None for anything else."""
+    build = install.build
+    if build is None or not build.is_readable or install.root != "/" or install.kind is not InstallKind.BASE:
+        return None
+    if build.implementation is not Implementation.CPYTHON:
+        return None
+    return build.minor + ("t" if "free-threaded" in build.flags else "")
+
+
+def _python_order(name: str) -> tuple[int, str]:
+    return int(name.removesuffix("t").partition(".")[2]), name
 
 
 def _place(plan: HostPlan) -> _Place:
