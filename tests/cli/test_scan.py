@@ -42,8 +42,11 @@ def test_the_json_is_the_agents_object_with_verdicts(told: dict[str, list[dict[s
     jsonschema.validate(told, verdicts_schema())
     (install,) = told["installs"]
     assert install["crypto"]["linkage"] == "local"  # type: ignore[index]
-    subjects = {json.dumps(finding["subject"]) for finding in told["findings"]}
+    subjects = {json.dumps(finding["subject"]) for finding in told["findings"] if finding["component"] != "glibc"}
     assert subjects == {json.dumps({"kind": "install", "root": install["root"], "path": install["path"]})}
+    libcs = {json.dumps(finding["subject"]) for finding in told["findings"] if finding["component"] == "glibc"}
+    path = told["host"]["libc"]["path"]  # type: ignore[call-overload]
+    assert libcs == {json.dumps({"kind": "libc", "root": install["root"], "path": path})}
     assert {end["component"] for end in told["end_of_life"]} == {"cpython", "openssl"}
     assert [verdict["build"] for verdict in told["verdicts"]] == [install["build"]]
 

@@ -24,7 +24,7 @@ from libcensus.collector.posture.verdict import PortabilityState
 from libcensus.facts.changelog import ChangelogFix, PackageChangelog
 from libcensus.facts.crypto import CopyOwner, CryptoCopy, CryptoCopySet, CryptoLibrary, CryptoUse
 from libcensus.facts.evidence import Evidence
-from libcensus.facts.host import Host, OsRelease
+from libcensus.facts.host import Host, Libc, OsRelease
 from libcensus.facts.interpreter import Build, Install, InstallSet
 from libcensus.facts.root import Container, RootSet, ScannedRoot
 from libcensus.facts.vocabulary import (
@@ -35,6 +35,7 @@ from libcensus.facts.vocabulary import (
     Implementation,
     Installer,
     InstallKind,
+    LibcFamily,
     Linkage,
     Provider,
     RootKind,
@@ -628,3 +629,49 @@ def test_a_distributions_python_without_a_known_package_is_nobodys_to_judge() ->
 def test_what_holds_for_windows_builds_alone_holds_for_no_python_here() -> None:
     found = _python_findings("3.9.0", Provider.SOURCE, Installer.UNKNOWN)
     assert found["CVE-2018-25032"].status is VexStatus.NOT_AFFECTED
+
+
+def _libc_findings(
+    version: str | None, package: Package | None, family: LibcFamily = LibcFamily.GLIBC
+) -> dict[str, Finding]:
+    host = replace(DEBIAN, libc=Libc(family, version, "/lib/x86_64-linux-gnu/libc.so.6", package))
+    found = _assess(builds={}, host=host, assessor=Assessor(load_snapshot(), TODAY))
+    return {finding.advisory: finding for finding in found.findings}
+
+
+def _libc6(version: str) -> Package:
+    return replace(DEBIAN_LIBSSL, name="libc6", source="glibc", version=version, source_version=version)
+
+
+def test_the_c_library_is_judged_by_its_distributions_evidence() -> None:
+    old = _libc_findings("2.36", _libc6("2.36-9"))["CVE-2023-4527"]
+    new = _libc_findings("2.36", _libc6("2.36-9+deb12u14"))["CVE-2023-4527"]
+    assert (old.status, new.status) == (VexStatus.AFFECTED, VexStatus.FIXED)
+    assert old.subject == Subject(SubjectKind.LIBC, "/", "/lib/x86_64-linux-gnu/libc.so.6")
+    assert old.remedy is not None
+    assert old.remedy.startswith("apt-get update && apt-get install --only-upgrade libc6 (glibc 2.36-9+deb12u")
+    assert old.evidence[0].detail == "glibc 2.36"
+
+
+def test_a_c_library_that_nobody_knows_has_no_findings_or_open_ones() -> None:
+    assert _libc_findings("1.2.5", None, LibcFamily.MUSL) == {}
+    assert _libc_findings(None, None) == {}
+    assert {finding.status for finding in _libc_findings("2.36", None).values()} == {VexStatus.UNDER_INVESTIGATION}
+
+
+def test_the_c_library_of_each_root_is_a_subject_of_its_own() -> None:
+    libc = Libc(LibcFamily.GLIBC, "2.36", "/lib/libc.so.6", _libc6("2.36-9"))
+    roots = RootSet(
+        (
+            ScannedRoot("/", RootKind.HOST, os_release=DEBIAN.os_release, libc=libc),
+            ScannedRoot("/srv/old", RootKind.FOLDER, "/srv/old", DEBIAN.os_release, libc=libc),
+        )
+    )
+    found = Assessor(load_snapshot(), TODAY).assess(
+        replace(DEBIAN, libc=libc), glibc_host(36), InstallSet(()), {}, roots=roots
+    )
+    assert [item.subject.root for item in found.libcs] == ["/", "/srv/old"]
+    assert [item.within for item in found.libcs] == [None, "inside /srv/old"]
+    assert found.libcs[0].case is found.libcs[1].case
+    assert found.libcs[0].library is None
+    assert found.libcs[0].end_of_life == ()

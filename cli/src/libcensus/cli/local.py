@@ -53,6 +53,7 @@ def assess_scan(found: Scan) -> Assessed:
         found.platform,
         found.installs,
         found.builds,
+        found.root,
         platform_digest=encode_fact(found.platform)[1],
         crypto_copies=found.crypto_copies,
         roots=found.roots,

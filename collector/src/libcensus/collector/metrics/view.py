@@ -20,7 +20,12 @@ if TYPE_CHECKING:
     from datetime import date, datetime
 
     from libcensus.collector.metrics.exposition import Labels
-    from libcensus.collector.posture.assessment import CopyAssessment, HostAssessment, InstallAssessment
+    from libcensus.collector.posture.assessment import (
+        CopyAssessment,
+        HostAssessment,
+        InstallAssessment,
+        LibcAssessment,
+    )
     from libcensus.collector.posture.verdict import Verdict
     from libcensus.facts.crypto import CryptoUse
     from libcensus.facts.host import Host
@@ -132,8 +137,8 @@ def libc_words(host: Host) -> tuple[str, str]:
     return host.libc.family, host.libc.version or UNKNOWN
 
 
-def judged_components(judged: InstallAssessment | CopyAssessment) -> frozenset[Component]:
-    """Return the components of an install or a copy for which no finding means that nothing is known to be wrong.
+def judged_components(judged: InstallAssessment | CopyAssessment | LibcAssessment) -> frozenset[Component]:
+    """Return the components of what was judged for which no finding means that nothing is known to be wrong.
 
     A copy whose product or version nobody could read is not among them: there a zero would be a claim.
     """

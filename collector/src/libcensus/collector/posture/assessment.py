@@ -26,7 +26,7 @@ from libcensus.collector.posture.finding import (
 )
 from libcensus.collector.posture.prepared import PortabilityMemory
 from libcensus.collector.posture.remedy import Circumstances
-from libcensus.collector.posture.security import judge_cpython, judge_openssl
+from libcensus.collector.posture.security import judge_cpython, judge_glibc, judge_openssl
 from libcensus.facts.crypto import CryptoUse
 from libcensus.facts.evidence import Evidence
 from libcensus.facts.platform import Platform
@@ -35,6 +35,7 @@ from libcensus.facts.vocabulary import (
     EvidenceKind,
     Implementation,
     Installer,
+    LibcFamily,
     Linkage,
     PackageOrigin,
     Provider,
@@ -50,7 +51,7 @@ if TYPE_CHECKING:
     from libcensus.collector.posture.verdict import Verdict
     from libcensus.facts.changelog import PackageChangelog
     from libcensus.facts.crypto import CryptoCopy, CryptoCopySet, CryptoLibrary
-    from libcensus.facts.host import Host, OsRelease
+    from libcensus.facts.host import Host, Libc, OsRelease
     from libcensus.facts.interpreter import Build, Install, InstallSet
     from libcensus.facts.package import Package
     from libcensus.facts.root import RootSet, ScannedRoot
@@ -174,18 +175,45 @@ BuildPlace = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)
+class LibcAssessment:
+    """The C library of one root with its case; ``facts`` are the proofs of its version and owner."""
+
+    subject: Subject
+    provider: Provider
+    facts: tuple[Evidence, ...]
+    case: Case
+    within: str | None = None
+
+    @property
+    def library(self) -> CryptoLibrary | None:
+        """A C library holds no crypto library."""
+        return None
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """The findings, sorted by advisory; made at each access."""
+        return tuple(Finding.of(self.subject, item, self.facts, self.within) for item in self.case.judgements)
+
+    @property
+    def end_of_life(self) -> tuple[EndOfLife, ...]:
+        """The distribution supports its C library; what it says of that is told with its own installs."""
+        return ()
+
+
+@dataclass(frozen=True, slots=True)
 class HostAssessment:
-    """Everything that is said about one host: per install and crypto copy, and per build on its root's platform."""
+    """Everything that is said about one host: per install, crypto copy and C library, and per build on its platform."""
 
     installs: tuple[InstallAssessment, ...]
     verdicts: Mapping[BuildPlace, Verdict] = field(default_factory=dict)
     copies: tuple[CopyAssessment, ...] = ()
+    libcs: tuple[LibcAssessment, ...] = ()
 
     @property
-    def subjects(self) -> tuple[InstallAssessment | CopyAssessment, ...]:
+    def subjects(self) -> tuple[InstallAssessment | CopyAssessment | LibcAssessment, ...]:
         """All that was judged, sorted by subject."""
-        # Copies come before installs, as their kinds do by name.
-        return (*self.copies, *self.installs)
+        # Copies come before installs, and C libraries after them, as their kinds do by name.
+        return (*self.copies, *self.installs, *self.libcs)
 
     @property
     def findings(self) -> tuple[Finding, ...]:
@@ -274,6 +302,11 @@ class Assessor:
                 if digest in builds
             },
             copies=tuple(sorted(judged, key=lambda item: item.subject)),
+            libcs=tuple(
+                replace(found, within=places.within(name))
+                for name, system, libc in places.libcs(root)
+                if (found := self.assess_libc(name, libc, system, changelogs=named)) is not None
+            ),
         )
 
     def verdict(self, digest: str, build: Build, platform: Platform, platform_digest: str | None = None) -> Verdict:
@@ -348,6 +381,37 @@ class Assessor:
             case=self._remembered(
                 circumstances, None, package, os_release if owned else None, (_changelog_of(package, changelogs), None)
             ),
+        )
+
+    def assess_libc(
+        self,
+        root: str,
+        libc: Libc,
+        os_release: OsRelease,
+        *,
+        changelogs: Mapping[Package, PackageChangelog] | None = None,
+    ) -> LibcAssessment | None:
+        """Return what is said about the C library of a root; None where it is no glibc, or of unknown version."""
+        if libc.family is not LibcFamily.GLIBC or libc.version is None:
+            return None
+        package, path = libc.package, libc.path or "libc.so.6"
+        owned = package is not None and package.origin is PackageOrigin.DISTRIBUTION
+        changelog = _changelog_of(package, changelogs)
+        key = (Component.GLIBC, libc.version, package, os_release if owned else None, changelog)
+        case = self._cases.get(key)
+        if case is None:
+            known = None
+            if package is not None and owned:
+                known = PackageEvidence.of(Component.GLIBC, package, os_release, changelog, self.catalogue)
+            judged = judge_glibc(libc.version, self.catalogue, self.today, package=package, known=known)
+            _make_room(self._cases)
+            case = self._cases[key] = Case.of(judged, ())
+        version = Evidence("libc", EvidenceKind.PATH, path, f"glibc {libc.version}")
+        return LibcAssessment(
+            subject=Subject(SubjectKind.LIBC, root, path),
+            provider=Provider.DISTRO if owned else Provider.UNKNOWN,
+            facts=(version,) if package is None else (version, _package_fact(package, path, "package")),
+            case=case,
         )
 
     def _remembered(
@@ -463,6 +527,17 @@ class _Places:
         """Return the os-release of a root."""
         place = self.roots.get(root)
         return self.host.os_release if place is None or place.kind is RootKind.HOST else place.os_release
+
+    def libcs(self, root: str) -> list[tuple[str, OsRelease, Libc]]:
+        """Return the C libraries of the host, by the name of the tree that was scanned, and of its other roots."""
+        found = [(root, self.host.os_release, self.host.libc)]
+        # A tree that was scanned by itself is among its roots under its own name.
+        found += [
+            (name, place.os_release, place.libc)
+            for name, place in self.roots.items()
+            if place.kind is not RootKind.HOST and name != root
+        ]
+        return sorted(found, key=lambda item: (item[0], item[2].path or ""))
 
     def within(self, root: str) -> str | None:
         """Return where a remedy is to be applied for what lies in a root; None for the host itself."""

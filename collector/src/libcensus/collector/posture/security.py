@@ -25,11 +25,13 @@ from libcensus.collector.posture.remedy import (
     remedy_for_python,
 )
 from libcensus.collector.posture.versions import OpensslVersion, is_before, parse_version
+from libcensus.facts.crypto import CryptoUse
 from libcensus.facts.evidence import Evidence
 from libcensus.facts.vocabulary import (
     CryptoFamily,
     EvidenceKind,
     Implementation,
+    Installer,
     Linkage,
     PackageOrigin,
     Provider,
@@ -154,6 +156,22 @@ def judge_cpython(
     found = _judge_all(
         Component.CPYTHON, circumstances.version, linkage, package, circumstances, catalogue, today, known
     )
+    return tuple(replace(judgement, linkage=None) for judgement in found)
+
+
+def judge_glibc(
+    version: str, catalogue: Catalogue, today: date, *, package: Package | None, known: PackageEvidence | None = None
+) -> tuple[Judgement, ...]:
+    """Return every advisory that holds, or may hold, or was fixed by the distribution, for a host's glibc.
+
+    They are sorted by id. ``version`` is glibc's own, and ``package`` owns it.
+    """
+    circumstances = Circumstances(
+        CryptoUse(Linkage.NONE), Provider.UNKNOWN, Installer.UNKNOWN, None, None, Implementation.UNKNOWN
+    )
+    # A host's C library is its distribution's, also where no record says which package it is.
+    linkage = Linkage.SYSTEM if package is None else None
+    found = _judge_all(Component.GLIBC, version, linkage, package, circumstances, catalogue, today, known)
     return tuple(replace(judgement, linkage=None) for judgement in found)
 
 
@@ -325,6 +343,9 @@ def _fix(
 ) -> tuple[date | None, str, tuple[Evidence, ...]]:
     """Return since when the provider has had a fix, what brings it, and the proof."""
     fixed = None if found is None else found.fixed
+    if copy.component is Component.GLIBC:
+        told = "no fix published for glibc" if fixed is None else f"a host whose glibc is {fixed} or newer"
+        return None, told, ()
     if copy.component is Component.CPYTHON:
         return _python_fix(copy, fixed, circumstances, catalogue)
     if is_pbs_copy(circumstances, copy.package):

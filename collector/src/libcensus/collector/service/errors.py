@@ -36,6 +36,7 @@ from libcensus.collector.errors import (
     StoreFullError,
     StoreReadOnlyError,
 )
+from libcensus.collector.simulation.plan import SimulationError
 from libcensus.facts.validation import InvalidFactError
 
 if TYPE_CHECKING:
@@ -138,7 +139,7 @@ CATALOGUE: Mapping[type[Exception], WireStatus] = {
 }
 
 NEVER_ON_THE_WIRE: frozenset[type[Exception]] = frozenset(
-    {CollectorError, CallError, ConfigurationError, SnapshotError}
+    {CallError, CollectorError, ConfigurationError, SimulationError, SnapshotError}
 )
 """Bases that are never raised themselves, and errors that only the start of a command can meet."""
 
