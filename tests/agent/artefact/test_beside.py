@@ -190,6 +190,39 @@ def test_the_hosts_own_libraries_stay_behind() -> None:
     assert "libc.so.6" in artefact.files[0].requirement.sonames
 
 
+def test_a_default_folder_stays_behind_though_origin_leads_there(tmp_path: Path) -> None:
+    (libc,) = (path for path in ldd(Path("/bin/sh"))[0] if "/libc." in path)
+    (tmp_path / "lib").symlink_to(Path(libc).parent)
+    given = link(tmp_path / "bin/program", RUNPATH, "-Wl,-rpath,$ORIGIN/../lib", source=MAIN)
+    artefact, warnings = read(given)
+    assert ([file.path for file in artefact.files], warnings) == ([str(given)], [])
+    assert artefact.files[0].requirement.sonames == ("libc.so.6",)
+
+
+def test_the_loader_of_musl_stays_behind(tmp_path: Path) -> None:
+    loader = link(tmp_path / "lib/ld-musl-x86_64.so.1", _soname("libc.musl-x86_64.so.1"))
+    (tmp_path / "lib/libc.musl-x86_64.so.1").symlink_to(loader.name)
+    given = link(
+        tmp_path / "bin/program",
+        RUNPATH,
+        "-Wl,-rpath,$ORIGIN/../lib",
+        f"-Wl,--dynamic-linker,{loader}",
+        "-nostdlib",
+        source="int main(void) { return 0; } void _start(void) { main(); }",
+        needs=(loader,),
+    )
+    artefact, _ = read(given)
+    (file,) = artefact.files
+    assert (file.requirement.sonames, file.uses) == (("libc.musl-x86_64.so.1",), ())
+
+
+def test_a_file_is_read_from_a_folder_that_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    assert len(read(_nested(tmp_path))[0].files) == 4
+
+
 def test_a_version_that_the_library_beside_it_lacks_stays_a_need(tmp_path: Path) -> None:
     for number, names in (("new", "V_1 { global: f; }; V_2 { global: g; };"), ("lib", "V_1 { global: f; local: *; };")):
         script = tmp_path / f"{number}.map"

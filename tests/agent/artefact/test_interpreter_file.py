@@ -14,6 +14,8 @@ from libcensus.agent.host import Root
 from libcensus.agent.interpreters.candidate import Layout
 from libcensus.agent.packages.database import PackageDatabase
 from libcensus.agent.probes.skips import Skips
+from libcensus.collector.advisories.snapshot import load_snapshot
+from libcensus.collector.posture.distribution import find_distribution, offer_of
 from libcensus.collector.posture.offer import Offer
 from libcensus.collector.posture.portability import check_artefact, check_build
 from libcensus.collector.posture.verdict import PortabilityState, ReasonKind
@@ -31,6 +33,7 @@ from tests.agent.roots import (
     only_install,
     scan_folder,
 )
+from tests.fleet.furniture import pbs_python
 
 if TYPE_CHECKING:
     from libcensus.facts.artefact import Artefact
@@ -164,6 +167,20 @@ def test_modules_for_another_machine_are_not_its_own(tmp_path: Path) -> None:
     shutil.copy(foreign, python.dynload / "_x.cpython-399-x86_64-linux-gnu.so")
     artefact, _ = read(python.executable)
     assert {file.role for file in artefact.files} == {FileRole.EXECUTABLE, FileRole.LIBRARY}
+
+
+def test_a_real_python_build_standalone_by_its_program_alone_leaves_nothing_unknown() -> None:
+    prefix = pbs_python()
+    if prefix is None:
+        pytest.skip("this machine has no python-build-standalone")
+    given = next(path for path in sorted((prefix / "bin").glob("python3.*")) if path.name[-1].isdigit())
+    artefact, warnings = read(given)
+    assert (artefact.kind, warnings) == (ArtefactKind.INTERPRETER, [])
+    (library,) = (file for file in artefact.files if file.role is FileRole.LIBRARY and "libpython" in file.path)
+    assert file_of(artefact, str(given)).uses == (library.path,)
+    for release in ("debian:11", "debian:12", "debian:13"):
+        verdict = check_artefact(artefact, offer_of(find_distribution(load_snapshot(), release), "x86_64"))
+        assert (verdict.state, verdict.reasons) == (PortabilityState.RUNS, ()), release
 
 
 def test_a_module_of_another_package_is_not_its_own_but_one_for_tls_counts(tmp_path: Path) -> None:

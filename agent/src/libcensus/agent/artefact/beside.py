@@ -76,7 +76,9 @@ class Beside:
         """Take all that the loader finds for the first of these files and the ones that it opens then."""
         search = search_of(start[0], self._elf)
         for _asker, resolution in search.load([LoadedObject(part.place, part.elf) for part in start]):
-            part = None if resolution.path is None else self._part(resolution.path)
+            # Without facts it is musl's loader itself, which is this host's.
+            found = None if resolution.elf is None else resolution.path
+            part = None if found is None else self._part(found)
             if part is not None:
                 self.parts.setdefault(part.location, part)
 

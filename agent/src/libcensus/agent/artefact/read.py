@@ -168,7 +168,8 @@ class _Reader:
         gatherer = self._gather()
         (member,) = gatherer.members
         role = self._roles[member.name]
-        given = os.path.join(os.getcwd(), self.path)  # noqa: PTH109, PTH118 - `..` stays, for links may be before it
+        # Not made shorter: before a `..` there may be a link.
+        given = self.path if self.path.startswith("/") else f"{Path.cwd()}/{self.path}"
         real = os.path.realpath(given)
         placed = self._install_around(given) if role is FileRole.EXECUTABLE else None
         # The kernel tells the loader where a program really lies, and a program where it opens a library.
