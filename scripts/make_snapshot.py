@@ -269,10 +269,19 @@ def distributions(folder: Path) -> dict[str, Any]:
 
 
 def backports(folder: Path) -> dict[str, Any]:
-    """Return, per distribution release, the package version that first fixed each OpenSSL advisory."""
+    """Return, per distribution release, the package version that first fixed each OpenSSL advisory.
+
+    Of Debian's versions the day of each is known, too.
+    """
     source = read(folder, "backports")
+    days: dict[str, dict[str, str]] = {}
+    for row in source["debian_history"]:
+        days.setdefault(row["suite"], {})[row["version"]] = row["date"]
     return {
-        distribution: [{"release": release, **row} for release, row in source[key].items()]
+        distribution: [
+            without_empty({"release": release, **row, "dates": days.get(release) if key == "debian" else None})
+            for release, row in source[key].items()
+        ]
         for distribution, key in (("debian", "debian"), ("ubuntu", "ubuntu"), ("el", "rhel_compatible"))
     }
 

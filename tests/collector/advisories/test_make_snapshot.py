@@ -89,6 +89,7 @@ def _content() -> dict[str, dict[str, Any]]:
             branches={"3.5": {"release": "2025-04-08", "eol": "2030-04-08", "lts": True}},
         ),
         "backports": _about(
+            debian_history=[{"suite": "trixie", "version": "3.5.1-1", "date": "2026-02-10"}],
             naive_false_positives=[{"remaining": {"not affected: Windows only": ["CVE-2026-2"]}}],
             debian={"trixie": {"version": "3.5.1-2", "version_date": "2026-03-05", "fixed": {"CVE-2026-1": "3.5.1-1"}}},
             ubuntu={

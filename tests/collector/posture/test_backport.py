@@ -165,6 +165,28 @@ def test_a_fix_for_paying_customers_is_said_to_be_one() -> None:
     assert "for paying customers" in verdict.evidence.detail
 
 
+@pytest.mark.parametrize(
+    ("first", "day"),
+    [
+        ("3.0.17-1~deb12u3", date(2025, 9, 26)),
+        ("3.0.9-1", date(2023, 5, 30)),
+        ("1.1.1d-1", date(2023, 5, 30)),
+        ("3.0.18-1", date(2026, 2, 22)),
+        ("9.0-1", None),
+    ],
+)
+def test_a_fix_is_available_since_the_releases_first_package_that_has_it(first: str, day: date | None) -> None:
+    dates = load_snapshot().package_fixes["debian", "12", "openssl"].dates
+    table = replace(_table(first=first), dates=dates)
+    known = PackageEvidence(_package("3.0.8-1"), BOOKWORM, None, table)
+    assert judge_backport(CVE, PUBLISHED, known).available == day
+    changelog = PackageChangelog(_package(), COMPLETE, fixes=(ChangelogFix(CVE, first, "Fix"),))
+    named = judge_backport(CVE, PUBLISHED, PackageEvidence(_package(), BOOKWORM, changelog, table))
+    assert (named.status, named.available) == (FIXED, day)
+    paid = replace(table, paid=frozenset({CVE}))
+    assert judge_backport(CVE, PUBLISHED, replace(known, fixes=paid)).available is None
+
+
 def test_the_changelog_of_another_package_proves_nothing_by_its_silence() -> None:
     other = _changelog(_package("3.0.1-1"), COMPLETE)
     assert judge_backport(CVE, PUBLISHED, PackageEvidence(_package(), BOOKWORM, other, None)).status is OPEN

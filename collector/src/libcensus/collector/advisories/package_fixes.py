@@ -31,7 +31,9 @@ def _debian_fixes(suite: str, package: str, row: dict[str, Any], reaches: str) -
         return None
     source = f"the changelog of Debian's {package} {row['version']}"
     fixed = _ordered("dpkg", row["fixed"])
-    return PackageFixes("debian", release, "dpkg", package, fixed, date.fromisoformat(reaches), source)
+    dates = {version: date.fromisoformat(day) for version, day in row.get("dates", {}).items()}
+    _ordered("dpkg", {version: version for version in dates})
+    return PackageFixes("debian", release, "dpkg", package, fixed, date.fromisoformat(reaches), source, dates=dates)
 
 
 def debian_openssl(row: dict[str, Any]) -> PackageFixes | None:

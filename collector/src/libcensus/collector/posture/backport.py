@@ -74,13 +74,15 @@ class PackageEvidence:
 class BackportVerdict:
     """The distribution's answer: ``fixed_in`` is the package version that fixes first, where one is known.
 
-    ``is_paid`` marks a fix that only paying customers get.
+    ``available`` is the day since which a package with the fix could be had. ``is_paid`` marks a fix that only paying
+    customers get.
     """
 
     status: VexStatus
     fixed_in: str | None
     evidence: Evidence
     is_paid: bool = False
+    available: date | None = None
 
 
 def judge_backport(
@@ -95,7 +97,8 @@ def judge_backport(
     named = _named(advisory, known.changelog)
     listed = _listed(advisory, known)
     if named is not None:
-        return BackportVerdict(VexStatus.FIXED, named.version, _said(known, named))
+        available = _available(named.version, known)
+        return BackportVerdict(VexStatus.FIXED, named.version, _said(known, named), available=available)
     if isinstance(listed, BackportVerdict):
         return listed
     if not in_range:
@@ -153,7 +156,20 @@ def _listed(advisory: str, known: PackageEvidence) -> BackportVerdict | str | No
     words = f"{fixes.source}: {package.source} {first} fixes it{paid}; installed is {package.source_version}"
     status = VexStatus.FIXED if has_it else VexStatus.AFFECTED
     is_paid = advisory in fixes.paid
-    return BackportVerdict(status, first, Evidence("fix", EvidenceKind.ADVISORY, "", words), is_paid=is_paid)
+    evidence = Evidence("fix", EvidenceKind.ADVISORY, "", words)
+    return BackportVerdict(status, first, evidence, is_paid, None if is_paid else _available(first, known))
+
+
+def _available(first: str, known: PackageEvidence) -> date | None:
+    """Return the day of the release's first package version that has a fix, where the days are known."""
+    if known.fixes is None:
+        return None
+    manager = known.package.manager
+    try:
+        days = [day for version, day in known.fixes.dates.items() if is_at_least(manager, version, first)]
+    except UnreadableVersionError:
+        return None
+    return min(days, default=None)
 
 
 def _is_silence_proof(known: PackageEvidence, introduced: str | None) -> bool:

@@ -126,7 +126,8 @@ class PackageFixes:
 
     ``distribution`` and ``release`` are ``ID`` and ``VERSION_ID`` of os-release. ``reaches`` is the newest day that the
     source knows of; ``is_complete`` tells whether what was published before that day and is not listed is known not to
-    be fixed. ``paid`` are the advisories that only paying customers get a fix of, by these versions.
+    be fixed. ``paid`` are the advisories that only paying customers get a fix of, by these versions. ``dates`` are the
+    days of the package's versions, as far as they are known.
     """
 
     distribution: str
@@ -138,6 +139,7 @@ class PackageFixes:
     source: str
     is_complete: bool = True
     paid: frozenset[str] = frozenset()
+    dates: Mapping[str, date] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

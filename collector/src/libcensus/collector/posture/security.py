@@ -253,7 +253,7 @@ def _judge(
             introduced=None if found is None else found.introduced,
             in_range=placement is Placement.INSIDE,
         )
-        status, fixed_in = verdict.status, verdict.fixed_in
+        status, fixed_in, fix_available = verdict.status, verdict.fixed_in, verdict.available
         evidence.append(verdict.evidence)
         remedy = _remedy_of_distribution(verdict, known.package)
     else:
