@@ -9,7 +9,7 @@ import socket
 import subprocess
 import threading
 import zlib
-from contextlib import closing, suppress, contextmanager
+from contextlib import closing, contextmanager, suppress
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
