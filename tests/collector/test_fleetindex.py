@@ -72,6 +72,20 @@ def test_only_the_pythons_of_the_hosts_own_root_count(store: CountingStore) -> N
     assert {one.version for one in group.traits.pythons} == {"3.11.2", "3.12.12"}
 
 
+def test_hosts_are_told_apart_by_the_folders_of_their_pythons_only_where_those_are_asked_for(
+    store: CountingStore,
+) -> None:
+    for name in ("ann", "bob", "bob-2"):
+        python = fleet.install(f"/home/{name[:3]}/py/bin/python3.12", fleet.PBS_312, fleet.STATIC)
+        fleet.report(store, replace(WEB, hostname=name, installs=(python,)))
+    found = FleetIndex(store).fleet()
+    assert [(one.hosts, {python.folders for python in one.traits.pythons}) for one in found.groups] == [(3, {()})]
+    assert [(one.examples, *(python.folders for python in one.traits.pythons)) for one in found.places] == [
+        (["ann"], ("/home/ann/py/bin",)),
+        (["bob", "bob-2"], ("/home/bob/py/bin",)),
+    ]
+
+
 def test_what_did_not_change_is_not_read_again(store: CountingStore) -> None:
     for number in range(20):
         fleet.report(store, WEB.renamed(f"web-{number}"))
@@ -146,7 +160,8 @@ def counted_from_scratch(store: Store) -> tuple[Counter[tuple[object, ...]], Cou
     for state in states:
         facts = store.facts([state.installs, *state.builds])
         known = {digest: fact for digest, fact in facts.items() if isinstance(fact, Build)}
-        pythons = pythons_of(facts[state.installs], known)  # type: ignore[arg-type]
+        found = pythons_of(facts[state.installs], known)  # type: ignore[arg-type]
+        pythons = frozenset(replace(python, folders=()) for python in found)
         groups[state.platform, pythons, state.host.os_release.id, state.host.os_release.version_id] += 1
         builds.update(state.builds)
     return groups, builds

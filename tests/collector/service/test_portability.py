@@ -76,6 +76,11 @@ def wheel(tag: str, requires_python: str | None = None) -> Artefact:
     return Artefact(name, ArtefactKind.WHEEL_NAME, tags=(WheelTag(*tag.split("-")),), requires_python=requires_python)
 
 
+def environment(home: str | None) -> Artefact:
+    """An environment of Python 3.11."""
+    return Artefact("env", ArtefactKind.ENVIRONMENT, implementation=Implementation.CPYTHON, version="3.11.2", home=home)
+
+
 MACHINES = (
     *(fleet.Machine(f"web-{number}") for number in range(7)),
     *(fleet.Machine(f"plain-{number}", builds=(), installs=()) for number in range(2)),
@@ -136,6 +141,9 @@ def host_by_host(artefact: Artefact) -> Counter[tuple[str, Verdict]]:
         pytest.param(wheel("cp311-cp311-win_amd64"), id="wheel for Windows"),
         pytest.param(Artefact("app.pyz", ArtefactKind.ZIPAPP, requires_python=">=3.11"), id="zip application"),
         pytest.param(Artefact("empty", ArtefactKind.FOLDER), id="nothing to judge by"),
+        pytest.param(environment("/usr/bin"), id="environment of a Python that many have"),
+        pytest.param(environment("/nowhere"), id="environment of a Python that nobody has"),
+        pytest.param(environment(None), id="environment that does not tell its base"),
     ],
 )
 def test_every_host_has_the_verdict_that_it_would_have_alone(
@@ -397,6 +405,8 @@ artefacts = st.sampled_from(
         wheel("cp311-cp311-manylinux_2_17_x86_64"),
         wheel("cp312-cp312-musllinux_1_1_x86_64"),
         wheel("py3-none-any", ">=3.12"),
+        environment("/usr/bin"),
+        environment("/nowhere"),
     ]
 )
 

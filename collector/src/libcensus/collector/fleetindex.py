@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeVar, cast
 
 from libcensus.collector.posture.offer import OfferedPython, pythons_of
@@ -41,8 +41,8 @@ EXAMPLES = 5
 class Traits:
     """What the hosts of one group have in common; ``platform`` is an address.
 
-    ``system`` is id and version of the distribution, ``libc`` architecture, family and version of the C library, each
-    in the words that people are shown.
+    ``pythons`` are told without their folders, except where hosts are told apart by those. ``system`` is id and version
+    of the distribution, ``libc`` architecture, family and version of the C library, in the words that people are shown.
     """
 
     platform: str
@@ -64,11 +64,13 @@ class Group:
 class Fleet:
     """The fleet at one moment; builds and platforms by address.
 
-    ``build_hosts`` tells how many hosts have a build, ``needed_glibc`` the highest glibc version that it needs, None
-    where it needs none. Nobody changes what is in here.
+    ``groups`` are few. ``places`` are the same hosts told apart by the folders of their Pythons too, of which each host
+    may have its own: only environments ask where a Python lies. ``build_hosts`` tells how many hosts have a build,
+    ``needed_glibc`` the highest glibc version that it needs, None where it needs none. Nobody changes what is in here.
     """
 
     groups: tuple[Group, ...]
+    places: tuple[Group, ...]
     platforms: Mapping[str, Platform]
     builds: Mapping[str, Build]
     build_hosts: Mapping[str, int]
@@ -78,11 +80,12 @@ class Fleet:
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    """One host; ``traits`` are absent where its facts cannot be read."""
+    """One host; ``traits`` are absent where its facts cannot be read, ``place`` has them with folders."""
 
     name: str
     inventory: str
     traits: Traits | None
+    place: Traits | None
     builds: tuple[str, ...]
 
 
@@ -93,7 +96,7 @@ class FleetIndex:
         self._store = store
         self._lock = threading.Lock()
         self._entries: dict[str, _Entry] = {}
-        self._fleet = Fleet((), {}, {}, {}, {}, 0)
+        self._fleet = Fleet((), (), {}, {}, {}, {}, 0)
         self._is_stale = True
         self._platforms: dict[str, Platform] = {}
         self._builds: dict[str, Build] = {}
@@ -117,7 +120,8 @@ class FleetIndex:
     def warm(self, is_wanted: Callable[[], bool]) -> None:
         """Read the hosts ahead of the first question, as long as that is wanted. Raises StoreError.
 
-        It goes in steps, so that a question need not wait for more than one of them before it does the rest itself.
+        It goes in steps, so that a question need not wait for more than one of them before it does the rest itself;
+        ``is_wanted`` is asked between them, and should give others the time to come first.
         """
         is_done = False
         while not is_done and is_wanted():
@@ -173,14 +177,16 @@ class FleetIndex:
             self._admit(stamps[state.host_id], state, facts)
 
     def _admit(self, stamp: HostStamp, state: HostState, facts: Mapping[str, Fact]) -> None:
-        traits = self._traits(state, facts)
-        if traits is None:
+        place = self._traits(state, facts)
+        if place is None:
             _LOGGER.warning("host %s: its stored facts cannot be read; portability leaves it out", stamp.name)
-            self._entries[stamp.host_id] = _Entry(stamp.name, stamp.inventory, None, ())
+            self._entries[stamp.host_id] = _Entry(stamp.name, stamp.inventory, None, None, ())
             return
         self._used_installs[stamp.host_id] = state.installs
+        pythons = self._intern(frozenset(replace(python, folders=()) for python in place.pythons))
+        traits = self._intern(replace(place, pythons=pythons))
         self._entries[stamp.host_id] = _Entry(
-            stamp.name, stamp.inventory, self._intern(traits), self._intern(state.builds)
+            stamp.name, stamp.inventory, traits, self._intern(place), self._intern(state.builds)
         )
 
     def _traits(self, state: HostState, facts: Mapping[str, Fact]) -> Traits | None:
@@ -205,8 +211,9 @@ class FleetIndex:
         builds = {digest for entry in entries for digest in entry.builds}
         platforms = {entry.traits.platform for entry in entries if entry.traits is not None}
         installs = set(self._used_installs.values())
-        self._interned = {value: value for entry in entries for value in (entry.traits, entry.builds)}
+        self._interned = {value: value for entry in entries for value in (entry.traits, entry.place, entry.builds)}
         self._interned |= {value: value for value in (self._pythons[digest] for digest in installs)}
+        self._interned |= {entry.traits.pythons: entry.traits.pythons for entry in entries if entry.traits is not None}
         self._builds = {digest: fact for digest, fact in self._builds.items() if digest in builds}
         self._needed_glibc = {digest: told for digest, told in self._needed_glibc.items() if digest in builds}
         self._platforms = {digest: fact for digest, fact in self._platforms.items() if digest in platforms}
@@ -214,6 +221,7 @@ class FleetIndex:
 
     def _join(self, stamps: list[HostStamp]) -> Fleet:
         groups: dict[Traits, Group] = {}
+        places: dict[Traits, Group] = {}
         build_hosts: Counter[str] = Counter()
         together: Counter[tuple[str, ...]] = Counter()
         unreadable = 0
@@ -222,21 +230,23 @@ class FleetIndex:
             entry = self._entries.get(stamp.host_id)
             if entry is None:
                 continue
-            if entry.traits is None:
+            if entry.traits is None or entry.place is None:
                 unreadable += 1
                 continue
-            group = groups.get(entry.traits)
-            if group is None:
-                group = groups[entry.traits] = Group(entry.traits)
-            group.hosts += 1
-            if len(group.examples) < EXAMPLES:
-                group.examples.append(entry.name)
+            for traits, found in ((entry.traits, groups), (entry.place, places)):
+                group = found.get(traits)
+                if group is None:
+                    group = found[traits] = Group(traits)
+                group.hosts += 1
+                if len(group.examples) < EXAMPLES:
+                    group.examples.append(entry.name)
             together[entry.builds] += 1
         for builds, hosts in together.items():
             for digest in builds:
                 build_hosts[digest] += hosts
         return Fleet(
             groups=tuple(groups.values()),
+            places=tuple(places.values()),
             platforms=dict(self._platforms),
             builds=dict(self._builds),
             build_hosts=build_hosts,

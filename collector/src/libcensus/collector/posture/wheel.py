@@ -66,22 +66,27 @@ def arch_of(platform: str) -> str | None:
     return back.get(match["arch"], match["arch"])
 
 
-@lru_cache(maxsize=4096)
 def _accepted(python: OfferedPython, platforms: tuple[str, ...]) -> frozenset[str]:
     """Return every tag that this Python's installer accepts on these platforms."""
     match = re.match(r"(\d+)\.(\d+)", python.version, re.ASCII)
     if match is None:
         return frozenset()
-    version = int(match[1]), int(match[2])
+    return _tags(python.implementation, (int(match[1]), int(match[2])), python.abiflags, platforms)
+
+
+@lru_cache(maxsize=4096)
+def _tags(
+    implementation: Implementation, version: tuple[int, int], abiflags: str, platforms: tuple[str, ...]
+) -> frozenset[str]:
     digits = f"{version[0]}{version[1]}"
-    if python.implementation is Implementation.PYPY:
+    if implementation is Implementation.PYPY:
         # The second half of PyPy's ABI is its own version line, which changed once since 3.6: pp73.
         abis = [f"pypy{digits}_pp73"]
         tags = {*generic_tags(f"pp{digits}", abis, platforms), *compatible_tags(version, f"pp{digits}", platforms)}
     else:
-        threading = "t" if "t" in python.abiflags else ""
+        threading = "t" if "t" in abiflags else ""
         abis = [f"cp{digits}{threading}"]
-        if "d" in python.abiflags:
+        if "d" in abiflags:
             # A debug build loads modules of release builds too, since 3.8.
             abis.insert(0, f"cp{digits}{threading}d")
         if version < (3, 8):

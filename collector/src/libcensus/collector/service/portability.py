@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from libcensus.collector.errors import StoreError
@@ -16,6 +16,7 @@ from libcensus.collector.fleetindex import EXAMPLES
 from libcensus.collector.posture.advice import Advice
 from libcensus.collector.posture.portability import asks_for_a_python, check_artefact
 from libcensus.collector.posture.reach import UNKNOWN
+from libcensus.collector.posture.verdict import ReasonKind
 from libcensus.collector.posture.wheel import installing
 from libcensus.collector.service.errors import InvalidFieldError, OverdueError
 from libcensus.collector.service.portability_codec import (
@@ -28,7 +29,7 @@ from libcensus.collector.service.portability_codec import (
     PortabilityAnswer,
 )
 from libcensus.facts.requirement import version_key
-from libcensus.facts.vocabulary import Implementation, LibcFamily, Provider
+from libcensus.facts.vocabulary import ArtefactKind, Implementation, LibcFamily, Provider
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -37,12 +38,14 @@ if TYPE_CHECKING:
     from libcensus.collector.fleetindex import Fleet, FleetIndex, Group
     from libcensus.collector.posture.assessment import Assessor
     from libcensus.collector.posture.offer import Offer, OfferedPython
-    from libcensus.collector.posture.verdict import Verdict
+    from libcensus.collector.posture.verdict import Reason, Verdict
     from libcensus.facts.artefact import Artefact
     from libcensus.facts.interpreter import Build
     from libcensus.facts.platform import Platform
 
 _LOGGER = logging.getLogger(__name__)
+
+_PAUSE_SECONDS = 0.002
 
 MOST_CELLS = 1_000_000
 """The largest matrix that is answered at once: some 20 MB on the wire, and half a minute."""
@@ -83,8 +86,9 @@ class PortabilityReader:
         fleet, assessor = self._index.fleet(), self._assessor_for()
         advice = self._advice_of(fleet, assessor)
         asks = asks_for_a_python(artefact)
+        groups_of = _by_platform(fleet.places if artefact.kind is ArtefactKind.ENVIRONMENT else fleet.groups)
         found: dict[tuple[str, Verdict], _Hosts] = {}
-        for digest, groups in _by_platform(fleet).items():
+        for digest, groups in groups_of.items():
             if not is_wanted():
                 raise OverdueError("the artefact was not judged on every platform in the time of the call")
             offer = assessor.portability.offer(fleet.platforms[digest], digest)
@@ -123,7 +127,7 @@ class PortabilityReader:
             and arch in {"", build.arch or UNKNOWN}
         ]
         builds.sort(key=_build_order)
-        by_platform = _by_platform(fleet)
+        by_platform = _by_platform(fleet.groups)
         if len(builds) * len(by_platform) > MOST_CELLS:
             raise InvalidFieldError(
                 "implementation, provider, arch",
@@ -157,9 +161,9 @@ class PortabilityReader:
         if len(fleet.builds) * len(fleet.platforms) > MOST_CELLS:
             return
         for digest, build in fleet.builds.items():
+            if not is_wanted():
+                return
             for address, platform in fleet.platforms.items():
-                if not is_wanted():
-                    return
                 assessor.verdict(digest, build, platform, address)
 
     def _advice_of(self, fleet: Fleet, assessor: Assessor) -> Advice:
@@ -193,14 +197,15 @@ class PortabilityWarmup:
 
     def _run(self) -> None:
         try:
-            self._reader.warm(lambda: not self._stopping.is_set())
+            # A pause between the steps, for whoever waits for the same lock.
+            self._reader.warm(lambda: not self._stopping.wait(_PAUSE_SECONDS))
         except StoreError as error:
             _LOGGER.warning("portability was not worked out ahead: %s", error)
 
 
-def _by_platform(fleet: Fleet) -> dict[str, list[Group]]:
+def _by_platform(groups: Iterable[Group]) -> dict[str, list[Group]]:
     found: dict[str, list[Group]] = {}
-    for group in fleet.groups:
+    for group in groups:
         found.setdefault(group.traits.platform, []).append(group)
     return found
 
@@ -215,13 +220,27 @@ def _judged(
         for file in artefact.files
         for soname in (*file.requirement.sonames, *(need.soname for need in file.requirement.needs))
     }
+    alike: dict[frozenset[OfferedPython], Verdict] = {}
     for group in groups:
         pythons = group.traits.pythons
-        refused, fitting = installing(artefact, offer, pythons)
-        key = tuple(refused), frozenset(soname for python in fitting for soname in python.sonames if soname in wanted)
-        if key not in verdicts:
-            verdicts[key] = check_artefact(artefact, offer, pythons, advice)
-        yield verdicts[key], group
+        if pythons not in alike:
+            refused, fitting = installing(artefact, offer, pythons)
+            sonames = frozenset(name for python in fitting for name in python.sonames if name in wanted)
+            kinds = tuple(reason.kind for reason in refused)
+            # What is said of the Pythons that are there may be each host's own; what is said of files is not.
+            key = (sonames, kinds if kinds == (ReasonKind.PYTHON,) else tuple(refused))
+            if key not in verdicts:
+                verdicts[key] = check_artefact(artefact, offer, pythons, advice)
+            alike[pythons] = _refused_by(refused, verdicts[key])
+        yield alike[pythons], group
+
+
+def _refused_by(refused: Sequence[Reason], verdict: Verdict) -> Verdict:
+    """Return the verdict with what these Pythons lack, where it was made for others."""
+    if len(refused) != 1 or refused[0].kind is not ReasonKind.PYTHON or refused[0] in verdict.reasons:
+        return verdict
+    reasons = tuple(refused[0] if reason.kind is ReasonKind.PYTHON else reason for reason in verdict.reasons)
+    return replace(verdict, reasons=reasons)
 
 
 def _platform_hosts(digest: str, platform: Platform, hosts: _Hosts, *, with_pythons: bool) -> PlatformHosts:
