@@ -79,6 +79,8 @@ def test_a_collector_serves_the_fleet_and_the_commands_show_the_truth(run: Run, 
         (["--database", "f.db", "--as-of", "yesterday"], 2, "--as-of"),
         (["--database", "f.db", "--as-of", "2017-01-01"], 2, "--as-of 2017-01-01: the snapshot knows no"),
         (["--database", "f.db", "--truth", "no/such/truth.json"], 2, "--truth no/such/truth.json: there is no folder"),
+        (["--database", "f.db", "--truth", "./f.db"], 2, "--truth ./f.db: is the database's own file"),
+        (["--database", "f.db", "--truth", "f.db-wal"], 2, "--truth f.db-wal: is the database's own file"),
         ([], 2, "--database"),
         (["--database", "mysql://a:b@c/d"], 3, "'mysql' is no kind of database"),
         (["--database", "no/such/folder/fleet.db"], 3, "no/such"),
@@ -102,6 +104,15 @@ def test_a_database_with_hosts_is_refused_and_stays_as_it_is(run: Run) -> None:
     assert ended.err.startswith("libcensus: error: the database holds 3 hosts already")
     with SqlStore.open("./fleet.db", create=False) as store:
         assert len(store.host_stamps()) == 3
+
+
+def test_another_fleet_is_added_where_that_is_wanted(run: Run) -> None:
+    run("simulate", "--hosts", "3", "--database", "fleet.db")
+    ended = run("simulate", "--hosts", "4", "--seed", "9", "--database", "fleet.db", "--add", "--output", "json")
+    assert (ended.code, ended.err) == (0, "")
+    assert json.loads(ended.out)["truth"]["hosts"] == 4
+    with SqlStore.open("./fleet.db", create=False) as store:
+        assert len(store.host_stamps()) == 7
 
 
 def test_a_file_that_is_no_database_is_left_alone(run: Run, tmp_path: Path) -> None:

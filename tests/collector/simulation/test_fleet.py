@@ -226,6 +226,17 @@ def test_a_store_with_hosts_is_refused_and_stays_as_it_is(fleet: Filled) -> None
     assert fleet.store.host_stamps() == before
 
 
+def test_a_fleet_that_is_added_to_its_beginning_is_the_whole_fleet(fleet: Filled, tmp_path: Path) -> None:
+    """That is how an interrupted simulation is finished, and how a fleet grows."""
+    seed, hosts = fleet.truth.seed, fleet.truth.hosts
+    with SqlStore.open(f"sqlite:///{tmp_path / 'again.db'}") as store:
+        Simulation(load_snapshot(), seed, 30).fill(store)
+        again = Simulation(load_snapshot(), seed, hosts)
+        truth = again.fill(store, add=True)
+        assert store.hosts() == fleet.store.hosts()
+    assert again.truth_object(truth) == fleet.simulation.truth_object(fleet.truth)
+
+
 def test_progress_is_told_up_to_the_last_host(tmp_path: Path) -> None:
     told: list[int] = []
     with SqlStore.open(f"sqlite:///{tmp_path / 'fleet.db'}") as store:

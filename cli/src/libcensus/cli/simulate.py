@@ -1,7 +1,7 @@
 """``libcensus simulate``: fills a database with a fleet that never was, for trying things out and for tests.
 
 The fleet is the same for the same seed, number of hosts and day, byte for byte. A database that has hosts already is
-refused, never added to: nobody could tell simulated hosts from real ones afterwards.
+refused unless ``--add`` says so: nobody could easily tell simulated hosts from real ones afterwards.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from libcensus.collector.simulation.truth import Truth
 
 _MOST_HOSTS = 1_000_000
+_ENDINGS = ("", "-wal", "-shm", "-journal", ".lock")
+"""What the names of the files of a SQLite database end with."""
 
 
 @click.command(
@@ -30,6 +32,7 @@ _MOST_HOSTS = 1_000_000
     epilog=teach(
         "libcensus simulate --database fleet.db",
         "libcensus simulate --hosts 10000 --seed 7 --database fleet.db --truth truth.json",
+        "libcensus simulate --hosts 50000 --seed 7 --database fleet.db --add",
         "libcensus simulate --hosts 500 --database postgresql://census@db.example/simulated",
         "libcensus simulate --database fleet.db --output json | jq .truth.stale_environments",
         codes=(0, 2, 3, 70),
@@ -54,7 +57,13 @@ _MOST_HOSTS = 1_000_000
     required=True,
     metavar="DATABASE",
     help="An empty one, or a file that is to be made: a path, sqlite:////absolute/path.db, or "
-    "postgresql://user@host/name. One that holds hosts is refused.",
+    "postgresql://user@host/name. One that holds hosts is refused without --add.",
+)
+@click.option(
+    "--add",
+    is_flag=True,
+    help="Add to the hosts that the database holds already; those of the same seed and day stay as they are, so that "
+    "an interrupted simulation is finished and a fleet grows.",
 )
 @click.option(
     "--as-of",
@@ -71,7 +80,7 @@ _MOST_HOSTS = 1_000_000
 )
 @output_option
 def simulate_command(
-    hosts: int, seed: int, database: str, as_of: datetime | None, truth: str | None, output: str
+    hosts: int, seed: int, database: str, add: bool, as_of: datetime | None, truth: str | None, output: str
 ) -> int:
     """Fill a database with a simulated fleet: distributions, platforms, providers and builds in plausible shares.
 
@@ -84,17 +93,18 @@ def simulate_command(
     from libcensus.cli.terminal import Output, Progress  # noqa: PLC0415
     from libcensus.collector.advisories.snapshot import load_snapshot  # noqa: PLC0415
     from libcensus.collector.simulation.fill import Simulation  # noqa: PLC0415
+    from libcensus.collector.store.address import DatabaseAddress  # noqa: PLC0415
     from libcensus.collector.store.sql import SqlStore  # noqa: PLC0415
 
     # What is wrong with the arguments is said before a database is made.
     simulation = Simulation(load_snapshot(), seed, hosts, None if as_of is None else as_of.date())
-    file = None if truth is None else _checked(truth)
     # A bare name is a file here; elsewhere it is refused, because there it may be a mistyped address.
     address = database if "/" in database or ":" in database else f"./{database}"
+    file = None if truth is None else _checked(truth, DatabaseAddress.parse(address).path)
     noon = datetime.combine(simulation.as_of, time(12), UTC)
     progress = Progress()
     with SqlStore.open(address, clock=lambda: noon) as store, closing(progress):
-        told = simulation.fill(store, lambda done: progress("simulated hosts", done, hosts))
+        told = simulation.fill(store, lambda done: progress("simulated hosts", done, hosts), add=add)
     if file is not None:
         _write(file, simulation.truth_object(told))
     out = Output()
@@ -105,8 +115,8 @@ def simulate_command(
     return 0
 
 
-def _checked(name: str) -> Path:
-    """Return the file for the truth; raises ArgumentError where it could not be written."""
+def _checked(name: str, database: Path | None) -> Path:
+    """Return the file for the truth; raises ArgumentError where it could not be written, or is the database's."""
     import os  # noqa: PLC0415
     from pathlib import Path  # noqa: PLC0415
 
@@ -117,6 +127,8 @@ def _checked(name: str) -> Path:
         raise ArgumentError(f"--truth {name}: there is no folder {file.parent}")
     if not os.access(file if file.exists() else file.parent, os.W_OK):
         raise ArgumentError(f"--truth {name}: may not be written")
+    if database is not None and file.resolve() in {Path(f"{database}{end}") for end in _ENDINGS}:
+        raise ArgumentError(f"--truth {name}: is the database's own file; name another one")
     return file
 
 

@@ -1,7 +1,8 @@
 """Fills a store with a simulated fleet: facts first, then the reports that name them, as agents' own come in.
 
 The store takes them as it takes real ones: it decodes every fact, and refuses a report whose facts are missing or
-contradict each other. It refuses a store that has hosts already, because nobody could tell them apart afterwards.
+contradict each other. It does not add to a store that has hosts already unless it is told to, because nobody could
+easily tell them apart afterwards.
 """
 
 from __future__ import annotations
@@ -57,16 +58,17 @@ class Simulation:
         """Return the truth for JSON, with the addresses of the builds."""
         return truth.as_object(self.build_digest)
 
-    def fill(self, store: Store, progress: Callable[[int], None] = lambda _done: None) -> Truth:
-        """Put the fleet into a store; returns the truth. ``progress`` is told how many hosts are in.
+    def fill(self, store: Store, progress: Callable[[int], None] = lambda _done: None, *, add: bool = False) -> Truth:
+        """Put the fleet into a store; returns the truth of it. ``progress`` is told how many of its hosts are in.
 
-        Raises SimulationError for a store that has hosts, StoreError where it cannot be written.
+        With ``add`` the store may have hosts already; those of this very fleet are left as they are. Raises
+        SimulationError for a store that has hosts otherwise, StoreError where it cannot be written.
         """
         there = len(store.host_stamps())
-        if there:
+        if there and not add:
             raise SimulationError(
                 f"the database holds {there} host{'s' if there > 1 else ''} already, and a simulated fleet beside them "
-                "could not be told apart; name a new database, or remove this one"
+                "could hardly be told apart; name a new database, or --add to this one"
             )
         truth = Truth(self._seed, self.as_of)
         waiting: list[HostFacts] = []
