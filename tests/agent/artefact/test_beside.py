@@ -85,13 +85,13 @@ def _circle(top: Path) -> Path:
     return link(top / "lib/libone.so.1", _soname("libone.so.1"), RUNPATH, "-Wl,-rpath,$ORIGIN", needs=(two,))
 
 
-def _library_through_a_linked_folder(top: Path) -> Path:
+def _library_through_a_link(top: Path) -> Path:
     need = link(top / "real/libneed.so.1", _soname("libneed.so.1"))
-    link(top / "real/libgiven.so", RUNPATH, "-Wl,-rpath,$ORIGIN/../beside", needs=(need,))
-    (top / "deep").mkdir()
-    (top / "deep/folder").symlink_to("../real")
-    link(top / "deep/beside/libneed.so.1", _soname("libneed.so.1"))
-    return top / "deep/folder/libgiven.so"
+    link(top / "real/libgiven.so", RUNPATH, "-Wl,-rpath,$ORIGIN", needs=(need,))
+    # To a library, its folder is where it is opened.
+    link(top / "given/libneed.so.1", _soname("libneed.so.1"))
+    (top / "given/libgiven.so").symlink_to("../real/libgiven.so")
+    return top / "given/libgiven.so"
 
 
 def _another_machine_in_the_way(top: Path) -> Path:
@@ -110,7 +110,7 @@ CASES: tuple[Callable[[Path], Path], ...] = (
     _libraries_through_links,
     _needed_names_are_paths,
     _circle,
-    _library_through_a_linked_folder,
+    _library_through_a_link,
     _another_machine_in_the_way,
 )
 

@@ -130,8 +130,13 @@ def test_a_link_is_followed_to_the_program(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("make", [os.symlink, shutil.copy], ids=["linked", "copied"])
 @pytest.mark.parametrize("below", ["bin/python", "python"])
-def test_the_python_of_an_environment_has_the_modules_of_its_base(below: str, make: object, tmp_path: Path) -> None:
+@pytest.mark.parametrize("is_shared", [True, False], ids=["shared", "linked-in"])
+def test_the_python_of_an_environment_has_the_modules_of_its_base(
+    *, is_shared: bool, below: str, make: object, tmp_path: Path
+) -> None:
     python = _with_ssl(tmp_path, rpath=f"{tmp_path}/opt/python/lib")
+    if not is_shared:
+        compile_c(python.executable, EMBEDS, "-rdynamic")
     given = tmp_path / "env" / below
     given.parent.mkdir(parents=True)
     (tmp_path / "env/pyvenv.cfg").write_text(f"home = {python.folder}/bin\nversion = 3.99.1\n")

@@ -57,7 +57,9 @@ class Beside:
 
     def begin(self, part: Part) -> Part:
         """Take the file itself, and all that is found for it."""
+        _, links = _resolve(part.place)
         own = replace(part, elf=self._movable(part.elf))
+        self.links.update(links)
         self.parts[own.location] = own
         self.follow([own])
         return own
