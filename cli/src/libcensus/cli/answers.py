@@ -27,6 +27,8 @@ EXIT_BLOCKED = 1
 EXIT_UNREADABLE = 2
 EXIT_UNKNOWN = 6
 
+_PYTHONS_SHOWN = 6
+
 UNREADABLE_HOSTS = "hosts whose facts cannot be read"
 """What stands in the place of a platform for hosts of which the collector has facts that it does not understand."""
 
@@ -46,8 +48,8 @@ class Answer:
     """One artefact on one place.
 
     ``against`` is the place as it was given, or the platform as a person calls it; ``hosts`` is 0 for a distribution.
-    ``platform`` is the address of a fleet's platform, ``examples`` are some of its hosts, and ``pythons`` the versions
-    of theirs, where one is asked for.
+    ``platform`` is the address of a fleet's platform, ``label`` what a person calls it whatever Pythons are there,
+    ``examples`` are some of its hosts, and ``pythons`` the versions of theirs, where one is asked for.
     """
 
     artefact: Artefact
@@ -59,6 +61,7 @@ class Answer:
     platform: str | None = None
     examples: tuple[str, ...] = ()
     pythons: tuple[str, ...] = ()
+    label: str | None = None
 
     @property
     def weight(self) -> int:
@@ -133,6 +136,7 @@ def fleet_answers(artefact: Artefact, told: PortabilityAnswer) -> list[Answer]:
             platform=one.on.platform,
             examples=one.on.examples,
             pythons=one.on.pythons,
+            label=one.on.label,
         )
         for one in told.verdicts
     ]
@@ -155,20 +159,60 @@ def _label_with_pythons(on: PlatformHosts) -> str:
 
 
 def merged(answers: Iterable[Answer]) -> list[Answer]:
-    """Return the answers with those joined that a person cannot tell apart: the same label, the same verdict.
+    """Return the answers with those joined that a person need not tell apart: the same label, the same obstacles.
 
-    Platforms that differ in their kernel or in a library that nobody asked for are called the same.
+    Platforms that differ in their kernel or in a library that nobody asked for are called the same, and so are those
+    with other Pythons, where the verdict does not depend on which. Of one artefact's platforms those with most hosts
+    come first.
     """
     found: dict[tuple[object, ...], Answer] = {}
     for one in answers:
-        key = one.artefact.name, one.against, one.place, one.arch, one.verdict
+        if one.place is not PlaceKind.PLATFORM:
+            found[len(found), one.artefact.name] = one
+            continue
+        label = one.label or one.against
+        key = one.artefact.name, label, one.arch, one.verdict.state, _obstacles(one.verdict), one.verdict.degraded
         before = found.get(key)
-        if before is None or one.place is not PlaceKind.PLATFORM:
-            found[key] = one
+        if before is None:
+            found[key] = replace(one, against=label)
         else:
-            examples = tuple(sorted({*before.examples, *one.examples}))
-            found[key] = replace(before, hosts=before.hosts + one.hosts, examples=examples, platform=None)
-    return list(found.values())
+            found[key] = replace(
+                before,
+                hosts=before.hosts + one.hosts,
+                verdict=_joined(before.verdict, one.verdict),
+                examples=tuple(sorted({*before.examples, *one.examples})),
+                platform=None,
+            )
+    order = {name: number for number, name in enumerate(dict.fromkeys(one.artefact.name for one in found.values()))}
+    return sorted(
+        found.values(),
+        key=lambda one: (order[one.artefact.name], -one.hosts if one.place is PlaceKind.PLATFORM else 0),
+    )
+
+
+def _obstacles(verdict: Verdict) -> tuple[tuple[object, ...], ...]:
+    """Return what is needed and not there, whatever other Pythons are there instead."""
+    return tuple(
+        (one.kind, one.needs, one.library, one.file, one.known, None if one.kind is ReasonKind.PYTHON else one.has)
+        for one in verdict.reasons
+    )
+
+
+def _joined(first: Verdict, second: Verdict) -> Verdict:
+    """Return a verdict with the Pythons of both."""
+    if first == second:
+        return first
+    reasons = tuple(
+        replace(one, has=_all_of(one.has, other.has)) if one.kind is ReasonKind.PYTHON else one
+        for one, other in zip(first.reasons, second.reasons, strict=True)
+    )
+    return replace(first, reasons=reasons)
+
+
+def _all_of(first: str | None, second: str | None) -> str | None:
+    several = dict.fromkeys(part for text in (first, second) if text for part in text.split(", "))
+    names = list(several)
+    return ", ".join([*names[:_PYTHONS_SHOWN], *(["…"] if len(names) > _PYTHONS_SHOWN else [])]) or None
 
 
 def by_artefact(answers: Iterable[Answer]) -> dict[str, list[Answer]]:

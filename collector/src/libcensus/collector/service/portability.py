@@ -259,11 +259,11 @@ def _platform_hosts(digest: str, platform: Platform, hosts: _Hosts, *, with_pyth
 def label_of(platform: Platform, systems: Counter[tuple[str | None, str | None]]) -> str:
     """Return what a person calls a platform: ``debian 12, glibc 2.36, x86_64``.
 
-    Of several distributions that offer the very same the two that most hosts have are named.
+    Of several distributions that offer the very same the two that most hosts have are named, sorted.
     """
     ordered = sorted(systems.items(), key=lambda item: (-item[1], item[0][0] or "", item[0][1] or ""))
     names = [" ".join(part for part in system if part) or "unknown system" for system, _ in ordered]
-    named = " or ".join(dict.fromkeys(names[:2])) + (" or others" if len(names) > 2 else "")
+    named = " or ".join(sorted(set(names[:2]))) + (" or others" if len(names) > 2 else "")
     libc = "unknown libc"
     if platform.libc_family is not LibcFamily.UNKNOWN:
         libc = f"{platform.libc_family.value} {platform.libc_version or platform.glibc or 'of unknown version'}"
