@@ -1,7 +1,8 @@
 """Reads what a wheel says of itself: the tags in its name and in WHEEL, Requires-Python, RECORD, and its variant.
 
 Formats: PEP 427 and PEP 491 (wheels), PEP 425 (tags), PEP 376 (RECORD), core metadata, and PEP 817 (variants, a draft).
-It refuses what an installer would: a name that is none of a wheel, tags of another wheel, a RECORD that does not fit.
+It refuses what an installer would: a name that is none of a wheel, a RECORD that does not fit. Where the tags of the
+name and of WHEEL differ, as in some published wheels, the name counts, as it does for installers.
 """
 
 from __future__ import annotations
@@ -140,12 +141,6 @@ def read_wheel(archive: zipfile.ZipFile, place: str, name: str | None) -> Wheel:
     tags = told
     if named is not None:
         tags = named.tags
-        if not told & named.tags:
-            raise ArtefactError(
-                "other-tags",
-                f"{place}: the name says {_shown(named.tags)} and {info}/WHEEL {_shown(told)}; give the wheel the name "
-                "that it was built with, or change both (wheel tags)",
-            )
         if told != named.tags:
             warnings.append(
                 f"the name says {_shown(named.tags)} and {info}/WHEEL {_shown(told)}; installers go by the name"
