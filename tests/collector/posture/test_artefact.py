@@ -345,3 +345,15 @@ def test_every_verdict_has_its_reasons_and_every_reason_its_verdict(
     assert verdict.state is (BLOCKED if any(known) else UNKNOWN if known else RUNS)
     assert (verdict.first_reason is None) is (verdict.state is RUNS)
     assert all(reason.module for reason in verdict.degraded)
+
+
+@pytest.mark.parametrize(
+    ("role", "glibc", "state"), [(LIBRARY, 31, BLOCKED), (LIBRARY, 36, RUNS), (EXECUTABLE, 36, BLOCKED)]
+)
+def test_who_reads_the_note_of_a_later_kernel_in_a_file_that_wants_no_library(
+    role: FileRole, glibc: int, state: PortabilityState
+) -> None:
+    kind = ArtefactKind.LIBRARY if role is LIBRARY else ArtefactKind.EXECUTABLE
+    file = _file("x", role, needs(kernel="99.0.0"))
+    offer = Offer.of(glibc_host(glibc, kernel="6.1"))
+    assert check_artefact(_artefact(kind, file), offer).state is state

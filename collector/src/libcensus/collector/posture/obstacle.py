@@ -156,7 +156,7 @@ def _kernel(requirement: Requirement, platform: Platform) -> list[Reason]:
     wanted = None if requirement.kernel is None else _numbers(requirement.kernel)
     if wanted is None or requirement.loader is not None:
         return []
-    if requirement.sonames and not _reads_notes(platform):
+    if requirement.sonames and not reads_notes(platform):
         return []
     needs = f"Linux {requirement.kernel}"
     offered = None if platform.kernel is None else _numbers(platform.kernel)
@@ -168,7 +168,7 @@ def _kernel(requirement: Requirement, platform: Platform) -> list[Reason]:
     return [] if exact else [Reason(ReasonKind.KERNEL, needs=needs, has=f"Linux {platform.kernel}", known=False)]
 
 
-def _reads_notes(platform: Platform) -> bool:
+def reads_notes(platform: Platform) -> bool:
     """Tell whether the host's loader may look at the kernel that a library's note asks for."""
     number = _glibc_number(platform)
     if number is not None:

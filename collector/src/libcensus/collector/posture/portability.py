@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from libcensus.collector.posture.obstacle import obstacles
+from libcensus.collector.posture.obstacle import obstacles, reads_notes
 from libcensus.collector.posture.offer import Offer
 from libcensus.collector.posture.verdict import PortabilityState, Reason, ReasonKind, Verdict
 from libcensus.collector.posture.wheel import installing
@@ -253,9 +253,15 @@ class _Judged:
             self._own[key] = [
                 replace(reason, file=reason.file or file.path)
                 for reason in found
-                if reason.kind is not ReasonKind.LOADER or file.role is FileRole.EXECUTABLE
+                if file.role is FileRole.EXECUTABLE or self._hinders_opening(reason)
             ]
         return self._own[key]
+
+    def _hinders_opening(self, reason: Reason) -> bool:
+        """Tell whether an obstacle is one of a library too; without DT_NEEDED one looks like a static program."""
+        if reason.kind is ReasonKind.KERNEL:
+            return reads_notes(self._offer.platform)
+        return reason.kind is not ReasonKind.LOADER
 
 
 def _lacking(requirement: Requirement, carried: frozenset[str]) -> list[Reason]:
