@@ -129,6 +129,8 @@ def _debian_python(folder: Path, suite: str, version: str) -> Sample:
     shutil.copy(root / f"usr/bin/python{version}", folder / target / "bin")
     library = f"lib/python{version}"
     shutil.copytree(root / "usr" / library, folder / target / library, symlinks=True, ignore=_NOT_COPIED)
+    # A link to a release's own settings, which are no part of the build.
+    (folder / target / library / "sitecustomize.py").unlink()
     program = f"{target}/bin/python{version}"
     modules = _dynload(folder, f"{target}/{library}")
     fixed = suite != MOVING
@@ -207,6 +209,8 @@ _PROGRAMS = {
     "future-program": "C program with the note of a later Linux",
     "weak": "C program with a weak reference",
 }
+_OF_THE_MACHINE = frozenset({"level-3", "i386", "i386-static"})
+"""What another processor or kernel may treat in another way than this one."""
 _FOLDERS = {
     "carries": "folder: program and its library",
     "strays": "folder: program, and its library where no loader looks",
@@ -223,7 +227,8 @@ def _of_compiler(folder: Path, suite: str) -> Iterable[Sample]:
         if (made / name).exists():
             target = f"{suite}-{name}"
             shutil.copy(made / name, folder / target)
-            yield Sample(f"{title}, made on {suite}", target, "program", (target,), is_fixed=fixed)
+            same = fixed and name not in _OF_THE_MACHINE
+            yield Sample(f"{title}, made on {suite}", target, "program", (target,), is_fixed=same)
     for name, title in _FOLDERS.items():
         if (made / name).exists():
             target = f"{suite}-{name}"
