@@ -10,6 +10,7 @@ import pytest
 
 from libcensus.collector.advisories.snapshot import load_snapshot
 from libcensus.collector.posture.distribution import find_distribution
+from libcensus.collector.simulation.fill import Simulation
 from libcensus.collector.simulation.shares import SYSTEMS, TABLES, WHEEL_OPENSSL, WHEELS, System
 from libcensus.collector.simulation.systems import known_systems
 
@@ -73,6 +74,20 @@ def test_the_page_shows_every_table_as_it_is() -> None:
     blocks = [_systems_table(), *(_table(name, shares) for name, shares in TABLES.items())]
     for block in blocks:
         assert block in page
+
+
+def test_the_page_tells_how_many_platforms_and_builds_ten_thousand_hosts_are() -> None:
+    truth = Simulation(load_snapshot(), 1, 10_000).truth()
+    assert f"10,000 hosts are {truth.platforms} platforms and {truth.builds} builds," in PAGE.read_text(
+        encoding="utf-8"
+    )
+
+
+def test_the_page_tells_every_key_of_the_truth_and_no_other() -> None:
+    simulation = Simulation(load_snapshot(), 1, 1)
+    section = PAGE.read_text(encoding="utf-8").split("## The truth")[1]
+    told = [key for cell in re.findall(r"^\| (`.*?) \|", section, re.MULTILINE) for key in re.findall("`(.*?)`", cell)]
+    assert sorted(told) == sorted(simulation.truth_object(simulation.truth()))
 
 
 def _systems_table() -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import random
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, time, timedelta
 from typing import TYPE_CHECKING
 
@@ -27,6 +27,7 @@ from libcensus.collector.simulation.shares import (
     PBS_MINORS,
     TROUBLES,
     WHEEL_OPENSSL,
+    WHEEL_PYTHON,
     WHEELS,
 )
 from libcensus.collector.simulation.systems import KnownSystem, OpensslPackage, known_systems
@@ -271,6 +272,7 @@ class _Drawing:
             self._damaged()
         noon = datetime.combine(self._choices.as_of, time(12), UTC)
         silent = troubles["silent"]
+        installs = map(_unpackaged, self._installs) if troubles["failed-probe"] else self._installs
         return HostPlan(
             number=self._number,
             host_id=self._identity,
@@ -281,7 +283,7 @@ class _Drawing:
             kernel=self.known.system.kernel_on(self.arch, newer=newer),
             openssl=self.openssl,
             reported_at=noon - (timedelta(days=days) if silent else timedelta(minutes=minutes)),
-            installs=tuple(sorted(self._installs, key=lambda one: (one.root, one.path))),
+            installs=tuple(sorted(installs, key=lambda one: (one.root, one.path))),
             copies=tuple(sorted(self._copies, key=lambda one: one.path)),
             tool=self._tool,
             container=self._choices.container if happens["container"] else None,
@@ -471,11 +473,19 @@ class _Drawing:
                 recorded_version=base.build.version,
             )
         )
-        if wheel != "none":
+        minor = int(base.build.minor.partition(".")[2])
+        if wheel != "none" and minor >= WHEEL_PYTHON[wheel] and "free-threaded" not in base.build.flags:
             site = f"{folder}/lib/python{base.build.minor}/site-packages"
             self._copies.append(
                 CopyPlan(f"{site}/cryptography/hazmat/bindings/_rust.abi3.so", folder, wheel, WHEEL_OPENSSL[wheel])
             )
+
+
+def _unpackaged(install: InstallPlan) -> InstallPlan:
+    """Return what is known of an install where the host's package database cannot be read."""
+    if install.root != "/":
+        return install
+    return replace(install, package=None, crypto=replace(install.crypto, package=None))
 
 
 def _stale(path: str, version: str) -> InstallPlan:

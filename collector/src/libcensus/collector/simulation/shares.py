@@ -223,14 +223,17 @@ WHEELS: tuple[Share, ...] = (
     Share("46.0.3", 12, "cryptography with OpenSSL 3.5.4"),
     Share("48.0.0", 6, "cryptography with OpenSSL 4.0.0"),
 )
-"""Out of a hundred environments that do not dangle."""
+"""Out of a hundred environments that do not dangle, and whose Python is new enough for the wheel."""
 
 WHEEL_OPENSSL: Mapping[str, str] = {"41.0.7": "3.1.4", "43.0.3": "3.3.2", "46.0.3": "3.5.4", "48.0.0": "4.0.0"}
-"""The OpenSSL inside cryptography's own wheels, by its changelog; that of 48.0.0 was read in its bytes."""
+"""The OpenSSL inside cryptography's own wheels, as read in their bytes."""
+
+WHEEL_PYTHON: Mapping[str, int] = {"41.0.7": 7, "43.0.3": 7, "46.0.3": 8, "48.0.0": 9}
+"""N of the oldest Python 3.N that each is for, by its metadata."""
 
 TROUBLES: tuple[Share, ...] = (
     Share("silent", 5, "hosts whose last report is older than a week"),
-    Share("failed-probe", 3, "hosts on which a probe failed"),
+    Share("failed-probe", 3, "hosts on which the package database is damaged: no package of theirs is known"),
     Share("unreadable", 2, "hosts with a Python that the agent could not read: everything about it is unknown"),
     Share("damaged", 1, "hosts with a Python whose executable is damaged: nobody can tell where it would start"),
     Share("unread-crypto", 1, "hosts whose uv-managed Python is known, and its OpenSSL could not be told"),

@@ -101,10 +101,12 @@ class Truth:
         self.levels[plan.arch, _UNKNOWN if plan.level is None else str(plan.level)] += 1
         major, minor = known.libc_version.split(".")[:2]
         self.libcs[plan.arch, known.libc_family, (int(major), int(minor))] += 1
-        self.openssl_packages[system.os_id, system.version_id, plan.openssl.package_version, plan.openssl.version] += 1
+        package = _UNKNOWN if plan.has_failed_probe else plan.openssl.package_version
+        self.openssl_packages[system.os_id, system.version_id, package, plan.openssl.version] += 1
         place = known.openssl.index(plan.openssl)
         for advisory, having in known.fixes.items():
-            self.openssl_fixes[system.os_id, system.version_id, advisory, "yes" if place < having else "no"] += 1
+            has_fix = _UNKNOWN if plan.has_failed_probe else "yes" if place < having else "no"
+            self.openssl_fixes[system.os_id, system.version_id, advisory, has_fix] += 1
         for install in plan.installs:
             self._add_install(install)
         for copy in plan.copies:
