@@ -46,6 +46,8 @@ if TYPE_CHECKING:
 
     from libcensus.collector.posture.catalogue import Catalogue, PackageFixes
 
+pytestmark = [pytest.mark.root, pytest.mark.timeout(1800)]
+
 PAGE = Path(__file__).parents[2] / "docs" / "accuracy.md"
 _LIBRARIES = {"bullseye": "libssl1.1", "bookworm": "libssl3", "trixie": "libssl3t64"}
 _MAKERS = {"as released": open_root, "with security updates": secured_root}
