@@ -202,7 +202,7 @@ def test_calls_in_flight_are_finished_when_it_stops(tmp_path: Path) -> None:
 
 def test_the_assessor_lasts_for_a_day() -> None:
     today = date(2026, 11, 23)
-    source = AssessorOfTheDay(load_snapshot(), lambda: today)
+    source = AssessorOfTheDay(load_snapshot, lambda: today)
     first = source()
     assert source() is first
     today = date(2026, 11, 24)

@@ -15,10 +15,11 @@ from contextlib import ExitStack
 from datetime import UTC, datetime
 from http import HTTPStatus
 from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from libcensus.collector.address import resolve_loopback
-from libcensus.collector.advisories.snapshot import load_snapshot
+from libcensus.collector.advisories.published import CatalogueSource
 from libcensus.collector.errors import ConfigurationError, StoreError
 from libcensus.collector.fleetindex import FleetIndex
 from libcensus.collector.http import Response, bind_http
@@ -56,13 +57,13 @@ _UPLOADS_IN_MEMORY = 4
 
 
 class AssessorOfTheDay:
-    """Gives the assessor of the present day (UTC), the same one until the day ends.
+    """Gives the assessor of the present day (UTC) and catalogue, the same one until the day ends or a fact changes.
 
     What was judged of portability holds on the next day too; what nobody asked for in a day is forgotten.
     """
 
-    def __init__(self, catalogue: Catalogue, today: Callable[[], date]) -> None:
-        self._catalogue = catalogue
+    def __init__(self, catalogues: Callable[[], Catalogue], today: Callable[[], date]) -> None:
+        self._catalogues = catalogues
         self._today = today
         self._lock = threading.Lock()
         self._made: tuple[date, Assessor] | None = None
@@ -70,12 +71,14 @@ class AssessorOfTheDay:
 
     def __call__(self) -> Assessor:
         """Return the assessor of the day."""
-        today = self._today()
+        today, catalogue = self._today(), self._catalogues()
         with self._lock:
-            if self._made is None or self._made[0] != today:
-                self._portability.age()
-                self._made = (today, Assessor(self._catalogue, today, self._portability))
-            return self._made[1]
+            made = self._made
+            if made is None or made[0] != today or made[1].catalogue is not catalogue:
+                if made is None or made[0] != today:
+                    self._portability.age()
+                made = self._made = (today, Assessor(catalogue, today, self._portability))
+            return made[1]
 
 
 class Collector:
@@ -127,7 +130,7 @@ class Collector:
             # Addresses first: a refusal to listen must not leave a new database behind.
             grpc_endpoints = resolve_loopback("listen", settings.listen)
             http_endpoints = resolve_loopback("http_listen", settings.http_listen)
-            assessor_for = AssessorOfTheDay(load_snapshot(), self._today)
+            assessor_for = AssessorOfTheDay(_catalogues(settings), self._today)
             store = self._open_store(undo)
             # Reports keep some of the workers for themselves, however many uploads and watches there are.
             uploads = max(1, settings.workers * 3 // 4 - 1)
@@ -219,6 +222,11 @@ class Collector:
         started = time.monotonic()
         server.stop(self._grace).wait()
         _LOGGER.info("all calls have ended after %.1f s", time.monotonic() - started)
+
+
+def _catalogues(settings: CollectorSettings) -> CatalogueSource:
+    """Return the source of the catalogue: the snapshot on board alone where no folder with feeds is set."""
+    return CatalogueSource(None if settings.advisories_dir is None else Path(settings.advisories_dir))
 
 
 class Pages:

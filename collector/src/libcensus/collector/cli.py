@@ -40,7 +40,7 @@ from libcensus.collector.log import LOG_FORMATS, LOG_LEVELS, escape_control, sta
 from libcensus.collector.notify import notify_service_manager
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Container
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -54,6 +54,17 @@ _EXIT_CODES = """\
 Exit codes: 0 stopped in good order; 2 wrong usage; 3 a setting is wrong or refused, or the
 database cannot be used; 70 internal error."""
 
+_ADVISORIES_EXIT_CODES = """\
+\b
+Exit codes: 0 every feed is as new as its source; 6 some feeds failed; if all failed: 1 refused
+(broken, older, shrunken), 4 unreachable, 5 a source did not prove who it is; 2 wrong usage;
+3 a setting is wrong, or a file or the folder cannot be used; 70 internal error."""
+
+_DEFAULT_PLACES = {
+    "database": f"sqlite file below {state_folder(os.environ)}",
+    "advisories_dir": f"{state_folder(os.environ) / 'advisories'}",
+}
+
 _Function = TypeVar("_Function", bound="Callable[..., Any]")
 
 _CHOICES = {"metrics_detail": METRICS_DETAILS, "log_format": LOG_FORMATS, "log_level": LOG_LEVELS}
@@ -61,6 +72,8 @@ _METAVARS = {
     "listen": "ADDRESS:PORT",
     "http_listen": "ADDRESS:PORT",
     "database": "URL",
+    "advisories_dir": "FOLDER",
+    "advisory_urls": "NAME=URL",
     "report_interval": "TIME",
     "call_seconds": "TIME",
     "grace_seconds": "TIME",
@@ -79,12 +92,14 @@ def _print(text: str) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _setting_options(command: _Function) -> _Function:
-    """Give a command one flag for each setting, and ``--config``."""
+def _setting_options(command: _Function, only: Container[str] | None = None) -> _Function:
+    """Give a command one flag for each setting, or for some, and ``--config``."""
     defaults = CollectorSettings()
     for setting in reversed(SETTINGS):
+        if only is not None and setting.name not in only:
+            continue
         default = getattr(defaults, setting.name)
-        shown = f"sqlite file below {state_folder(os.environ)}" if default is None else setting.show(default)
+        shown = _DEFAULT_PLACES.get(setting.name) if default is None else setting.show(default) or "none"
         choices = _CHOICES.get(setting.name)
         # Values are checked by the settings themselves, so that a flag, a variable and a file are told alike.
         command = click.option(
@@ -99,6 +114,11 @@ def _setting_options(command: _Function) -> _Function:
         metavar="FILE",
         help=f"TOML file with settings; must exist when named. [default: {DEFAULT_CONFIG}, if it is there]",
     )(command)
+
+
+def _advisory_options(command: _Function) -> _Function:
+    """Give a command the flags of the settings that feeds have."""
+    return _setting_options(command, {"advisories_dir", "advisory_urls"})
 
 
 def _plain_help(command: BaseCommand, ctx: click.Context) -> str:
@@ -216,6 +236,77 @@ def _serve_until_told(settings: CollectorSettings) -> None:
     finally:
         collector.stop()
     _LOGGER.info("stopped")
+
+
+@cli.group(name="advisories")
+def advisories_group() -> None:
+    """Look at the published facts that verdicts rest on, and bring them up to date.
+
+    The facts on board work offline. Official feeds are fetched by `update`, or taken from files by `import`; a feed
+    that is broken, older or shrunken is refused and its last good state stays. A running collector takes up a new
+    state by itself.
+    """
+
+
+_FORCE = "Take a feed although it is older or smaller than the present state; nothing else is let through."
+
+
+@advisories_group.command(name="update", epilog=_ADVISORIES_EXIT_CODES)
+@_advisory_options
+@click.argument("feeds", nargs=-1, metavar="[FEED]…")
+@click.option("--force", is_flag=True, help=_FORCE)
+def update_advisories(config: Path | None, feeds: tuple[str, ...], *, force: bool, **flags: Any) -> int:
+    """Fetch official feeds over HTTPS: all of them, or those that are named.
+
+    \b
+    Examples:
+      libcensus-collector advisories update
+      libcensus-collector advisories update openssl debian
+      libcensus-collector advisories update debian --advisory-urls debian=https://mirror.example/tracker.json
+    """  # noqa: D301
+    from libcensus.collector.advisories.command import run_update  # noqa: PLC0415
+
+    return run_update(load_settings(flags, os.environ, config).settings, feeds, force=force, write=_print)
+
+
+@advisories_group.command(name="import", epilog=_ADVISORIES_EXIT_CODES)
+@_advisory_options
+@click.argument("files", nargs=-1, required=True, metavar="FILE…", type=click.Path(path_type=Path))
+@click.option("--feed", metavar="NAME", help="Feed that the files are of; otherwise their content tells.")
+@click.option("--force", is_flag=True, help=_FORCE)
+def import_advisories(
+    config: Path | None, files: tuple[Path, ...], *, feed: str | None, force: bool, **flags: Any
+) -> int:
+    """Take feeds from files, for networks without a way out.
+
+    A file is what the source publishes, or the state of a feed from another collector's folder (see `advisories
+    show`). Give all files of one feed together: they take the place of what it had.
+
+    \b
+    Examples:
+      libcensus-collector advisories import osv-all.tar.xz
+      libcensus-collector advisories import --feed debian json
+      libcensus-collector advisories import /media/usb/advisories/*.json
+    """  # noqa: D301
+    from libcensus.collector.advisories.command import run_import  # noqa: PLC0415
+
+    return run_import(load_settings(flags, os.environ, config).settings, files, feed, force=force, write=_print)
+
+
+@advisories_group.command(name="show", epilog=_ADVISORIES_EXIT_CODES)
+@_advisory_options
+@click.option("--output", type=click.Choice(["table", "json"]), default="table", show_default=True)
+def show_advisories(config: Path | None, *, output: str, **flags: Any) -> int:
+    """Show the state of each feed: newest day, when it was taken, number of facts, checksum and source.
+
+    \b
+    Examples:
+      libcensus-collector advisories show
+      libcensus-collector advisories show --output json
+    """  # noqa: D301
+    from libcensus.collector.advisories.command import run_show  # noqa: PLC0415
+
+    return run_show(load_settings(flags, os.environ, config).settings, output, write=_print)
 
 
 @cli.group(name="config")

@@ -10,7 +10,8 @@ import difflib
 import os
 import re
 import tomllib
-from dataclasses import dataclass, fields
+from collections.abc import Mapping  # noqa: TC003  the dataclass decorator of slots needs it at run time
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ from libcensus.collector.errors import ConfigurationError
 from libcensus.collector.log import LOG_FORMATS, LOG_LEVELS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
 ENVIRONMENT_PREFIX = "LIBCENSUS_COLLECTOR_"
 DEFAULT_CONFIG = Path("/etc/libcensus/collector.toml")
@@ -91,6 +92,31 @@ def _size(low: int, high: int) -> Callable[[Any], int]:
     return parse
 
 
+def _addresses(value: Any) -> dict[str, tuple[str, ...]]:
+    """Return addresses by the name of what they are for; the names are checked where the feeds are known."""
+    allowed = 'NAME=https://… for each feed, separated by spaces; in the file a table: debian = "https://…"'
+    pairs: list[tuple[str, Any]] = []
+    if isinstance(value, str):
+        pairs = [(name, url) for name, _, url in (word.partition("=") for word in value.split())]
+    elif isinstance(value, dict):
+        pairs = [
+            (name, one) for name, urls in value.items() for one in (urls if isinstance(urls, list) and urls else [urls])
+        ]
+    found: dict[str, tuple[str, ...]] = {}
+    for name, url in pairs:
+        if not name or not isinstance(url, str) or not url.startswith("https://") or len(url.split()) != 1:
+            raise _NotAllowedError(allowed)
+        found[name] = (*found.get(name, ()), url)
+    if not found and value not in ("", {}):
+        raise _NotAllowedError(allowed)
+    return found
+
+
+def show_addresses(addresses: Mapping[str, tuple[str, ...]]) -> str:
+    """Return addresses as the flag takes them."""
+    return " ".join(f"{name}={url}" for name, urls in addresses.items() for url in urls)
+
+
 def show_seconds(seconds: float) -> str:
     """Return a time as settings write it, in the largest unit that it is whole in."""
     for unit in ("d", "h", "m", "s"):
@@ -111,8 +137,8 @@ def show_bytes(count: int) -> str:
 class CollectorSettings:
     """Everything that an operator can choose; the defaults serve a fleet of 10,000 hosts on one collector.
 
-    Times are in seconds and sizes in bytes. ``database`` is absent here where the default place is meant, which
-    depends on who runs the collector: see :func:`default_database`.
+    Times are in seconds and sizes in bytes. ``database`` and ``advisories_dir`` are absent here where the default place
+    is meant, which depends on who runs the collector: see :func:`state_folder`.
     """
 
     listen: str = "127.0.0.1:9444"
@@ -129,6 +155,8 @@ class CollectorSettings:
     max_queued: int = 1024
     call_seconds: float = 30.0
     grace_seconds: float = 20.0
+    advisories_dir: str | None = None
+    advisory_urls: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     log_format: str = "text"
     log_level: str = "info"
 
@@ -168,6 +196,8 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("max_queued", _whole_number(1, 1_000_000), "reports and uploads waiting for the database"),
     Setting("call_seconds", _duration(1, 600), "longest time that one call may take", show_seconds),
     Setting("grace_seconds", _duration(0, 600), "time for calls in flight to end when stopping", show_seconds),
+    Setting("advisories_dir", _parse_text, "folder with the last good state of each feed of advisories"),
+    Setting("advisory_urls", _addresses, "addresses of feeds, NAME=URL, instead of the projects' own", show_addresses),
     Setting("log_format", _one_of(*LOG_FORMATS), "form of the log on standard error"),
     Setting("log_level", _one_of(*LOG_LEVELS), "least serious message that is logged"),
 )
@@ -261,6 +291,7 @@ def load_settings(
         else:
             origins[name] = "default"
     values.setdefault("database", default_database(environment))
+    values.setdefault("advisories_dir", str(state_folder(environment) / "advisories"))
     settings = CollectorSettings(**values)
     _check_together(settings, origins)
     return LoadedSettings(settings, origins, _unknown_variables(environment))

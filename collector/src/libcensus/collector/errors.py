@@ -8,6 +8,9 @@
     │   ├── StoreReadOnlyError the database or its folder cannot be written
     │   └── StoreCorruptError  the database's content is not what this version wrote
     ├── SnapshotError          the embedded facts are broken: a mistake in the build   exit 70
+    ├── FeedError              a feed of advisories was not taken                      exit 1
+    │   ├── FeedUnreachableError  its source does not answer, or broke off           exit 4
+    │   └── FeedIdentityError     its source's certificate is not trusted            exit 5
     ├── SimulationError        a fleet cannot be simulated so, or not into this place  exit 2
     └── InconsistentFactsError one report's facts contradict each other                (a refusal, never an exit)
 
@@ -61,3 +64,21 @@ class InconsistentFactsError(CollectorError):
         super().__init__(f"{field}: {problem}")
         self.field = field
         self.problem = problem
+
+
+class FeedError(CollectorError):
+    """A feed of advisories is not taken, and its last good state stays: it is broken, too large, older or smaller."""
+
+    exit_code = 1
+
+
+class FeedUnreachableError(FeedError):
+    """A feed's source does not answer, answers with an error, or breaks off."""
+
+    exit_code = 4
+
+
+class FeedIdentityError(FeedError):
+    """A feed's source does not prove who it is."""
+
+    exit_code = 5

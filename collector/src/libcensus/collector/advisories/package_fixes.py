@@ -7,6 +7,7 @@ be no fix, or one that is always there.
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
@@ -85,6 +86,35 @@ def el_openssl(row: dict[str, Any]) -> list[PackageFixes]:
         )
         for name in _EL_IDS
     ]
+
+
+def fed_fixes(row: dict[str, Any]) -> PackageFixes:
+    """Return what a feed says of a package, or a feed and the snapshot together."""
+    manager = row["manager"]
+    fixed = _ordered(manager, row["fixed"])
+    return PackageFixes(
+        distribution=row["distribution"],
+        release=row["release"],
+        manager=manager,
+        package=row["package"],
+        fixed=fixed,
+        reaches=date.fromisoformat(row["reaches"]),
+        source=row["source"],
+        is_complete=bool(row["complete"]),
+        paid=frozenset(row.get("paid", ())) & fixed.keys(),
+    )
+
+
+def joined_fixes(old: PackageFixes, new: PackageFixes) -> PackageFixes:
+    """Return two tables about one package as one: where both name a fix, the one that reaches further is right."""
+    older, newer = (old, new) if old.reaches <= new.reaches else (new, old)
+    paid = (older.paid - newer.fixed.keys()) | newer.paid
+    return replace(
+        newer,
+        fixed={**older.fixed, **newer.fixed},
+        is_complete=older.is_complete or newer.is_complete,
+        paid=paid,
+    )
 
 
 def _ordered(manager: str, fixed: dict[str, str]) -> dict[str, str]:

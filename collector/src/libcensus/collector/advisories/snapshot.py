@@ -21,6 +21,8 @@ from libcensus.collector.advisories.package_fixes import (
     debian_openssl,
     debian_python,
     el_openssl,
+    fed_fixes,
+    joined_fixes,
     ubuntu_openssl,
 )
 from libcensus.collector.advisories.quirks import known_quirk
@@ -74,6 +76,8 @@ class SnapshotError(CollectorError):
 
     def __init__(self, place: str, problem: str) -> None:
         super().__init__(f"the embedded snapshot is damaged: {place}: {problem}; install libcensus-collector again")
+        self.place = place
+        self.problem = problem
 
 
 @cache
@@ -276,6 +280,11 @@ def _package_fixes(tables: Tables) -> dict[tuple[str, str, str], PackageFixes]:
         if key in found:
             raise SnapshotError("package fixes", f"{fixes.package} of {fixes.distribution} {fixes.release} twice")
         found[key] = fixes
+    # What official feeds say is joined with what is on board; without feeds there is no such table.
+    fed = _rows("fixes.json", tables["fixes"], "fixes", fed_fixes) if "fixes" in tables else []
+    for fixes in fed:
+        key = fixes.distribution, fixes.release, fixes.package
+        found[key] = joined_fixes(found[key], fixes) if key in found else fixes
     return found
 
 

@@ -292,6 +292,7 @@ class FleetExporter:
             platforms=self._platforms,
             verdict_of=verdict_of,
             snapshot_date=assessor.catalogue.snapshot_date,
+            reaches=assessor.catalogue.reaches,
             unreadable_hosts=sum(entry.shape is None for entry in entries),
             series={},
             series_limit=self._series_limit,

@@ -225,6 +225,13 @@ FLEET_FAMILIES: tuple[FleetFamily, ...] = (
         help="Day of the advisories and support dates that verdicts rest on.",
         samples=lambda fleet: [((), _midnight(fleet.snapshot_date))],
     ),
+    FleetFamily(
+        name="libcensus_advisory_source_timestamp_seconds",
+        help="Newest day that each source of published facts knows of: subjects of the facts on board, and feeds that "
+        "`libcensus-collector advisories update` or `import` took.",
+        labels=("source",),
+        samples=lambda fleet: [((source,), _midnight(day)) for source, day in sorted(fleet.reaches.items())],
+    ),
     SERIES,
     FleetFamily(
         name="libcensus_series_limit",

@@ -111,7 +111,8 @@ Tally = Counter[tuple[Count, "Labels"]]
 class FleetView:
     """The whole fleet at one moment.
 
-    ``counts`` holds the tally of all hosts; ``verdict_of`` the verdict of a build on a platform, both by digest.
+    ``counts`` holds the tally of all hosts; ``verdict_of`` the verdict of a build on a platform, both by digest;
+    ``reaches`` the newest day that each source of published facts knows of.
     """
 
     counts: Mapping[Count, Mapping[Labels, int]]
@@ -119,6 +120,7 @@ class FleetView:
     platforms: Mapping[str, Platform]
     verdict_of: Callable[[str, str], Verdict]
     snapshot_date: date
+    reaches: Mapping[str, date]
     unreadable_hosts: int
     series: Mapping[Detail, int]
     series_limit: int

@@ -1,0 +1,1 @@
+"""One reader per official format: bytes in, rows of published facts out."""

@@ -1,0 +1,112 @@
+"""The catalogue that verdicts rest on: the snapshot on board and the good feeds, newest record first.
+
+Whoever serves takes up a new state without a restart: each question costs at most one stat per feed, and the catalogue
+stays the same object until some fact in it changed.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from libcensus.collector.advisories.merge import merge_feeds
+from libcensus.collector.advisories.snapshot import (
+    TABLES,
+    SnapshotError,
+    catalogue_of,
+    load_snapshot,
+    quirk_table_of,
+    read_table,
+)
+from libcensus.collector.advisories.state import StateFolder
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from libcensus.collector.advisories.snapshot import Tables
+    from libcensus.collector.advisories.state import FeedState
+    from libcensus.collector.posture.catalogue import Catalogue
+
+_LOGGER = logging.getLogger(__name__)
+
+_SECONDS_BETWEEN_LOOKS = 1.0
+
+
+def load_catalogue(folder: Path | None) -> Catalogue:
+    """Return what the snapshot and the good feeds in a folder say; the snapshot alone where there are none.
+
+    A damaged state is logged and passed over. Raises SnapshotError when the snapshot on board is damaged.
+    """
+    return CatalogueSource(folder)()
+
+
+def embedded_tables() -> Tables:
+    """Return the tables of the snapshot on board."""
+    return {name: read_table(name) for name in TABLES}
+
+
+def catalogue_with(states: Mapping[str, FeedState], tables: Tables | None = None) -> Catalogue:
+    """Return the catalogue of the snapshot and these states; raises SnapshotError naming what cannot be true."""
+    published = catalogue_of(merge_feeds(embedded_tables() if tables is None else tables, states))
+    return replace(published, quirks=quirk_table_of(read_table("quirks")))
+
+
+class CatalogueSource:
+    """Gives the present catalogue, the same object until a fact changes. May be asked by several threads at once."""
+
+    def __init__(self, folder: Path | None, clock: Callable[[], float] = time.monotonic) -> None:
+        self._folder = None if folder is None else StateFolder(folder)
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._looked: float | None = None
+        self._stamp: object = None
+        self._facts: Mapping[str, str] = {}
+        self._catalogue: Catalogue | None = None
+
+    def __call__(self) -> Catalogue:
+        """Return the catalogue; raises SnapshotError only when the snapshot on board is damaged."""
+        with self._lock:
+            now = self._clock()
+            if self._catalogue is None or self._looked is None or now - self._looked >= _SECONDS_BETWEEN_LOOKS:
+                self._looked = now
+                self._look()
+            if self._catalogue is None:
+                raise AssertionError("a catalogue was looked for and not made")
+            return self._catalogue
+
+    def _look(self) -> None:
+        stamp = () if self._folder is None else self._folder.stamp()
+        if self._catalogue is not None and stamp == self._stamp:
+            return
+        self._stamp = stamp
+        if self._folder is None or not stamp:
+            facts: dict[str, str] = {}
+            if self._catalogue is None or facts != self._facts:
+                self._catalogue, self._facts = load_snapshot(), facts
+            return
+        stored = self._folder.load()
+        for feed, problem in sorted(stored.damaged.items()):
+            _LOGGER.error(
+                "advisories: the state of %s is passed over, and the facts on board stand in: %s; "
+                "`libcensus-collector advisories update %s` fetches it anew",
+                feed,
+                problem,
+                feed,
+            )
+        facts = {feed: f"{state.newest.isoformat()} {state.facts_checksum}" for feed, state in stored.states.items()}
+        if self._catalogue is not None and facts == self._facts:
+            return
+        try:
+            self._catalogue = catalogue_with(stored.states) if stored.states else load_snapshot()
+        except SnapshotError as error:
+            # Each feed was checked when it was taken; only another version of this program can disagree.
+            _LOGGER.error("advisories: the feeds are passed over: %s: %s", error.place, error.problem)  # noqa: TRY400
+            if self._catalogue is None:
+                self._catalogue = load_snapshot()
+            return
+        self._facts = facts
+        _LOGGER.info("advisories: verdicts rest on facts up to %s", self._catalogue.snapshot_date.isoformat())
