@@ -20,7 +20,7 @@ from libcensus.collector.simulation.fill import Simulation
 from libcensus.collector.simulation.plan import Choices, SimulationError, plan_fleet
 from libcensus.collector.simulation.systems import platform_of
 from libcensus.collector.store.sql import SqlStore
-from libcensus.facts.vocabulary import EnvironmentState, Installer, InstallKind, Linkage, Provider
+from libcensus.facts.vocabulary import EnvironmentState, Installer, InstallKind, LibcFamily, Linkage, Provider
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -174,6 +174,23 @@ def test_a_python_build_standalone_build_is_what_the_snapshot_says() -> None:
             assert published.date <= load_snapshot().snapshot_date
             seen += 1
     assert seen > 200
+
+
+@pytest.mark.parametrize("day", [None, date(2025, 8, 27)])
+def test_uv_brings_the_builds_for_the_hosts_own_libc(day: date | None) -> None:
+    """Those for musl can load modules since 20250311; before, they were static."""
+    seen = set()
+    for plan in plans(1, 3000, day):
+        for install in plan.installs:
+            if install.build is None or install.installer is not Installer.UV:
+                continue
+            assert install.build.libc is plan.known.libc_family
+            seen.add(install.build.libc)
+            if install.build.libc is LibcFamily.MUSL:
+                assert install.build.provider_build is not None
+                assert install.build.provider_build >= "20250311"
+                assert f"-linux-{plan.arch}-musl/" in install.path
+    assert seen == {LibcFamily.GLIBC, LibcFamily.MUSL}
 
 
 def test_an_earlier_day_has_older_builds_and_reports_of_that_day() -> None:

@@ -98,7 +98,8 @@ class BuildPlan:
     @property
     def has_crypt(self) -> bool:
         """Whether it has the module that Python 3.13 dropped: the one thing in these builds that asks for libcrypt."""
-        return self.provider is Provider.PBS and self.minor in {"3.10", "3.11", "3.12"}
+        is_pbs_for_glibc = self.provider is Provider.PBS and self.libc is LibcFamily.GLIBC
+        return is_pbs_for_glibc and self.minor in {"3.10", "3.11", "3.12"}
 
     @property
     def needed_glibc(self) -> int | None:
@@ -147,7 +148,8 @@ def _python_files(plan: BuildPlan) -> tuple[BuildFile, ...]:
 
 def _libc(plan: BuildPlan, numbers: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
     if plan.built_on is None:
-        return {f"libc.musl-{plan.arch}.so.1": ()}
+        # Alpine's own programs name musl as Alpine does, others as musl itself.
+        return {"libc.so" if plan.provider is Provider.PBS else f"libc.musl-{plan.arch}.so.1": ()}
     return {"libc.so.6": _glibc(plan, numbers)}
 
 

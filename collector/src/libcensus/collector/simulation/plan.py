@@ -59,6 +59,7 @@ _DAYS_PER_MONTH = 30.4375
 _ROLES = ("web", "app", "db", "batch", "ci", "edge", "gpu", "cache")
 _INSTALLERS = {"dpkg": Installer.DPKG, "rpm": Installer.RPM, "apk": Installer.APK}
 _CONTAINER_SYSTEM = "debian:12"
+_FIRST_DYNAMIC_MUSL = "20250311"
 _HATCH_MINORS = ("3.11", "3.12", "3.13")
 _HATCH_MONTHS = 5
 _NODEJS_SINCE = 28
@@ -315,7 +316,8 @@ class _Drawing:
         docker = self._random.choice(self._choices.docker)
         hatch = self._random.choice(_HATCH_MINORS)
         known, system, has_glibc = self.known, self.known.system, self.known.glibc is not None
-        if happens["uv"] and has_glibc:
+        if happens["uv"] and (has_glibc or self.arch == "x86_64"):
+            first, second = self._for_libc(*first), self._for_libc(*second)
             self._uv_python(*first, unread=unread, free_threaded=happens["uv-free-threaded"])
             if happens["uv-second"] and second[1] != first[1]:
                 self._uv_python(*second, unread=False, free_threaded=False)
@@ -350,12 +352,22 @@ class _Drawing:
         there = _minors(release)
         return release, minor if minor in there else there[-1]
 
+    def _for_libc(self, release: PbsBuild, minor: str) -> tuple[PbsBuild, str]:
+        """Return a build that can load modules here: those for musl can since they are no longer static."""
+        if self.known.glibc is None and release.tag < _FIRST_DYNAMIC_MUSL:
+            newest = self._choices.pbs[PBS_AGES[0].name]
+            there = _minors(newest)
+            return newest, minor if minor in there else there[-1]
+        return release, minor
+
     def _uv_python(self, release: PbsBuild, minor: str, *, unread: bool, free_threaded: bool) -> None:
-        version = release.cpython[minor]
-        free = free_threaded and minor in {"3.13", "3.14"}
+        version, is_musl = release.cpython[minor], self.known.glibc is None
+        free = free_threaded and minor in {"3.13", "3.14"} and not is_musl
         flags = ("free-threaded",) if free else ()
-        build = self._build(version, Provider.PBS, release.tag, 17, "python-build-standalone", None, flags)
-        folder = f"cpython-{version}{'+freethreaded' if free else ''}-linux-{self.arch}-gnu"
+        built_on = None if is_musl else 17
+        build = self._build(version, Provider.PBS, release.tag, built_on, "python-build-standalone", None, flags)
+        libc = "musl" if is_musl else "gnu"
+        folder = f"cpython-{version}{'+freethreaded' if free else ''}-linux-{self.arch}-{libc}"
         path = f"/home/deploy/.local/share/uv/python/{folder}/bin/python{minor}{'t' if free else ''}"
         crypto = CryptoPlan(Linkage.UNKNOWN) if unread else CryptoPlan(Linkage.STATIC, release.openssl, path)
         self._base(path, build, Installer.UV, crypto)

@@ -195,7 +195,7 @@ PBS_MINORS: tuple[Share, ...] = (
 )
 
 BRINGERS: tuple[Share, ...] = (
-    Share("uv", 30, "uv with python-build-standalone builds: OpenSSL is static; not on Alpine"),
+    Share("uv", 30, "uv with python-build-standalone builds: OpenSSL is static; on Alpine, on x86_64, those for musl"),
     Share("uv-second", 35, "of hosts with uv: a second build beside the first"),
     Share("uv-free-threaded", 6, "of uv-managed Pythons from 3.13 on: free-threaded"),
     Share("hatch", 5, "Hatch with the PBS build for the host's own x86-64 level; not on Alpine"),
