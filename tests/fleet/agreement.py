@@ -138,7 +138,8 @@ pair, and then really starts the artefact in a root of that release. The verdict
 reasons with what the kernel, `ld.so` or the installer said: every library that is not found, every symbol version that
 is missing. Where it starts, each of its extension modules is opened in a process of its own, and those that fail must
 be the ones that were predicted, with the reasons. A wheel is installed by uv for every Python of the root (its own,
-PyPy, python-build-standalone) and its modules are imported.
+PyPy, python-build-standalone) and its modules are imported; where all of these refuse it, the cell tells for what.
+Processors of a lower level and other kernels are tried by an emulator, with the programs that have a note of them.
 
 A cell names what is in the way; of several symbol versions of one library only the highest. "without" lists the modules
 that do not open, each for the reasons that the test compared. Artefacts that were made on a release are compiled there
@@ -181,10 +182,11 @@ def page(
         lines.append("")
     lines.append("## Known to differ\n")
     lines.append("Marked (\\*) above. The test fails when one of these pairs differs no more, or in another way.\n")
-    lines += [
-        f"- {_name_of(samples, name)} on {suite} is predicted `{one.verdict}`: {one.why}"
-        for (name, suite), one in apart.items()
-    ]
+    for one in dict.fromkeys(apart.values()):
+        pairs_apart = [
+            f"{_name_of(samples, name)} on {suite}" for (name, suite), other in apart.items() if other == one
+        ]
+        lines.append(f"- Predicted `{one.verdict}`: {one.why}. {'; '.join(pairs_apart)}.")
     lines.append("")
     return "\n".join(lines)
 

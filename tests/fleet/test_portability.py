@@ -213,12 +213,13 @@ def test_a_processor_of_a_lower_level_is_refused_as_predicted(
     told = run_in(root, tried.stage, f"{PLACE}/emulator", "-cpu", processor, LOADER, "--help").stdout
     assert max((int(one) for one in re.findall(r"x86-64-v(\d) \(supported", told)), default=1) == level
     scan = _running(tried.stage / f"{suite}.json", level=level, kernel=os.uname().release)
-    for name in ("C program with the note of x86-64-v3, made on bookworm", "C program, made on bookworm"):
-        sample = tried.sample(name)
-        prediction = _predictions(tried.stage, [sample], {suite: str(scan)})[suite][name]
+    names = ("C program with the note of x86-64-v3, made on bookworm", "C program, made on bookworm")
+    samples = [tried.sample(name) for name in names]
+    predictions = _predictions(tried.stage, samples, {suite: str(scan)})[suite]
+    for sample in samples:
         happened = emulated(root, tried.stage, sample, "-cpu", processor)
-        assert disagreements(happened, prediction) == []
-        assert happened.runs == (level >= 3 or "note" not in name)
+        assert disagreements(happened, predictions[sample.name]) == []
+        assert happened.runs == (level >= 3 or "note" not in sample.name)
 
 
 @pytest.mark.parametrize("kernel", ["98.4.0", "99.0.0", "99.1.0"])

@@ -353,7 +353,7 @@ def test_every_verdict_has_its_reasons_and_every_reason_its_verdict(
 def test_who_reads_the_note_of_a_later_kernel_in_a_file_that_wants_no_library(
     role: FileRole, glibc: int, state: PortabilityState
 ) -> None:
-    kind = ArtefactKind.LIBRARY if role is LIBRARY else ArtefactKind.EXECUTABLE
+    kind = ArtefactKind.SHARED_OBJECT if role is LIBRARY else ArtefactKind.EXECUTABLE
     file = _file("x", role, needs(kernel="99.0.0"))
     offer = Offer.of(glibc_host(glibc, kernel="6.1"))
     assert check_artefact(_artefact(kind, file), offer).state is state
