@@ -253,6 +253,10 @@ def test_a_reason_names_file_symbol_and_what_the_host_has() -> None:
             "needs libz.so.1 (in bin/python); the host's is unknown",
         ),
         (Reason(ReasonKind.ARCH, "aarch64", has="x86_64"), "needs aarch64; the host has x86_64"),
+        (
+            Reason(ReasonKind.REQUIREMENT, "a file that could be read", file="bin/python", known=False),
+            "cannot be judged without a file that could be read (in bin/python)",
+        ),
     ],
 )
 def test_a_reason_reads_as_a_sentence(reason: Reason, text: str) -> None:
@@ -381,7 +385,7 @@ def test_a_build_whose_files_could_not_be_read_is_unknown() -> None:
     assert verdict.first_reason is ReasonKind.REQUIREMENT
     unread_library = build_file("lib/libpython3.12.so.1.0", FileRole.LIBRARY, soname="libpython3.12.so.1.0")
     verdict = check_build(python_build(files=(EXECUTABLE, unread_library)), glibc_host())
-    assert _kinds(verdict) == [("requirement", "its file to be readable", False)]
+    assert _kinds(verdict) == [("requirement", "a file that could be read", False)]
     module = build_file("lib/_x.so", FileRole.MODULE)
     static = build_file("bin/python3.12", FileRole.EXECUTABLE, needs())
     assert check_build(python_build(files=(static, module)), glibc_host()) == Verdict(RUNS)

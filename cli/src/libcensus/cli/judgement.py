@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from libcensus.cli.answers import Answer, PlaceKind, Share, by_artefact, merged, share_of
 from libcensus.cli.terminal import Cell, Column
-from libcensus.collector.posture.verdict import PortabilityState, Verdict
+from libcensus.collector.posture.verdict import PortabilityState, ReasonKind, Verdict
 from libcensus.facts.vocabulary import ArtefactKind
 
 if TYPE_CHECKING:
@@ -143,6 +143,8 @@ def deciding(verdict: Verdict) -> Reason:
 
 def brief(reason: Reason) -> str:
     """Return an obstacle in a few words: what is needed, and what is there."""
+    if reason.kind is ReasonKind.REQUIREMENT:
+        return f"cannot be judged without {reason.needs}"
     if not reason.known:
         return f"needs {reason.needs}: not known to be there"
     return f"needs {reason.needs}, has {reason.has or 'none'}"

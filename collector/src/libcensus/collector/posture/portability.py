@@ -113,7 +113,7 @@ def check_parts(parts: BuildParts, offer: Offer) -> Verdict:
     stops: list[Reason] = []
     for file in parts.starting:
         if file.requirement is None:
-            stops.append(Reason(ReasonKind.REQUIREMENT, needs="its file to be readable", file=file.path, known=False))
+            stops.append(Reason(ReasonKind.REQUIREMENT, needs="a file that could be read", file=file.path, known=False))
             continue
         verdict = check(file.requirement, offer, file=file.path, brought=brought, own_folders=own_folders)
         stops.extend(verdict.reasons)

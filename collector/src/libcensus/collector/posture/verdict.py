@@ -59,6 +59,9 @@ class Reason:
 
     def __str__(self) -> str:
         """Return the reason as one sentence."""
+        if self.kind is ReasonKind.REQUIREMENT:
+            where = f" (in {self.file})" if self.file else ""
+            return f"cannot be judged without {self.needs}{where}"
         what = f"needs {self.needs}"
         if self.library and self.library != self.needs:
             what += f" of {self.library}"
