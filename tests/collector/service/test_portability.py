@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections import Counter
 from dataclasses import replace
@@ -45,6 +46,7 @@ from tests.collector.service.running import Client, client_of, running_collector
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from libcensus.collector.store.contract import HostStamp
 
@@ -154,6 +156,35 @@ def test_every_host_has_the_verdict_that_it_would_have_alone(
     assert answer.unreadable_hosts == 0
     hosts = [one.on.hosts for one in answer.verdicts]
     assert hosts == sorted(hosts, reverse=True)
+
+
+def test_an_environment_is_judged_once_for_hosts_whose_pythons_lie_in_folders_of_their_own(tmp_path: Path) -> None:
+    def at(folder: str) -> fleet.Machine:
+        python = fleet.install(f"{folder}/python3.12", fleet.PBS_312, fleet.STATIC)
+        return fleet.Machine("x", builds=(fleet.PBS_312,), installs=(python,))
+
+    judge = fleet.assessor()
+    made = replace(environment("/usr/bin"), version="3.12.1")
+    with SqlStore.open(f"sqlite:///{tmp_path / 'census.db'}") as store:
+        for number in range(3):
+            fleet.report(store, at("/opt/py/bin").renamed(f"agreed-{number}"))
+        reader = PortabilityReader(FleetIndex(store), lambda: judge)
+        (agreed,) = reader.check(made).verdicts
+        for number in range(20):
+            fleet.report(store, at(f"/home/{number}/bin").renamed(f"own-{number:02}"))
+        fleet.report(store, at("/usr/bin").renamed("there"))
+        blocked, runs = reader.check(made).verdicts
+    assert [(one.on.hosts, one.verdict.state) for one in (agreed, blocked, runs)] == [
+        (3, PortabilityState.BLOCKED),
+        (23, PortabilityState.BLOCKED),
+        (1, PortabilityState.RUNS),
+    ]
+    assert [one.has for one in agreed.verdict.reasons] == ["CPython 3.12.12 in /opt/py/bin"]
+    assert [one.has for one in blocked.verdict.reasons] == ["CPython 3.12.12"]
+    assert blocked.on.examples == ("agreed-0", "agreed-1", "agreed-2", "own-00", "own-01")
+    assert [(one.needs, one.remedy) for one in blocked.verdict.reasons] == [
+        (one.needs, one.remedy) for one in agreed.verdict.reasons
+    ]
 
 
 def test_places_are_told_as_people_call_them(served: tuple[Client, SqlStore]) -> None:
@@ -391,9 +422,11 @@ machines = st.builds(
             [
                 fleet.install("/usr/bin/python3.11", fleet.DISTRO_311, fleet.SYSTEM),
                 fleet.install("/opt/py/bin/python3.12", fleet.PBS_312, fleet.STATIC),
+                fleet.install("/home/ann/bin/python3.11", fleet.DISTRO_311, fleet.SYSTEM),
+                fleet.install("/home/bob/bin/python3.11", fleet.DISTRO_311, fleet.SYSTEM),
             ]
         ),
-        max_size=2,
+        max_size=3,
         unique_by=lambda one: one.path,
     ).map(tuple),
     os_version=st.sampled_from(["11", "12"]),
@@ -426,8 +459,24 @@ def test_groups_change_no_verdict(
     for machine in machines:
         pythons = pythons_of(machine.install_set, {fleet.digest_of(one): one for one in machine.builds})
         verdict = check_artefact(artefact, Offer.of(machine.platform), pythons, advice)
-        alone[fleet.digest_of(machine.platform), verdict] += 1
-    assert {(one.on.platform, one.verdict): one.on.hosts for one in answer.verdicts} == alone
+        alone[fleet.digest_of(machine.platform), wherever(verdict)] += 1
+    told: Counter[tuple[str, Verdict]] = Counter()
+    for one in answer.verdicts:
+        told[one.on.platform, wherever(one.verdict)] += one.on.hosts
+    assert told == alone
+
+
+def wherever(verdict: Verdict) -> Verdict:
+    """The verdict without the folders of Pythons that are no use: of hosts that disagree on them none are told."""
+
+    def without_folders(has: str) -> str:
+        return ", ".join(dict.fromkeys(re.sub(r" in /[^,]*", "", has).split(", ")))
+
+    reasons = tuple(
+        replace(one, has=without_folders(one.has)) if one.kind is ReasonKind.PYTHON and one.has else one
+        for one in verdict.reasons
+    )
+    return replace(verdict, reasons=reasons)
 
 
 # --- the same in metrics -----------------------------------------------------------------------------------------

@@ -113,7 +113,7 @@ def installing(
     except InvalidSpecifier:
         return [Reason(ReasonKind.PYTHON, needs=f"Python {told}", remedy="correct Requires-Python", known=False)], ()
     if artefact.kind is ArtefactKind.ENVIRONMENT:
-        able = [python for python in sorted(pythons) if _is_base(python, artefact) and _meets(python, specifier)]
+        able = [python for python in sorted(pythons) if is_base(python, artefact) and _meets(python, specifier)]
     else:
         able = [python for python in sorted(pythons) if _meets(python, specifier)]
     if not artefact.tags:
@@ -202,11 +202,16 @@ def _told(platforms: Iterable[str]) -> str:
     return min(platforms, key=weight)
 
 
-def _is_base(python: OfferedPython, artefact: Artefact) -> bool:
+def is_base(python: OfferedPython, artefact: Artefact) -> bool:
     """Tell whether a Python is of the kind that an environment was made for, and lies where it looks for it."""
     if python.implementation is not artefact.implementation:
         return False
     return artefact.home is None or not python.folders or artefact.home.rstrip("/") in python.folders
+
+
+def without_base(artefact: Artefact, pythons: Collection[OfferedPython]) -> Reason:
+    """Return what keeps an environment from running where none of these Pythons is its base."""
+    return _no_python(artefact, _python_of_environment(artefact), pythons)
 
 
 def _python_of_environment(artefact: Artefact) -> str | None:

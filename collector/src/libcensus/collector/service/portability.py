@@ -17,7 +17,7 @@ from libcensus.collector.posture.advice import Advice
 from libcensus.collector.posture.portability import asks_for_a_python, check_artefact
 from libcensus.collector.posture.reach import UNKNOWN
 from libcensus.collector.posture.verdict import ReasonKind
-from libcensus.collector.posture.wheel import installing
+from libcensus.collector.posture.wheel import installing, is_base, without_base
 from libcensus.collector.service.errors import InvalidFieldError, OverdueError
 from libcensus.collector.service.portability_codec import (
     LibcAnswer,
@@ -220,19 +220,35 @@ def _judged(
         for file in artefact.files
         for soname in (*file.requirement.sonames, *(need.soname for need in file.requirement.needs))
     }
-    alike: dict[frozenset[OfferedPython], Verdict] = {}
+    alike: dict[object, list[Group]] = {}
     for group in groups:
-        pythons = group.traits.pythons
-        if pythons not in alike:
-            refused, fitting = installing(artefact, offer, pythons)
-            sonames = frozenset(name for python in fitting for name in python.sonames if name in wanted)
-            kinds = tuple(reason.kind for reason in refused)
-            # What is said of the Pythons that are there may be each host's own; what is said of files is not.
-            key = (sonames, kinds if kinds == (ReasonKind.PYTHON,) else tuple(refused))
-            if key not in verdicts:
-                verdicts[key] = check_artefact(artefact, offer, pythons, advice)
-            alike[pythons] = _refused_by(refused, verdicts[key])
-        yield alike[pythons], group
+        alike.setdefault(_asked_of(artefact, group.traits.pythons), []).append(group)
+    for same in alike.values():
+        pythons = same[0].traits.pythons
+        refused, fitting = installing(artefact, offer, pythons)
+        kinds = tuple(reason.kind for reason in refused)
+        if kinds == (ReasonKind.PYTHON,) and any(group.traits.pythons != pythons for group in same):
+            # Their Pythons lie in folders of each host's own: where is said only of hosts that agree on it.
+            refused = [without_base(artefact, {_anywhere(python) for python in pythons})]
+        sonames = frozenset(name for python in fitting for name in python.sonames if name in wanted)
+        # What is said of the Pythons that are there may be each host's own; what is said of files is not.
+        key = (sonames, kinds if kinds == (ReasonKind.PYTHON,) else tuple(refused))
+        if key not in verdicts:
+            verdicts[key] = check_artefact(artefact, offer, pythons, advice)
+        verdict = _refused_by(refused, verdicts[key])
+        for group in same:
+            yield verdict, group
+
+
+def _asked_of(artefact: Artefact, pythons: frozenset[OfferedPython]) -> object:
+    """Return what decides of a host's Pythons: of an environment, whether one lies where it looks, and not where."""
+    if artefact.kind is not ArtefactKind.ENVIRONMENT:
+        return pythons
+    return frozenset((_anywhere(python), is_base(python, artefact)) for python in pythons)
+
+
+def _anywhere(python: OfferedPython) -> OfferedPython:
+    return replace(python, folders=())
 
 
 def _refused_by(refused: Sequence[Reason], verdict: Verdict) -> Verdict:
