@@ -35,6 +35,9 @@ _WHEELS = {
 }
 """The locks whose wheels are tried, each with a Python that it is for; their folders are shared with other tests."""
 
+_SLOW = "pyarrow-"
+"""A wheel of whose thirty modules each imports all others, in a process of its own for each Python."""
+
 _NOT_COPIED = shutil.ignore_patterns("*.a", "test", "tests", "idlelib", "site-packages", "dist-packages", "__pycache__")
 _TRIPLE = "x86_64-linux-gnu"
 
@@ -297,7 +300,7 @@ def _wheels(folder: Path) -> Iterable[Sample]:
     seen: set[str] = set()
     for lock, python in _WHEELS.items():
         for path in sorted(wheels(lock, python).glob("*.whl")):
-            if path.name not in seen:
+            if path.name not in seen and not path.name.startswith(_SLOW):
                 seen.add(path.name)
                 shutil.copy(path, folder)
                 yield _wheel(folder, path.name)
