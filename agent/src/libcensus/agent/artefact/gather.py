@@ -362,6 +362,10 @@ class Gatherer:
                     return
                 if self.is_strict:
                     self._refuse_unsafe(info, place)
+                    if info.issym() and (target := _target_outside(info)) is not None:
+                        # File systems are full of them, and nothing is unpacked: the link alone is lost.
+                        self._skip(name, "link-outside", f"leads to {target}, outside the archive")
+                        continue
                 if info.issym() or info.islnk():
                     base = printable(info.name).rsplit("/", 1)[-1]
                     target = printable(info.linkname)
@@ -396,15 +400,12 @@ class Gatherer:
         if info.isdev():
             what = "a FIFO" if info.isfifo() else "a device node"
             raise ArtefactError("unsafe-member", f"{place}: the member {name} is {what}; build the archive without it")
-        if info.issym() or info.islnk():
-            target = printable(info.linkname)
-            start = posixpath.dirname(name) if info.issym() else ""
-            if target.startswith("/") or _leads_out(posixpath.join(start, target)):
-                raise ArtefactError(
-                    "unsafe-link",
-                    f"{place}: the link {name} leads to {target}, outside the archive; build the archive without it, "
-                    "or unpack it and give the folder",
-                )
+        if info.islnk() and (target := _target_outside(info)) is not None:
+            raise ArtefactError(
+                "unsafe-link",
+                f"{place}: the link {name} leads to {target}, outside the archive; build the archive without it, "
+                "or unpack it and give the folder",
+            )
 
     def _is_wanted(self, name: str, head: bytes, member: IO[bytes], size: int, nesting: int) -> bool:
         """Tell whether a member is an ELF file or a wheel that may be read; a text that is wanted is kept at once."""
@@ -447,6 +448,13 @@ class Gatherer:
 
     def _place(self, prefix: str) -> str:
         return prefix.rstrip("!") or shown(self.path)
+
+
+def _target_outside(info: tarfile.TarInfo) -> str | None:
+    """Return where a link of a tar archive leads to, where that is outside of the archive."""
+    target = printable(info.linkname)
+    start = posixpath.dirname(printable(info.name)) if info.issym() else ""
+    return target if target.startswith("/") or _leads_out(posixpath.join(start, target)) else None
 
 
 def _leads_out(name: str) -> bool:
