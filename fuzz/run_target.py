@@ -9,7 +9,7 @@ import sys
 
 import atheris
 
-with atheris.instrument_imports(include=["libcensus.agent", "fuzz.targets"]):
+with atheris.instrument_imports(include=["libcensus.agent", "libcensus.collector.advisories", "fuzz.targets"]):
     from fuzz.targets import TARGETS
 
 

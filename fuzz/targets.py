@@ -21,6 +21,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fuzz.feed_readers import ALLOWED, FEED_READERS
 from libcensus.agent.artefact import ArtefactSettings, read_artefact
 from libcensus.agent.artefact.wheel import parse_name
 from libcensus.agent.containers import identity_of, parse_mount_points
@@ -473,4 +474,8 @@ TARGETS = (
     Target("artefact", _run_artefact, _artefact_seeds, allowed=(ArtefactError,)),
     Target("wheel-archive", _run_wheel_archive, lambda: (_WHEEL,), allowed=(ArtefactError,)),
     Target("bolt", _run_bolt, _bolt_seeds),
+    *(
+        Target(f"feed-{name}", run, lambda seed=seed: (seed,), allowed=ALLOWED)  # type: ignore[misc]
+        for name, (run, seed) in FEED_READERS.items()
+    ),
 )

@@ -65,7 +65,7 @@ def _read_entry(package: str, advisory: str, entry: dict[str, Any], place: str, 
     for suite, state in mapping_of(entry.get("releases"), f"{place}: releases").items():
         where = f"{place}: {suite}"
         status = mapping_of(state, where).get("status")
-        if status not in _STATES:
+        if not isinstance(status, str) or status not in _STATES:
             raise FeedFormatError(where, f"{status!r} is no status")
         release = RELEASES.get(suite)
         if release is None:

@@ -18,6 +18,7 @@ from libcensus.collector.advisories.feeds.reading import (
     Members,
     Reading,
     check_version,
+    day_of,
     is_own_source,
     items_of,
     list_of,
@@ -154,19 +155,22 @@ def read_ubuntu(members: Members) -> Reading:
 
     A record of a vulnerability (``UBUNTU-CVE-…``) lists every release that it holds for. A long-term release which
     it does not list, neither plain nor under Pro, while it lists others of the same package, was never affected;
-    of interim releases nothing of the kind can be said after their end. Security notices (``USN-…``) add nothing to
+    of interim releases, and of releases that newer
+    records list no more, nothing of the kind can be said. Security notices (``USN-…``) add nothing to
     these records where both are there, and stand for themselves where only they are.
     """
     fixes = FirstFixes()
     days: list[date] = []
-    long_term: dict[str, set[str]] = {}
+    last_listed: dict[tuple[str, str], date] = {}
     listed: dict[tuple[str, str], set[str]] = {}
+    published: dict[str, date] = {}
     for place, record in _records(members):
         days.append(record_day(record, place))
         if record.get("withdrawn") is not None:
             continue
         names = _advisories(record)
         is_whole = place.startswith("UBUNTU-CVE-")
+        day = day_of(record.get("published"), f"{place}: published")
         for item, where in _affected(record, place):
             package = mapping_of(item.get("package"), f"{where}: package")
             source = text_of(package.get("name"), f"{where}: package: name")
@@ -176,16 +180,19 @@ def read_ubuntu(members: Members) -> Reading:
             is_paid, release = bool(archive[1]), archive[2]
             fixes.know("ubuntu", release, source)
             if archive[3] and is_whole:
-                long_term.setdefault(source, set()).add(release)
+                last_listed[source, release] = max(day, last_listed.get((source, release), day))
             for advisory in names:
                 if is_whole:
+                    published[advisory] = day
                     listed.setdefault((source, advisory), set()).add(release)
                 for version in _fixed(item, where):
                     check_version(MANAGERS["ubuntu"], version, where)
                     fixes.add("ubuntu", release, source, advisory, version, where, paid=is_paid)
     for (source, advisory), releases in sorted(listed.items()):
-        for release in sorted(long_term.get(source, set()) - releases):
-            if not fixes.has("ubuntu", release, source, advisory):
+        for release in (name for package, name in last_listed if package == source and name not in releases):
+            # A release that is listed no more has ended, which says nothing of what was published since.
+            is_current = published[advisory] <= last_listed[source, release]
+            if is_current and not fixes.has("ubuntu", release, source, advisory):
                 fixes.add("ubuntu", release, source, advisory, "0", source, paid=False)
     newest = newest_of(days, "the archive")
     return Reading(fixes.rows(newest), newest)

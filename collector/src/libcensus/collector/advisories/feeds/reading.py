@@ -147,7 +147,7 @@ def _entries(text: str, place: str, wanted: Callable[[str], bool]) -> Iterator[t
     decoder = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_no_number)
     seen: set[str] = set()
     position = _after(text, 0, "{")
-    while True:
+    while text[position : position + 1] != "}" or seen:
         name, position = decoder.raw_decode(text, _skip(text, position))
         if not isinstance(name, str):
             raise FeedFormatError(place, "is no JSON object")

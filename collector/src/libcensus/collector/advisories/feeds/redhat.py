@@ -45,6 +45,8 @@ def read_changes(members: Members, wanted: Collection[str]) -> tuple[tuple[tuple
     found: dict[str, str] = {}
     days: list[date] = []
     for name, content in members:
+        if not content.endswith(b"\n"):
+            raise FeedFormatError(name, "does not end with a whole line (it looks cut off)")
         try:
             lines = list(csv.reader(content.decode().splitlines(), strict=True))
         except (UnicodeDecodeError, csv.Error) as error:

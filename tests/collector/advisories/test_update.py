@@ -1,0 +1,623 @@
+"""Feeds from a source in their real formats: what is taken, what is refused, and that the last good state stays."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import replace
+from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from libcensus.collector.advisories import update as update_module
+from libcensus.collector.advisories.feeds.registry import BY_NAME, FEEDS, NAMES, Bounds
+from libcensus.collector.advisories.fetch import Fetcher, Patience
+from libcensus.collector.advisories.published import CatalogueSource, load_catalogue
+from libcensus.collector.advisories.snapshot import load_snapshot
+from libcensus.collector.advisories.state import StateFolder
+from libcensus.collector.advisories.update import LEAST_SHARE, Outcome, Result, Updater, exit_code_of, recognise
+from libcensus.collector.errors import ConfigurationError, FeedError, FeedIdentityError, FeedUnreachableError
+from libcensus.collector.posture.finding import Component, Severity
+from tests.collector.advisories import feed_samples as samples
+from tests.collector.advisories.feed_server import FeedServer, serving
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Iterator
+    from pathlib import Path
+
+CONTENTS = {
+    "/openssl.zip": samples.openssl_archive(),
+    "/psf.zip": samples.psf_archive(),
+    "/debian.json": samples.debian_tracker(),
+    "/ubuntu.tar.xz": samples.ubuntu_archive(),
+    "/almalinux.zip": samples.almalinux_archive(),
+    "/rocky.zip": samples.rocky_archive(),
+    "/alpine/v3.22/main.json": samples.alpine_database(),
+    "/alpine/v3.21/main.json": samples.alpine_database("v3.21", "3.3.9-r9"),
+    "/redhat/changes.csv": samples.redhat_changes("CVE-2024-6119", "CVE-2026-84782"),
+    "/redhat/2026/cve-2024-6119.json": samples.redhat_vex(),
+    "/endoflife": samples.endoflife_answer(),
+    "/pbs.json": samples.pbs_releases(),
+    f"/pbs/{samples.PBS_TAG}/downloads.py": samples.pbs_source(),
+    "/uv.json": samples.uv_releases(),
+    f"/uv/{samples.UV}/metadata.json": samples.uv_metadata(),
+}
+PATHS: dict[str, tuple[str, ...]] = {
+    "openssl": ("/openssl.zip",),
+    "psf": ("/psf.zip",),
+    "debian": ("/debian.json",),
+    "ubuntu": ("/ubuntu.tar.xz",),
+    "almalinux": ("/almalinux.zip",),
+    "rocky": ("/rocky.zip",),
+    "alpine": ("/alpine/v3.21/main.json", "/alpine/v3.22/main.json"),
+    "redhat": ("/redhat/changes.csv",),
+    "redhat-each": ("/redhat/{part}",),
+    "endoflife": ("/endoflife",),
+    "pbs": ("/pbs.json",),
+    "pbs-each": ("/pbs/{part}/downloads.py",),
+    "uv": ("/uv.json",),
+    "uv-each": ("/uv/{part}/metadata.json",),
+}
+
+
+class Source:
+    """A server with every feed, and the folder that is updated from it."""
+
+    def __init__(self, server: FeedServer, context: ssl.SSLContext, folder: Path) -> None:
+        self.server = server
+        self.context = context
+        self.folder = StateFolder(folder)
+        for path, content in CONTENTS.items():
+            server.put(path, content, headers={"Last-Modified": "Tue, 24 Nov 2026 08:00:00 GMT"})
+
+    def updater(self, **changes: Any) -> Updater:
+        addresses = {name: tuple(self.server.url + path for path in paths) for name, paths in PATHS.items()}
+        patience = changes.pop("patience", Patience(5, 20))
+        return Updater(self.folder, addresses, Fetcher(patience, self.context), **changes)
+
+    def update(self, *names: str, **changes: Any) -> dict[str, Outcome]:
+        return {one.feed: one for one in self.updater(**changes).update(names or NAMES)}
+
+
+@pytest.fixture(scope="module")
+def listening() -> Iterator[tuple[FeedServer, ssl.SSLContext]]:
+    with serving() as (server, context):
+        yield server, context
+
+
+@pytest.fixture
+def source(listening: tuple[FeedServer, ssl.SSLContext], tmp_path: Path) -> Source:
+    server, context = listening
+    server.answers.clear()
+    server.asked.clear()
+    return Source(server, context, tmp_path / "advisories")
+
+
+@pytest.fixture(scope="module")
+def good(listening: tuple[FeedServer, ssl.SSLContext], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which every feed was taken once."""
+    folder = tmp_path_factory.mktemp("good")
+    server, context = listening
+    outcomes = Source(server, context, folder).update()
+    assert {name: outcome.error for name, outcome in outcomes.items() if outcome.error} == {}
+    return folder
+
+
+@pytest.fixture
+def updated(source: Source, good: Path) -> Source:
+    """A source whose every feed was taken already."""
+    shutil.copytree(good, source.folder.folder)
+    return source
+
+
+def test_every_feed_is_taken_from_its_real_format_and_decides(good: Path) -> None:
+    stored = StateFolder(good).load()
+    assert tuple(stored.states) == NAMES
+    assert stored.damaged == {}
+    catalogue, before = load_catalogue(good), load_snapshot()
+    found = {item.id: item for item in catalogue.advisories}
+    fresh = found[samples.FRESH]
+    assert (fresh.component, fresh.severity, fresh.published) == (Component.OPENSSL, Severity.HIGH, date(2026, 11, 20))
+    assert [(item.branch, item.fixed) for item in fresh.ranges] == [("3.5", "3.5.12"), ("1.1.1", "1.1.1zz")]
+    assert fresh.premium_only_fixes == {"1.1.1zz"}
+    assert catalogue.releases[Component.OPENSSL]["3.5.12"].date == date(2026, 11, 20)
+    assert catalogue.releases[Component.OPENSSL]["3.5.12"].date_inferred
+    fixes = {
+        key: table.fixed[samples.FRESH]
+        for key, table in catalogue.package_fixes.items()
+        if samples.FRESH in table.fixed
+    }
+    assert fixes == {
+        ("debian", "11", "openssl"): "0",
+        ("debian", "12", "openssl"): "3.0.22-1~deb12u9",
+        ("ubuntu", "20.04", "openssl"): "1.1.1f-1ubuntu2.24+esm9",
+        ("ubuntu", "24.04", "openssl"): "3.0.13-0ubuntu3.99",
+        ("almalinux", "9", "openssl"): "1:3.5.5-9.el9_8",
+        ("rocky", "9", "openssl"): "1:3.5.5-9.el9_8",
+        ("alpine", "3.21", "openssl"): "3.3.9-r9",
+        ("alpine", "3.22", "openssl"): "3.5.9-r9",
+    }
+    assert samples.FRESH in catalogue.package_fixes["ubuntu", "20.04", "openssl"].paid
+    assert catalogue.package_fixes["ubuntu", "22.04", "openssl"].fixed["CVE-2026-99004"] == "0"
+    assert catalogue.package_fixes["rhel", "9", "openssl"].fixed["CVE-2024-6119"] == "1:3.5.5-9.el9_8"
+    assert catalogue.package_fixes["rhel", "8", "openssl"].fixed["CVE-2024-6119"] == "0"
+    assert catalogue.package_fixes["almalinux", "9", "python3.9"].fixed == {"CVE-2026-99003": "3.9.25-9.el9_8"}
+    assert catalogue.package_fixes["almalinux", "9", "glibc"].manager == "rpm"
+    build = catalogue.pbs_builds[-1]
+    assert (build.tag, build.openssl, build.cpython["3.14"]) == (samples.PBS_TAG, "3.5.12", "3.14.11")
+    assert catalogue.uv_newest_pbs[samples.UV] == samples.PBS_TAG
+    assert catalogue.uv_dates[samples.UV] == date(2026, 11, 21)
+    assert catalogue.branches[Component.CPYTHON]["3.15"].eol == date(2031, 10, 31)
+    ubuntu = catalogue.distributions["ubuntu"]["24.04"]
+    assert (ubuntu.eol, ubuntu.extended, ubuntu.extended_is_free) == (date(2029, 6, 30), date(2036, 6, 30), False)
+    assert catalogue.branches[Component.NODEJS]["26"].ended is True or catalogue.branches[Component.NODEJS]["26"].eol
+    assert catalogue.snapshot_date == date(2026, 11, 24)
+    assert (catalogue.reaches["debian"], catalogue.reaches["uv"]) == (date(2026, 11, 24), date(2026, 11, 21))
+    # What the feeds do not tell of stays as it was.
+    assert found.keys() >= {item.id for item in before.advisories}
+    assert before.package_fixes.keys() <= catalogue.package_fixes.keys()
+    assert catalogue.quirks == before.quirks
+
+
+def test_what_did_not_change_is_asked_with_a_condition_and_answered_with_304(updated: Source) -> None:
+    before = updated.folder.load().states
+    catalogue = load_catalogue(updated.folder.folder)
+    outcomes = updated.update(now=lambda: datetime(2027, 1, 1, tzinfo=UTC))
+    assert {outcome.result for outcome in outcomes.values()} == {Result.UNCHANGED}
+    statuses = {path: status for path, status in updated.server.asked if not path.startswith("/redhat/2026")}
+    assert set(statuses.values()) == {304}
+    # A document of one release is never asked for again.
+    assert not [path for path in statuses if path.startswith(("/pbs/", "/uv/"))]
+    after = updated.folder.load().states
+    assert {name: state.checked_at.year for name, state in after.items()} == dict.fromkeys(NAMES, 2027)
+    assert {name: state.checksum for name, state in after.items()} == {n: s.checksum for n, s in before.items()}
+    assert load_catalogue(updated.folder.folder) == catalogue
+
+
+def _damaged(path: str, damage: str) -> bytes:
+    content = CONTENTS[path]
+    if damage == "truncated":
+        return content[: len(content) * 2 // 3]
+    if damage == "a page of a proxy":
+        return b"<!DOCTYPE html><html><title>Sign in</title></html>"
+    if damage == "noise":
+        return bytes(range(256)) * 8
+    return {"an empty object": b"{}", "an empty list": b"[]", "spaces": b"  \n", "deep": b"[" * 200_000}[damage]
+
+
+@pytest.mark.parametrize(
+    "damage", ["truncated", "a page of a proxy", "noise", "an empty object", "an empty list", "spaces", "deep"]
+)
+def test_a_broken_feed_never_replaces_a_good_one(updated: Source, damage: str) -> None:
+    before = updated.folder.load().states
+    for name in NAMES:
+        for path in PATHS[name]:
+            updated.server.put(path, _damaged(path, damage), headers={"Last-Modified": "Wed, 25 Nov 2026 08:00:00 GMT"})
+    outcomes = updated.update()
+    for name, outcome in outcomes.items():
+        assert outcome.result is Result.FAILED, (name, damage)
+        text = str(outcome.error)
+        assert text.startswith(f"{name}: ")
+        assert "last good state stays" in text or "try again" in text
+    assert exit_code_of(list(outcomes.values())) == 1
+    assert updated.folder.load().states == before
+    assert not list(updated.folder.folder.glob(".*.part"))
+
+
+def test_others_are_updated_beside_a_broken_one(source: Source) -> None:
+    source.server.put("/debian.json", b"{")
+    outcomes = source.update("openssl", "debian", "alpine")
+    assert [one.result for one in outcomes.values()] == [Result.UPDATED, Result.FAILED, Result.UPDATED]
+    assert exit_code_of(list(outcomes.values())) == 6
+    assert "debian: json" not in str(outcomes["debian"].error)
+    assert str(outcomes["debian"].error).startswith("debian: debian.json: is no JSON: ")
+    assert set(source.folder.load().states) == {"openssl", "alpine"}
+
+
+def test_a_thousand_times_larger_is_refused_before_it_is_read(updated: Source, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = updated.folder.load().states
+    small = {name: replace(BY_NAME[name], bounds=Bounds(4000, 8000, 5)) for name in ("debian", "openssl", "ubuntu")}
+    monkeypatch.setattr(update_module, "BY_NAME", {**BY_NAME, **small})
+    many = {f"osv/cve/2026/{number}.json": b'{"openssl": 1}' for number in range(9)}
+    updated.server.put("/debian.json", CONTENTS["/debian.json"] * 1000)
+    updated.server.put("/openssl.zip", samples.zip_of({"CVE-2026-1000.json": b" " * 1_000_000}))
+    updated.server.put("/ubuntu.tar.xz", samples.tar_of({"osv/cve/2026/a.json": b"\0" * 10_000_000}))
+    outcomes = updated.update("debian", "openssl", "ubuntu")
+    assert "larger than" in str(outcomes["debian"].error)
+    assert "unpacks to more than" in str(outcomes["openssl"].error)
+    assert "unpacks to more than" in str(outcomes["ubuntu"].error)
+    # Unpacked by the connection, and in number.
+    updated.server.put("/debian.json", b'"' + b" " * 1_000_000 + b'"', zipped=True)
+    updated.server.put("/openssl.zip", samples.zip_of(many))
+    outcomes = updated.update("debian", "openssl")
+    assert "unpacks to far more" in str(outcomes["debian"].error)
+    assert "more than 5 files" in str(outcomes["openssl"].error)
+    assert updated.folder.load().states == before
+
+
+def _older(name: str) -> tuple[str, bytes]:
+    return {
+        "openssl": (
+            "/openssl.zip",
+            samples.openssl_archive(samples.openssl_record(), samples.openssl_record("CVE-2026-1001")),
+        ),
+        "psf": (
+            "/psf.zip",
+            samples.psf_archive(
+                samples.psf_record(day="2025-01-01"),
+                samples.psf_record("PSF-2022-1", "CVE-2015-20107", day="2022-01-01"),
+            ),
+        ),
+        "endoflife": ("/endoflife", samples.endoflife_answer().replace(b"2026-11-24", b"2026-11-16")),
+    }[name]
+
+
+@pytest.mark.parametrize("name", ["openssl", "psf", "endoflife"])
+@pytest.mark.parametrize("clock", [datetime(1970, 1, 1, tzinfo=UTC), datetime(2199, 1, 1, tzinfo=UTC)])
+def test_an_older_feed_never_replaces_a_newer_one_whatever_the_clock_says(
+    updated: Source, name: str, clock: datetime
+) -> None:
+    before = updated.folder.load().states
+    updated.server.put(*_older(name))
+    outcome = updated.update(name, now=lambda: clock)[name]
+    assert outcome.result is Result.FAILED
+    assert "is older than the present state" in str(outcome.error)
+    assert updated.folder.load().states == before
+    assert updated.update(name, force=True, now=lambda: clock)[name].result is Result.UPDATED
+    assert updated.folder.load().states[name].newest < before[name].newest
+
+
+def test_a_shrunken_feed_never_replaces_a_larger_one(source: Source) -> None:
+    def archive(number: int) -> bytes:
+        return samples.openssl_archive(*[samples.openssl_record(f"CVE-2026-{99100 + one}") for one in range(number)])
+
+    source.server.put("/openssl.zip", archive(10))
+    assert source.update("openssl")["openssl"].result is Result.UPDATED
+    fewest = int(10 * LEAST_SHARE)
+    source.server.put("/openssl.zip", archive(fewest - 1))
+    outcome = source.update("openssl")["openssl"]
+    assert f"has shrunken from 10 facts to {fewest - 1}, below 80%" in str(outcome.error)
+    source.server.put("/openssl.zip", archive(fewest))
+    assert source.update("openssl")["openssl"].result is Result.UPDATED
+
+
+@pytest.mark.parametrize(
+    ("name", "path", "content", "place"),
+    [
+        (
+            "openssl",
+            "/openssl.zip",
+            samples.zip_of(
+                {
+                    "a/CVE-2024-6119.json": samples.encode(samples.openssl_record()),
+                    "b/CVE-2024-6119.json": samples.encode(samples.openssl_record()),
+                }
+            ),
+            "CVE-2024-6119: is there twice",
+        ),
+        (
+            "psf",
+            "/psf.zip",
+            samples.zip_of({name: samples.encode(samples.psf_record()) for name in ("a.json", "b.json")}),
+            "PSF-2026-1: is there twice",
+        ),
+        (
+            "almalinux",
+            "/almalinux.zip",
+            samples.zip_of({name: samples.encode(samples.erratum()) for name in ("a.json", "b.json")}),
+            "ALSA-2026:99001: is there twice",
+        ),
+        (
+            "ubuntu",
+            "/ubuntu.tar.xz",
+            samples.tar_of({name: samples.encode(samples.ubuntu_record()) for name in ("a.json", "b.json")}),
+            "UBUNTU-CVE-2026-99001: is there twice",
+        ),
+        ("debian", "/debian.json", b'{"openssl": {}, "openssl": {}}', "the key 'openssl' is there twice"),
+        (
+            "endoflife",
+            "/endoflife",
+            samples.endoflife_answer().replace(b'"26.10"', b'"24.04"'),
+            "ubuntu 24.04: is there twice",
+        ),
+        (
+            "pbs",
+            "/pbs.json",
+            samples.github_releases(
+                "astral-sh/python-build-standalone",
+                *[("20261121", "2026-11-21", ("cpython-3.14.11+20261121-x.tar.gz",))] * 2,
+            ),
+            "20261121: is there twice",
+        ),
+        (
+            "uv",
+            "/uv.json",
+            samples.github_releases("astral-sh/uv", *[("0.14.0", "2026-11-21", ())] * 2),
+            "0.14.0: is there twice",
+        ),
+        ("redhat", "/redhat/changes.csv", samples.redhat_changes("CVE-2024-6119", "CVE-2024-6119"), "is there twice"),
+        ("alpine", "/alpine/v3.21/main.json", samples.alpine_database("v3.22"), "alpine 3.22 openssl"),
+        (
+            "alpine",
+            "/alpine/v3.22/main.json",
+            samples.alpine_database().replace(b"busybox", b"openssl"),
+            "openssl: is there twice",
+        ),
+    ],
+)
+def test_ids_that_are_there_twice_refuse_a_feed(
+    updated: Source, name: str, path: str, content: bytes, place: str
+) -> None:
+    before = updated.folder.load().states
+    updated.server.put(path, content)
+    outcome = updated.update(name)[name]
+    assert outcome.result is Result.FAILED
+    assert place in str(outcome.error)
+    assert updated.folder.load().states == before
+
+
+def test_what_cannot_be_true_of_the_catalogue_is_refused_with_its_place(updated: Source) -> None:
+    record = samples.openssl_record("CVE-2026-99005", ranges=(("3.5.9", "3.5.1"),))
+    updated.server.put("/openssl.zip", samples.openssl_archive(record))
+    outcome = updated.update("openssl")["openssl"]
+    assert "CVE-2026-99005: introduced 3.5.9 does not lie before fixed 3.5.1" in str(outcome.error)
+    updated.server.put("/debian.json", samples.debian_tracker().replace(b"3.0.22-1~deb12u9", b"not a version"))
+    assert "is no version of dpkg" in str(updated.update("debian")["debian"].error)
+
+
+# --- the network ------------------------------------------------------------------------------------------------------
+
+
+def test_what_breaks_off_or_does_not_match_its_checksum_is_no_document(source: Source) -> None:
+    content = CONTENTS["/debian.json"]
+    right = base64.b64encode(hashlib.md5(content, usedforsecurity=False).digest()).decode()
+    wrong = base64.b64encode(hashlib.md5(b"other", usedforsecurity=False).digest()).decode()
+    source.server.put("/debian.json", content, sent=len(content) // 2)
+    outcome = source.update("debian")["debian"]
+    assert isinstance(outcome.error, FeedUnreachableError)
+    assert "broke off" in str(outcome.error)
+    source.server.put("/debian.json", content, headers={"x-goog-hash": f"crc32c=AAAA, md5={wrong}"})
+    assert "not the checksum" in str(source.update("debian")["debian"].error)
+    source.server.put("/debian.json", content, headers={"x-goog-hash": f"crc32c=AAAA, md5={right}"})
+    assert source.update("debian")["debian"].result is Result.UPDATED
+
+
+def test_an_answer_may_be_packed_on_the_way(source: Source) -> None:
+    source.server.put("/debian.json", CONTENTS["/debian.json"], zipped=True)
+    state = source.update("debian")["debian"].state
+    assert state is not None
+    assert state.documents[0].sha256 == hashlib.sha256(CONTENTS["/debian.json"]).hexdigest()
+
+
+def test_redirects_stay_with_https(source: Source) -> None:
+    source.server.put("/elsewhere", CONTENTS["/debian.json"])
+    source.server.put("/debian.json", b"", status=302, headers={"Location": f"{source.server.url}/elsewhere"})
+    assert source.update("debian")["debian"].result is Result.UPDATED
+    source.server.put("/debian.json", b"", status=302, headers={"Location": "http://localhost:1/elsewhere"})
+    outcome = source.update("debian")["debian"]
+    assert "is not HTTPS" in str(outcome.error)
+    source.server.put("/debian.json", b"", status=302, headers={"Location": f"{source.server.url}/debian.json"})
+    assert source.update("debian")["debian"].result is Result.FAILED
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [(404, "--advisory-urls"), (403, "try again in an hour"), (500, "HTTP 500"), (204, "sent nothing")],
+)
+def test_a_source_that_refuses_is_told_with_a_remedy(updated: Source, status: int, words: str) -> None:
+    before = updated.folder.load().states
+    updated.server.put("/debian.json", b"" if status == 204 else b"no", status=status, etag=False)
+    outcome = updated.update("debian")["debian"]
+    assert words in str(outcome.error)
+    assert outcome.error is not None
+    assert outcome.error.exit_code == (1 if status == 204 else 4)
+    assert updated.folder.load().states == before
+
+
+def test_a_source_without_a_trusted_certificate_is_refused(source: Source) -> None:
+    addresses = {"debian": (f"{source.server.url}/debian.json",)}
+    outcomes = Updater(source.folder, addresses, Fetcher(Patience(5, 20))).update(["debian"])
+    assert isinstance(outcomes[0].error, FeedIdentityError)
+    assert "does not prove who it is" in str(outcomes[0].error)
+    assert exit_code_of(outcomes) == 5
+
+
+def test_an_unreachable_source_is_told(source: Source) -> None:
+    addresses = {"debian": ("https://localhost:1/json",), "uv": ("http://localhost:1/json",)}
+    updater = Updater(source.folder, addresses, Fetcher(Patience(5, 20)))
+    outcomes = updater.update(["debian"])
+    assert exit_code_of(outcomes) == 4
+    assert "cannot be reached" in str(outcomes[0].error)
+    assert "only HTTPS" in str(updater.update(["uv"])[0].error)
+
+
+def test_a_source_that_stalls_is_left(source: Source) -> None:
+    released = threading.Event()
+    source.server.put("/debian.json", CONTENTS["/debian.json"], sent=10, pause=released)
+    started = time.monotonic()
+    outcome = source.update("debian", patience=Patience(0.3, 5))["debian"]
+    released.set()
+    assert time.monotonic() - started < 4
+    assert "does not answer in time" in str(outcome.error)
+
+
+# --- files ------------------------------------------------------------------------------------------------------------
+
+
+def _written(folder: Path) -> dict[str, list[Path]]:
+    found: dict[str, list[Path]] = {}
+    for name in NAMES:
+        paths = PATHS[name] if name != "redhat" else ("/redhat/2026/cve-2024-6119.json",)
+        for path in paths:
+            file = folder / path.strip("/").replace("/", "-")
+            file.write_bytes(CONTENTS[path])
+            os.utime(file, (1795550400, 1795550400))
+            found.setdefault(name, []).append(file)
+    return found
+
+
+def test_files_are_recognised_and_imported_without_a_network(tmp_path: Path) -> None:
+    files = _written(tmp_path)
+    for name, paths in files.items():
+        assert {recognise(path) for path in paths} == {name}
+    folder = StateFolder(tmp_path / "state")
+    everything = [path for paths in files.values() for path in paths]
+    outcomes = Updater(folder, {}).load(everything, None, None)
+    assert {outcome.feed: outcome.result for outcome in outcomes} == dict.fromkeys(NAMES, Result.UPDATED)
+    catalogue = load_catalogue(folder.folder)
+    assert any(item.id == samples.FRESH for item in catalogue.advisories)
+    assert catalogue.package_fixes["rhel", "8", "openssl"].fixed["CVE-2024-6119"] == "0"
+
+
+def test_the_states_of_another_collector_are_imported_as_they_are(good: Path, tmp_path: Path) -> None:
+    folder = StateFolder(tmp_path / "state")
+    files = sorted(good.glob("*.json"))
+    outcomes = Updater(folder, {}).load(files, None, None)
+    assert {outcome.result for outcome in outcomes} == {Result.UPDATED}
+    brought, there = folder.load().states, StateFolder(good).load().states
+    assert {name: state.documents for name, state in brought.items()} == {n: s.documents for n, s in there.items()}
+    assert load_catalogue(folder.folder) == load_catalogue(good)
+    bent = tmp_path / "bent.json"
+    bent.write_bytes(files[0].read_bytes().replace(b"CVE-2026-99003", b"CVE-2026-99033"))
+    with pytest.raises(FeedError, match="checksum is not that of its content; copy it again"):
+        Updater(folder, {}).load([bent], None, None)
+
+
+def test_a_file_of_nothing_known_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "some.json"
+    file.write_text('{"some": "thing"}')
+    folder = StateFolder(tmp_path / "state")
+    with pytest.raises(FeedError, match=r"some\.json: cannot be recognised .* say --feed NAME, one of openssl, psf"):
+        Updater(folder, {}).load([file], None, None)
+    outcome = Updater(folder, {}).load([file], "debian", None)[0]
+    assert "debian: some.json" in str(outcome.error)
+    with pytest.raises(ConfigurationError, match="absent: "):
+        Updater(folder, {}).load([tmp_path / "absent"], None, None)
+
+
+# --- the state on disk ------------------------------------------------------------------------------------------------
+
+_SAVE_FOREVER = """
+import sys
+from pathlib import Path
+from libcensus.collector.advisories.state import StateFolder, decode_state
+folder = StateFolder(Path(sys.argv[1]))
+states = [decode_state(Path(name).read_bytes(), name) for name in sys.argv[2:]]
+print("ready", flush=True)
+while True:
+    for state in states:
+        folder.save(state)
+"""
+
+
+def test_a_kill_in_the_middle_of_writing_leaves_the_old_state_or_the_new_one(good: Path, tmp_path: Path) -> None:
+    folder = StateFolder(tmp_path / "state")
+    folder.folder.mkdir()
+    one = StateFolder(good).load().states["debian"]
+    other = replace(one, fetched_at=datetime(2030, 1, 1, tzinfo=UTC))
+    folder.save(one)
+    (tmp_path / "one.json").write_bytes(folder.path_of("debian").read_bytes())
+    folder.save(other)
+    (tmp_path / "other.json").write_bytes(folder.path_of("debian").read_bytes())
+    command = [
+        sys.executable,
+        "-c",
+        _SAVE_FOREVER,
+        str(folder.folder),
+        str(tmp_path / "one.json"),
+        str(tmp_path / "other.json"),
+    ]
+    for number in range(6):
+        with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+            assert process.stdout is not None
+            assert process.stdout.readline() == b"ready\n"
+            time.sleep(0.01 + 0.007 * number)
+            process.send_signal(signal.SIGKILL)
+        stored = folder.load()
+        assert stored.damaged == {}
+        assert stored.states["debian"] in (one, other)
+    with folder.locked():
+        assert not list(folder.folder.glob(".*.new"))
+
+
+def test_a_damaged_state_is_told_and_the_facts_on_board_stand_in(
+    updated: Source, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = updated.folder.path_of("openssl")
+    for content in (b"", b"{}", path.read_bytes()[:-50], path.read_bytes().replace(b"99001", b"99009", 1)):
+        whole = path.read_bytes()
+        path.write_bytes(content)
+        caplog.clear()
+        catalogue = load_catalogue(updated.folder.folder)
+        assert not any(item.id == samples.FRESH for item in catalogue.advisories)
+        assert "advisories update openssl" in caplog.text
+        assert ("debian", "12", "openssl") in catalogue.package_fixes
+        path.write_bytes(whole)
+    path.write_bytes(b"{}")
+    assert updated.update("openssl")["openssl"].result is Result.UPDATED
+    assert updated.folder.load().damaged == {}
+
+
+def test_two_updates_at_once_are_told(source: Source) -> None:
+    with source.folder.locked(), pytest.raises(ConfigurationError, match="another process is updating"):
+        source.update("openssl")
+
+
+def test_what_an_older_reader_read_is_fetched_anew(updated: Source) -> None:
+    state = updated.folder.load().states["openssl"]
+    updated.folder.save(replace(state, reader=0))
+    updated.server.asked.clear()
+    updated.update("openssl")
+    assert updated.server.asked == [("/openssl.zip", 200)]
+    assert updated.folder.load().states["openssl"].reader == state.reader
+
+
+# --- who serves -------------------------------------------------------------------------------------------------------
+
+
+def test_a_catalogue_that_is_served_follows_the_states_and_only_them(updated: Source) -> None:
+    moment = [0.0]
+    catalogues = CatalogueSource(updated.folder.folder, lambda: moment[0])
+    first = catalogues()
+    assert catalogues() is first
+    record = samples.openssl_record("CVE-2026-99007", "2026-11-24T00:00:00Z")
+    fresh = samples.openssl_archive(record, samples.openssl_record(), samples.openssl_record(samples.FRESH))
+    updated.server.put("/openssl.zip", fresh)
+    updated.update("openssl")
+    assert catalogues() is first, "within a second nobody looks"
+    moment[0] += 2
+    second = catalogues()
+    assert any(item.id == "CVE-2026-99007" for item in second.advisories)
+    assert second.reaches["openssl"] == date(2026, 11, 24)
+    # Asked again without news: the file is another one, the facts are the same.
+    updated.update("openssl", now=lambda: datetime(2030, 1, 1, tzinfo=UTC))
+    moment[0] += 2
+    assert catalogues() is second
+    # A clock that goes back only delays.
+    moment[0] -= 1000
+    assert catalogues() is second
+    shutil.rmtree(updated.folder.folder)
+    moment[0] += 3000
+    assert catalogues() is load_snapshot()
+
+
+def test_without_feeds_the_catalogue_is_the_snapshot(tmp_path: Path) -> None:
+    assert load_catalogue(None) is load_snapshot()
+    assert load_catalogue(tmp_path / "nothing") is load_snapshot()
+
+
+def test_every_state_says_what_show_prints(good: Path) -> None:
+    for feed in FEEDS:
+        table = json.loads((good / f"{feed.name}.json").read_text())
+        assert {"newest", "fetched_at", "checked_at", "count", "sha256", "documents"} <= table.keys()
+        assert table["count"] > 0
