@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -446,6 +446,13 @@ artefacts = st.sampled_from(
 
 @settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(machines, max_size=6), artefacts)
+@example(
+    [
+        fleet.Machine("x", installs=(fleet.install(f"{folder}/python3.11", fleet.DISTRO_311, fleet.SYSTEM),))
+        for folder in ("/home/ann/bin", "/usr/bin", "/home/bob/bin")
+    ],
+    environment("/usr/bin"),
+)
 def test_groups_change_no_verdict(
     tmp_path_factory: pytest.TempPathFactory, machines: list[fleet.Machine], artefact: Artefact
 ) -> None:
