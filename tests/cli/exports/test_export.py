@@ -57,7 +57,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Collector]:
 
 
 @pytest.fixture(scope="module")
-def shown(small: Collector) -> dict[str, dict[str, Any]]:
+def shown(small: Collector) -> dict[str, dict[Any, Any]]:
     """What ``show`` would tell: every finding of every host, to count by."""
     with FleetClient(find_collector(small.grpc_address, {})) as client:
         return {
@@ -90,7 +90,7 @@ def rows_of(text: str) -> list[dict[str, str]]:
 
 
 def test_everything_that_was_judged_is_a_part_and_no_finding_is_lost(
-    full: HostParts, shown: dict[str, dict[str, Any]]
+    full: HostParts, shown: dict[str, dict[Any, Any]]
 ) -> None:
     told = [(part.subject, finding.component, finding.advisory) for part in full.parts for finding in part.findings]
     assert sorted(told) == sorted(shown["full"])
@@ -106,7 +106,7 @@ def test_everything_that_was_judged_is_a_part_and_no_finding_is_lost(
     assert {part.owner_purl for part in full.parts} >= {"pkg:pypi/cryptography@46.0.3", None}
 
 
-def test_csv_has_a_row_for_each_finding(run: Run, small: Collector, shown: dict[str, dict[str, Any]]) -> None:
+def test_csv_has_a_row_for_each_finding(run: Run, small: Collector, shown: dict[str, dict[Any, Any]]) -> None:
     text = export(run, small, "csv")
     lines = text.split("\r\n")
     assert lines[0] == ",".join(COLUMNS)
@@ -131,7 +131,7 @@ def test_no_text_of_a_host_is_a_formula(full: HostParts, begin: str) -> None:
     assert names == {f'\'{begin},"a"\nb'}
 
 
-def test_json_has_everything_with_its_evidence(run: Run, small: Collector, shown: dict[str, dict[str, Any]]) -> None:
+def test_json_has_everything_with_its_evidence(run: Run, small: Collector, shown: dict[str, dict[Any, Any]]) -> None:
     document = json.loads(export(run, small, "json"))
     assert document["schema_version"] == 1
     assert [host["name"] for host in document["hosts"]] == list(NAMES)
@@ -141,7 +141,7 @@ def test_json_has_everything_with_its_evidence(run: Run, small: Collector, shown
 
 
 def test_sarif_is_valid_and_has_what_needs_somebody(
-    run: Run, small: Collector, shown: dict[str, dict[str, Any]]
+    run: Run, small: Collector, shown: dict[str, dict[Any, Any]]
 ) -> None:
     log = json.loads(export(run, small, "sarif"))
     jsonschema.validate(log, SARIF, format_checker=jsonschema.FormatChecker())
@@ -164,7 +164,7 @@ def test_sarif_is_valid_and_has_what_needs_somebody(
 
 
 def test_cyclonedx_is_valid_by_its_own_strict_schema_and_every_finding_is_vex(
-    run: Run, small: Collector, shown: dict[str, dict[str, Any]]
+    run: Run, small: Collector, shown: dict[str, dict[Any, Any]]
 ) -> None:
     text = export(run, small, "cyclonedx")
     assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(text) is None

@@ -349,3 +349,129 @@ class GetMatrixResponse(_message.Message):
     cells: _containers.RepeatedCompositeFieldContainer[MatrixCell]
     unreadable_hosts: int
     def __init__(self, builds: _Optional[_Iterable[_Union[MatrixBuild, _Mapping]]] = ..., platforms: _Optional[_Iterable[_Union[PlatformHosts, _Mapping]]] = ..., reasons: _Optional[_Iterable[_Union[PortabilityReason, _Mapping]]] = ..., cells: _Optional[_Iterable[_Union[MatrixCell, _Mapping]]] = ..., unreadable_hosts: _Optional[int] = ...) -> None: ...
+
+class GetPostureRequest(_message.Message):
+    __slots__ = ("host", "advisory", "provider", "component", "limit")
+    HOST_FIELD_NUMBER: _ClassVar[int]
+    ADVISORY_FIELD_NUMBER: _ClassVar[int]
+    PROVIDER_FIELD_NUMBER: _ClassVar[int]
+    COMPONENT_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    host: str
+    advisory: str
+    provider: str
+    component: str
+    limit: int
+    def __init__(self, host: _Optional[str] = ..., advisory: _Optional[str] = ..., provider: _Optional[str] = ..., component: _Optional[str] = ..., limit: _Optional[int] = ...) -> None: ...
+
+class FindingCount(_message.Message):
+    __slots__ = ("component", "severity", "status", "findings", "hosts")
+    COMPONENT_FIELD_NUMBER: _ClassVar[int]
+    SEVERITY_FIELD_NUMBER: _ClassVar[int]
+    STATUS_FIELD_NUMBER: _ClassVar[int]
+    FINDINGS_FIELD_NUMBER: _ClassVar[int]
+    HOSTS_FIELD_NUMBER: _ClassVar[int]
+    component: str
+    severity: str
+    status: str
+    findings: int
+    hosts: int
+    def __init__(self, component: _Optional[str] = ..., severity: _Optional[str] = ..., status: _Optional[str] = ..., findings: _Optional[int] = ..., hosts: _Optional[int] = ...) -> None: ...
+
+class ProviderCount(_message.Message):
+    __slots__ = ("provider", "status", "findings", "hosts")
+    PROVIDER_FIELD_NUMBER: _ClassVar[int]
+    STATUS_FIELD_NUMBER: _ClassVar[int]
+    FINDINGS_FIELD_NUMBER: _ClassVar[int]
+    HOSTS_FIELD_NUMBER: _ClassVar[int]
+    provider: str
+    status: str
+    findings: int
+    hosts: int
+    def __init__(self, provider: _Optional[str] = ..., status: _Optional[str] = ..., findings: _Optional[int] = ..., hosts: _Optional[int] = ...) -> None: ...
+
+class AdvisoryPosture(_message.Message):
+    __slots__ = ("advisory", "component", "severity", "published", "affected", "affected_hosts", "under_investigation", "under_investigation_hosts", "fixed_hosts", "not_affected_hosts")
+    ADVISORY_FIELD_NUMBER: _ClassVar[int]
+    COMPONENT_FIELD_NUMBER: _ClassVar[int]
+    SEVERITY_FIELD_NUMBER: _ClassVar[int]
+    PUBLISHED_FIELD_NUMBER: _ClassVar[int]
+    AFFECTED_FIELD_NUMBER: _ClassVar[int]
+    AFFECTED_HOSTS_FIELD_NUMBER: _ClassVar[int]
+    UNDER_INVESTIGATION_FIELD_NUMBER: _ClassVar[int]
+    UNDER_INVESTIGATION_HOSTS_FIELD_NUMBER: _ClassVar[int]
+    FIXED_HOSTS_FIELD_NUMBER: _ClassVar[int]
+    NOT_AFFECTED_HOSTS_FIELD_NUMBER: _ClassVar[int]
+    advisory: str
+    component: str
+    severity: str
+    published: str
+    affected: int
+    affected_hosts: int
+    under_investigation: int
+    under_investigation_hosts: int
+    fixed_hosts: int
+    not_affected_hosts: int
+    def __init__(self, advisory: _Optional[str] = ..., component: _Optional[str] = ..., severity: _Optional[str] = ..., published: _Optional[str] = ..., affected: _Optional[int] = ..., affected_hosts: _Optional[int] = ..., under_investigation: _Optional[int] = ..., under_investigation_hosts: _Optional[int] = ..., fixed_hosts: _Optional[int] = ..., not_affected_hosts: _Optional[int] = ...) -> None: ...
+
+class RemedyCount(_message.Message):
+    __slots__ = ("remedy", "findings", "hosts", "examples")
+    REMEDY_FIELD_NUMBER: _ClassVar[int]
+    FINDINGS_FIELD_NUMBER: _ClassVar[int]
+    HOSTS_FIELD_NUMBER: _ClassVar[int]
+    EXAMPLES_FIELD_NUMBER: _ClassVar[int]
+    remedy: str
+    findings: int
+    hosts: int
+    examples: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, remedy: _Optional[str] = ..., findings: _Optional[int] = ..., hosts: _Optional[int] = ..., examples: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class SeverityCount(_message.Message):
+    __slots__ = ("severity", "findings")
+    SEVERITY_FIELD_NUMBER: _ClassVar[int]
+    FINDINGS_FIELD_NUMBER: _ClassVar[int]
+    severity: str
+    findings: int
+    def __init__(self, severity: _Optional[str] = ..., findings: _Optional[int] = ...) -> None: ...
+
+class HostPosture(_message.Message):
+    __slots__ = ("host_id", "name", "affected", "under_investigation")
+    HOST_ID_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    AFFECTED_FIELD_NUMBER: _ClassVar[int]
+    UNDER_INVESTIGATION_FIELD_NUMBER: _ClassVar[int]
+    host_id: str
+    name: str
+    affected: _containers.RepeatedCompositeFieldContainer[SeverityCount]
+    under_investigation: int
+    def __init__(self, host_id: _Optional[str] = ..., name: _Optional[str] = ..., affected: _Optional[_Iterable[_Union[SeverityCount, _Mapping]]] = ..., under_investigation: _Optional[int] = ...) -> None: ...
+
+class GetPostureResponse(_message.Message):
+    __slots__ = ("hosts", "affected_hosts", "under_investigation_hosts", "unreadable_hosts", "counts", "providers", "advisories", "remedies", "remedies_total", "worst_hosts", "open_hosts", "day", "advisories_day")
+    HOSTS_FIELD_NUMBER: _ClassVar[int]
+    AFFECTED_HOSTS_FIELD_NUMBER: _ClassVar[int]
+    UNDER_INVESTIGATION_HOSTS_FIELD_NUMBER: _ClassVar[int]
+    UNREADABLE_HOSTS_FIELD_NUMBER: _ClassVar[int]
+    COUNTS_FIELD_NUMBER: _ClassVar[int]
+    PROVIDERS_FIELD_NUMBER: _ClassVar[int]
+    ADVISORIES_FIELD_NUMBER: _ClassVar[int]
+    REMEDIES_FIELD_NUMBER: _ClassVar[int]
+    REMEDIES_TOTAL_FIELD_NUMBER: _ClassVar[int]
+    WORST_HOSTS_FIELD_NUMBER: _ClassVar[int]
+    OPEN_HOSTS_FIELD_NUMBER: _ClassVar[int]
+    DAY_FIELD_NUMBER: _ClassVar[int]
+    ADVISORIES_DAY_FIELD_NUMBER: _ClassVar[int]
+    hosts: int
+    affected_hosts: int
+    under_investigation_hosts: int
+    unreadable_hosts: int
+    counts: _containers.RepeatedCompositeFieldContainer[FindingCount]
+    providers: _containers.RepeatedCompositeFieldContainer[ProviderCount]
+    advisories: _containers.RepeatedCompositeFieldContainer[AdvisoryPosture]
+    remedies: _containers.RepeatedCompositeFieldContainer[RemedyCount]
+    remedies_total: int
+    worst_hosts: _containers.RepeatedCompositeFieldContainer[HostPosture]
+    open_hosts: int
+    day: str
+    advisories_day: str
+    def __init__(self, hosts: _Optional[int] = ..., affected_hosts: _Optional[int] = ..., under_investigation_hosts: _Optional[int] = ..., unreadable_hosts: _Optional[int] = ..., counts: _Optional[_Iterable[_Union[FindingCount, _Mapping]]] = ..., providers: _Optional[_Iterable[_Union[ProviderCount, _Mapping]]] = ..., advisories: _Optional[_Iterable[_Union[AdvisoryPosture, _Mapping]]] = ..., remedies: _Optional[_Iterable[_Union[RemedyCount, _Mapping]]] = ..., remedies_total: _Optional[int] = ..., worst_hosts: _Optional[_Iterable[_Union[HostPosture, _Mapping]]] = ..., open_hosts: _Optional[int] = ..., day: _Optional[str] = ..., advisories_day: _Optional[str] = ...) -> None: ...

@@ -59,6 +59,11 @@ class FleetServiceStub:
                 request_serializer=libcensus_dot_v1_dot_fleet__pb2.GetMatrixRequest.SerializeToString,
                 response_deserializer=libcensus_dot_v1_dot_fleet__pb2.GetMatrixResponse.FromString,
                 _registered_method=True)
+        self.GetPosture = channel.unary_unary(
+                '/libcensus.v1.FleetService/GetPosture',
+                request_serializer=libcensus_dot_v1_dot_fleet__pb2.GetPostureRequest.SerializeToString,
+                response_deserializer=libcensus_dot_v1_dot_fleet__pb2.GetPostureResponse.FromString,
+                _registered_method=True)
 
 
 class FleetServiceServicer:
@@ -99,6 +104,13 @@ class FleetServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetPosture(self, request, context):
+        """Counts the fleet's findings by what they are about, and tells where the worst are.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_FleetServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -126,6 +138,11 @@ def add_FleetServiceServicer_to_server(servicer, server):
                     servicer.GetMatrix,
                     request_deserializer=libcensus_dot_v1_dot_fleet__pb2.GetMatrixRequest.FromString,
                     response_serializer=libcensus_dot_v1_dot_fleet__pb2.GetMatrixResponse.SerializeToString,
+            ),
+            'GetPosture': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetPosture,
+                    request_deserializer=libcensus_dot_v1_dot_fleet__pb2.GetPostureRequest.FromString,
+                    response_serializer=libcensus_dot_v1_dot_fleet__pb2.GetPostureResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -263,6 +280,33 @@ class FleetService:
             '/libcensus.v1.FleetService/GetMatrix',
             libcensus_dot_v1_dot_fleet__pb2.GetMatrixRequest.SerializeToString,
             libcensus_dot_v1_dot_fleet__pb2.GetMatrixResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetPosture(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/libcensus.v1.FleetService/GetPosture',
+            libcensus_dot_v1_dot_fleet__pb2.GetPostureRequest.SerializeToString,
+            libcensus_dot_v1_dot_fleet__pb2.GetPostureResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -27,6 +27,8 @@ from libcensus.collector.service.fleet_codec import (
     tell_verdict,
 )
 from libcensus.collector.service.portability_codec import libcs_to_proto, matrix_to_proto, portability_to_proto
+from libcensus.collector.service.posture import Question
+from libcensus.collector.service.posture_codec import posture_to_proto
 from libcensus.facts.codec import artefact_from_proto
 from libcensus.facts.tool import ToolSet
 from libcensus.facts.validation import InvalidFactError
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
     from libcensus.collector.posture.finding import Severity
     from libcensus.collector.service.identity import IdentitySource
     from libcensus.collector.service.portability import PortabilityReader
+    from libcensus.collector.service.posture import PostureReader
     from libcensus.collector.store.contract import HostState, Store
     from libcensus.facts.codec import Fact
     from libcensus.facts.interpreter import InstallSet
@@ -165,9 +168,12 @@ class FleetReader:
 class FleetServicer:
     """Serves operators."""
 
-    def __init__(self, reader: FleetReader, portability: PortabilityReader, identity: IdentitySource) -> None:
+    def __init__(
+        self, reader: FleetReader, portability: PortabilityReader, posture: PostureReader, identity: IdentitySource
+    ) -> None:
         self._reader = reader
         self._portability = portability
+        self._posture = posture
         self._identity = identity
 
     def handlers(self) -> dict[str, grpc.RpcMethodHandler[Any, Any]]:
@@ -187,6 +193,9 @@ class FleetServicer:
             ),
             "GetMatrix": grpc.unary_unary_rpc_method_handler(
                 self.get_matrix, response_serializer=fleet_pb2.GetMatrixResponse.SerializeToString
+            ),
+            "GetPosture": grpc.unary_unary_rpc_method_handler(
+                self.get_posture, response_serializer=fleet_pb2.GetPostureResponse.SerializeToString
             ),
         }
 
@@ -225,6 +234,13 @@ class FleetServicer:
         self._identity.require_operator(context)
         request = parse_message(fleet_pb2.GetMatrixRequest, raw)
         return matrix_to_proto(self._portability.matrix(request.implementation, request.provider, request.arch))
+
+    def get_posture(self, raw: bytes, context: grpc.ServicerContext) -> fleet_pb2.GetPostureResponse:
+        """Answer how many findings there are, of what, and where the worst are."""
+        self._identity.require_operator(context)
+        request = parse_message(fleet_pb2.GetPostureRequest, raw)
+        question = Question(request.host, request.advisory, request.provider, request.component, request.limit)
+        return posture_to_proto(self._posture.posture(question, context.is_active))
 
 
 def summarize_host(state: HostState, counts: _Counts) -> HostSummary:

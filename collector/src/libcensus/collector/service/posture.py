@@ -1,0 +1,287 @@
+"""What operators ask about the fleet's findings, answered from the index: each case is looked at once."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from libcensus.collector.posture.finding import Component, Severity, VexStatus
+from libcensus.collector.postureindex import hosts_by_pattern
+from libcensus.collector.service.errors import HostNotFoundError, InvalidFieldError, OverdueError
+from libcensus.collector.service.posture_codec import (
+    AdvisoryPosture,
+    FindingCount,
+    HostPosture,
+    PostureAnswer,
+    ProviderCount,
+    RemedyCount,
+)
+from libcensus.facts.vocabulary import Provider
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from datetime import date
+
+    from libcensus.collector.posture.catalogue import Catalogue
+    from libcensus.collector.posture.finding import Judgement
+    from libcensus.collector.postureindex import Judged, JudgedFleet, JudgedHost, Pattern, PostureIndex
+
+EXAMPLES = 5
+"""How many hosts of a remedy are named."""
+
+_SEVERITIES = tuple(sorted(Severity, key=lambda severity: -severity.rank))
+_STATUSES = tuple(VexStatus)
+
+_Key = tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is asked about; an empty text is everything, and a ``limit`` of 0 none."""
+
+    host: str = ""
+    advisory: str = ""
+    provider: str = ""
+    component: str = ""
+    limit: int = 0
+
+    def wants(self, judgement: Judgement) -> bool:
+        """Tell whether a judgement is asked about."""
+        return self.advisory in {"", judgement.advisory} and self.component in {"", judgement.component}
+
+
+@dataclass(frozen=True, slots=True)
+class _Sum:
+    """One case as far as it is asked about: its findings by every key, and by severity for the list of hosts."""
+
+    findings: Counter[_Key]
+    keys: frozenset[_Key]
+    affected: Counter[Severity]
+    unclear: int
+
+
+class PostureReader:
+    """Answers from the index and the verdicts of the day. Methods may be called from several threads at once."""
+
+    def __init__(self, index: PostureIndex) -> None:
+        self._index = index
+
+    def posture(self, question: Question, is_wanted: Callable[[], bool] = lambda: True) -> PostureAnswer:
+        """Return the findings that are asked about, counted.
+
+        Raises HostNotFoundError, InvalidFieldError for what nothing can be of, and OverdueError as soon as nobody wants
+        the answer any more.
+        """
+        fleet = self._index.fleet(is_wanted)
+        if fleet is None:
+            raise OverdueError("the fleet was not judged in the time of the call; what was judged is kept: ask again")
+        _check(question, fleet)
+        hosts = _chosen(question.host, fleet)
+        patterns = hosts_by_pattern(hosts)
+        sums = {number: _sum(fleet.judged[number], question) for number in {n for found in patterns for n in found}}
+        findings: Counter[_Key] = Counter()
+        on_hosts: Counter[_Key] = Counter()
+        for number, times in _occurrences(patterns).items():
+            for key, amount in sums[number].findings.items():
+                findings[key] += amount * times
+        for pattern, times in patterns.items():
+            keys: set[_Key] = set().union(*(sums[number].keys for number in pattern))
+            for key in keys:
+                on_hosts[key] += times
+        remedies = _remedies(findings, on_hosts, hosts, sums, question.limit)
+        worst, open_hosts = _worst_hosts(hosts, sums, question.limit)
+        return PostureAnswer(
+            hosts=len(hosts),
+            affected_hosts=on_hosts["any", VexStatus.AFFECTED],
+            under_investigation_hosts=on_hosts["any", VexStatus.UNDER_INVESTIGATION],
+            unreadable_hosts=sum(host.pattern is None for host in hosts),
+            counts=_counts(findings, on_hosts),
+            providers=_providers(findings, on_hosts),
+            advisories=_advisories(findings, on_hosts, fleet.assessor.catalogue),
+            remedies=remedies,
+            remedies_total=sum(key[0] == "remedy" for key in findings),
+            worst_hosts=worst,
+            open_hosts=open_hosts,
+            day=fleet.assessor.today,
+            advisories_day=fleet.assessor.catalogue.snapshot_date,
+        )
+
+
+def _check(question: Question, fleet: JudgedFleet) -> None:
+    """Refuse what nothing can be of: that nothing is affected would be said of a mistyped name, too."""
+    catalogue = fleet.assessor.catalogue
+    if question.component and question.component not in set(Component):
+        words = ", ".join(Component)
+        raise InvalidFieldError("component", f"{question.component[:80]!r} is none of {words}")
+    if question.advisory and all(one.id != question.advisory for one in catalogue.advisories):
+        known = f"{len(catalogue.advisories)} advisories of {catalogue.snapshot_date.isoformat()}"
+        raise InvalidFieldError("advisory", f"{question.advisory[:80]!r} is not among the {known}")
+    providers = {*Provider, *(one.provider for one in fleet.judged)}
+    if question.provider and question.provider not in providers:
+        raise InvalidFieldError(
+            "provider", f"{question.provider[:80]!r} is none of {', '.join(sorted(map(str, providers)))}"
+        )
+
+
+def _chosen(name: str, fleet: JudgedFleet) -> Sequence[JudgedHost]:
+    if not name:
+        return fleet.hosts
+    found = [host for host in fleet.hosts if name in {host.host_id, host.name}]
+    if not found:
+        raise HostNotFoundError(f"no host has the name or id {name[:255]!r}")
+    return found
+
+
+def _occurrences(patterns: Mapping[Pattern, int]) -> Counter[int]:
+    total: Counter[int] = Counter()
+    for pattern, times in patterns.items():
+        for number in pattern:
+            total[number] += times
+    return total
+
+
+def _sum(judged: Judged, question: Question) -> _Sum:
+    findings: Counter[_Key] = Counter()
+    affected: Counter[Severity] = Counter()
+    unclear = 0
+    wanted = judged.case.judgements if question.provider in {"", judged.provider} else ()
+    for item in wanted:
+        if not question.wants(item):
+            continue
+        for key in _keys(item, judged):
+            findings[key] += 1
+        if item.status is VexStatus.AFFECTED:
+            affected[item.severity] += 1
+        unclear += item.status is VexStatus.UNDER_INVESTIGATION
+    return _Sum(findings, frozenset(findings), affected, unclear)
+
+
+def _keys(item: Judgement, judged: Judged) -> Iterator[_Key]:
+    yield "any", item.status
+    yield "count", item.component, item.severity, item.status
+    yield "provider", judged.provider, item.status
+    yield "advisory", item.advisory, item.component, item.severity, item.status
+    if item.status is VexStatus.AFFECTED:
+        remedy = item.remedy or ""
+        yield "remedy", f"{judged.within}: {remedy}" if judged.within is not None and remedy else remedy
+
+
+def _counts(findings: Mapping[_Key, int], on_hosts: Mapping[_Key, int]) -> tuple[FindingCount, ...]:
+    return tuple(
+        FindingCount(component, severity, status, findings[key], on_hosts[key])
+        for component in Component
+        for severity in _SEVERITIES
+        for status in _STATUSES
+        if (key := ("count", component, severity, status)) in findings
+    )
+
+
+def _providers(findings: Mapping[_Key, int], on_hosts: Mapping[_Key, int]) -> tuple[ProviderCount, ...]:
+    names = sorted({str(key[1]) for key in findings if key[0] == "provider"})
+    return tuple(
+        ProviderCount(name, status, findings[key], on_hosts[key])
+        for name in names
+        for status in _STATUSES
+        if (key := ("provider", name, status)) in findings
+    )
+
+
+def _advisories(
+    findings: Mapping[_Key, int], on_hosts: Mapping[_Key, int], catalogue: Catalogue
+) -> tuple[AdvisoryPosture, ...]:
+    """Return the advisories, the most hosts affected of the highest severity first."""
+    published: dict[tuple[str, Component], date] = {
+        (one.id, one.component): one.published for one in catalogue.advisories
+    }
+    named = {key[1:4] for key in findings if key[0] == "advisory"}
+    found = []
+    for advisory, component, severity in named:
+        keys = {status: ("advisory", advisory, component, severity, status) for status in _STATUSES}
+        found.append(
+            AdvisoryPosture(
+                advisory=advisory,
+                component=component,
+                severity=severity,
+                published=published.get((advisory, component)),
+                affected=findings.get(keys[VexStatus.AFFECTED], 0),
+                affected_hosts=on_hosts.get(keys[VexStatus.AFFECTED], 0),
+                under_investigation=findings.get(keys[VexStatus.UNDER_INVESTIGATION], 0),
+                under_investigation_hosts=on_hosts.get(keys[VexStatus.UNDER_INVESTIGATION], 0),
+                fixed_hosts=on_hosts.get(keys[VexStatus.FIXED], 0),
+                not_affected_hosts=on_hosts.get(keys[VexStatus.NOT_AFFECTED], 0),
+            )
+        )
+    return tuple(sorted(found, key=_advisory_order))
+
+
+def _advisory_order(one: AdvisoryPosture) -> tuple[object, ...]:
+    is_open = bool(one.affected)
+    return (
+        not is_open,
+        -one.severity.rank if is_open else 0,
+        -one.affected_hosts,
+        -one.under_investigation_hosts,
+        one.advisory,
+        one.component,
+    )
+
+
+def _remedies(
+    findings: Mapping[_Key, int],
+    on_hosts: Mapping[_Key, int],
+    hosts: Iterable[JudgedHost],
+    sums: Mapping[int, _Sum],
+    limit: int,
+) -> tuple[RemedyCount, ...]:
+    ordered = sorted((key for key in findings if key[0] == "remedy"), key=lambda key: (-findings[key], str(key[1])))
+    chosen = ordered[:limit] if limit else ordered
+    examples: dict[_Key, list[str]] = {key: [] for key in chosen}
+    wanted = set(chosen)
+    told: dict[Pattern, frozenset[_Key]] = {}
+    for host in hosts:
+        if not wanted:
+            break
+        if host.pattern is None:
+            continue
+        if host.pattern not in told:
+            told[host.pattern] = frozenset().union(*(sums[number].keys & examples.keys() for number in host.pattern))
+        for key in told[host.pattern] & wanted:
+            examples[key].append(host.name)
+            if len(examples[key]) == EXAMPLES:
+                wanted.discard(key)
+    return tuple(RemedyCount(str(key[1]), findings[key], on_hosts[key], tuple(examples[key])) for key in chosen)
+
+
+def _worst_hosts(
+    hosts: Iterable[JudgedHost], sums: Mapping[int, _Sum], limit: int
+) -> tuple[tuple[HostPosture, ...], int]:
+    """Return the hosts with something open, those with most of the highest severity first, and how many there are."""
+    weights: dict[Pattern, tuple[int, ...]] = {}
+    found: list[tuple[tuple[int, ...], str, str]] = []
+    for host in hosts:
+        if host.pattern is None:
+            continue
+        weight = weights.get(host.pattern)
+        if weight is None:
+            affected: Counter[Severity] = Counter()
+            for number in host.pattern:
+                affected.update(sums[number].affected)
+            unclear = sum(sums[number].unclear for number in host.pattern)
+            weight = weights[host.pattern] = (*(affected[severity] for severity in _SEVERITIES), unclear)
+        if any(weight):
+            found.append((weight, host.name, host.host_id))
+    found.sort(key=lambda one: (tuple(-number for number in one[0]), one[1]))
+    chosen = found[:limit] if limit else found
+    return (
+        tuple(
+            HostPosture(
+                host_id,
+                name,
+                tuple((severity, number) for severity, number in zip(_SEVERITIES, weight, strict=False) if number),
+                weight[-1],
+            )
+            for weight, name, host_id in chosen
+        ),
+        len(found),
+    )

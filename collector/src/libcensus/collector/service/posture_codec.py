@@ -1,0 +1,244 @@
+"""What operators are told about the fleet's findings, as values, and the bridge between them and the wire.
+
+Law, tested by property: ``from_proto(to_proto(x)) == x``. A severity that this version does not know decodes to
+``unknown``; another word that it does not know is refused with the field named.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from libcensus.collector.posture.finding import Component, Severity, VexStatus
+from libcensus.facts.validation import InvalidFactError
+from libcensus.v1 import fleet_pb2
+
+if TYPE_CHECKING:
+    from enum import StrEnum
+
+    _Word = TypeVar("_Word", bound=StrEnum)
+
+
+@dataclass(frozen=True, slots=True)
+class FindingCount:
+    """Findings on one component with one severity and one status, and the hosts that have any."""
+
+    component: Component
+    severity: Severity
+    status: VexStatus
+    findings: int
+    hosts: int
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderCount:
+    """Findings with one status on what one provider built, and the hosts that have any."""
+
+    provider: str
+    status: VexStatus
+    findings: int
+    hosts: int
+
+
+@dataclass(frozen=True, slots=True)
+class AdvisoryPosture:
+    """One advisory over the fleet: findings, and the hosts that have any, by status."""
+
+    advisory: str
+    component: Component
+    severity: Severity
+    published: date | None
+    affected: int
+    affected_hosts: int
+    under_investigation: int
+    under_investigation_hosts: int
+    fixed_hosts: int
+    not_affected_hosts: int
+
+
+@dataclass(frozen=True, slots=True)
+class RemedyCount:
+    """What would bring the fix of how many affected findings; an empty ``remedy``: nothing is known."""
+
+    remedy: str
+    findings: int
+    hosts: int
+    examples: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class HostPosture:
+    """One host with its affected findings by severity, the highest first; severities without any are not there."""
+
+    host_id: str
+    name: str
+    affected: tuple[tuple[Severity, int], ...]
+    under_investigation: int
+
+    @property
+    def total(self) -> int:
+        """How many findings are affected."""
+        return sum(number for _, number in self.affected)
+
+
+@dataclass(frozen=True, slots=True)
+class PostureAnswer:
+    """The fleet's findings, or those that were asked for.
+
+    ``remedies`` and ``worst_hosts`` are the first ones, ``remedies_total`` and ``open_hosts`` count all of them.
+    ``day`` is that of the verdicts, ``advisories_day`` the one that the advisories are of.
+    """
+
+    hosts: int
+    affected_hosts: int
+    under_investigation_hosts: int
+    unreadable_hosts: int
+    counts: tuple[FindingCount, ...]
+    providers: tuple[ProviderCount, ...]
+    advisories: tuple[AdvisoryPosture, ...]
+    remedies: tuple[RemedyCount, ...]
+    remedies_total: int
+    worst_hosts: tuple[HostPosture, ...]
+    open_hosts: int
+    day: date
+    advisories_day: date
+
+
+def posture_to_proto(value: PostureAnswer) -> fleet_pb2.GetPostureResponse:
+    """Encode the fleet's findings."""
+    return fleet_pb2.GetPostureResponse(
+        hosts=value.hosts,
+        affected_hosts=value.affected_hosts,
+        under_investigation_hosts=value.under_investigation_hosts,
+        unreadable_hosts=value.unreadable_hosts,
+        counts=[
+            fleet_pb2.FindingCount(
+                component=one.component,
+                severity=one.severity,
+                status=one.status,
+                findings=one.findings,
+                hosts=one.hosts,
+            )
+            for one in value.counts
+        ],
+        providers=[
+            fleet_pb2.ProviderCount(provider=one.provider, status=one.status, findings=one.findings, hosts=one.hosts)
+            for one in value.providers
+        ],
+        advisories=[
+            fleet_pb2.AdvisoryPosture(
+                advisory=one.advisory,
+                component=one.component,
+                severity=one.severity,
+                published=None if one.published is None else _moment(one.published),
+                affected=one.affected,
+                affected_hosts=one.affected_hosts,
+                under_investigation=one.under_investigation,
+                under_investigation_hosts=one.under_investigation_hosts,
+                fixed_hosts=one.fixed_hosts,
+                not_affected_hosts=one.not_affected_hosts,
+            )
+            for one in value.advisories
+        ],
+        remedies=[
+            fleet_pb2.RemedyCount(remedy=one.remedy, findings=one.findings, hosts=one.hosts, examples=one.examples)
+            for one in value.remedies
+        ],
+        remedies_total=value.remedies_total,
+        worst_hosts=[
+            fleet_pb2.HostPosture(
+                host_id=one.host_id,
+                name=one.name,
+                affected=[
+                    fleet_pb2.SeverityCount(severity=severity, findings=number) for severity, number in one.affected
+                ],
+                under_investigation=one.under_investigation,
+            )
+            for one in value.worst_hosts
+        ],
+        open_hosts=value.open_hosts,
+        day=_moment(value.day),
+        advisories_day=_moment(value.advisories_day),
+    )
+
+
+def posture_from_proto(message: fleet_pb2.GetPostureResponse) -> PostureAnswer:
+    """Decode the fleet's findings; raises InvalidFactError naming the field that is wrong."""
+    return PostureAnswer(
+        hosts=message.hosts,
+        affected_hosts=message.affected_hosts,
+        under_investigation_hosts=message.under_investigation_hosts,
+        unreadable_hosts=message.unreadable_hosts,
+        counts=tuple(
+            FindingCount(
+                _word(Component, "counts.component", one.component),
+                _severity(one.severity),
+                _word(VexStatus, "counts.status", one.status),
+                one.findings,
+                one.hosts,
+            )
+            for one in message.counts
+        ),
+        providers=tuple(
+            ProviderCount(one.provider, _word(VexStatus, "providers.status", one.status), one.findings, one.hosts)
+            for one in message.providers
+        ),
+        advisories=tuple(_advisory(one) for one in message.advisories),
+        remedies=tuple(
+            RemedyCount(one.remedy, one.findings, one.hosts, tuple(one.examples)) for one in message.remedies
+        ),
+        remedies_total=message.remedies_total,
+        worst_hosts=tuple(
+            HostPosture(
+                one.host_id,
+                one.name,
+                tuple((_severity(count.severity), count.findings) for count in one.affected),
+                one.under_investigation,
+            )
+            for one in message.worst_hosts
+        ),
+        open_hosts=message.open_hosts,
+        day=_day("day", message.day),
+        advisories_day=_day("advisories_day", message.advisories_day),
+    )
+
+
+def _advisory(message: fleet_pb2.AdvisoryPosture) -> AdvisoryPosture:
+    return AdvisoryPosture(
+        advisory=message.advisory,
+        component=_word(Component, "advisories.component", message.component),
+        severity=_severity(message.severity),
+        published=_day("advisories.published", message.published) if message.HasField("published") else None,
+        affected=message.affected,
+        affected_hosts=message.affected_hosts,
+        under_investigation=message.under_investigation,
+        under_investigation_hosts=message.under_investigation_hosts,
+        fixed_hosts=message.fixed_hosts,
+        not_affected_hosts=message.not_affected_hosts,
+    )
+
+
+def _severity(text: str) -> Severity:
+    try:
+        return Severity(text)
+    except ValueError:
+        return Severity.UNKNOWN
+
+
+def _word(kind: type[_Word], name: str, text: str) -> _Word:
+    try:
+        return kind(text)
+    except ValueError:
+        raise InvalidFactError(name, f"{text[:80]!r} is a word that this version does not know") from None
+
+
+def _moment(day: date) -> str:
+    return f"{day.isoformat()}T00:00:00Z"
+
+
+def _day(name: str, text: Any) -> date:
+    try:
+        return datetime.fromisoformat(text).astimezone(UTC).date()
+    except ValueError:
+        raise InvalidFactError(name, f"{text[:80]!r} is no moment in RFC 3339") from None

@@ -1,0 +1,301 @@
+"""What operators ask about the fleet's findings, against counting host by host, and the bridge to the wire."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import date, timedelta
+from typing import TYPE_CHECKING, Any
+
+import grpc
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from libcensus.collector.advisories.snapshot import load_snapshot
+from libcensus.collector.posture.assessment import Assessor
+from libcensus.collector.posture.finding import Component, Severity, VexStatus
+from libcensus.collector.postureindex import PostureIndex
+from libcensus.collector.service import posture_codec as codec
+from libcensus.collector.service.errors import HostNotFoundError, InvalidFieldError, OverdueError
+from libcensus.collector.service.fleet import FleetReader
+from libcensus.collector.service.posture import PostureReader, Question
+from libcensus.collector.simulation.fill import Simulation
+from libcensus.collector.store.sql import SqlStore
+from libcensus.facts.validation import InvalidFactError
+from libcensus.v1 import fleet_pb2
+from tests.collector.metrics import fleet
+from tests.collector.service.running import client_of, running_collector, status_of
+from tests.protos import strategies as facts
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from libcensus.collector.posture.finding import Finding
+
+HOSTS = 80
+AFFECTED, UNCLEAR = VexStatus.AFFECTED, VexStatus.UNDER_INVESTIGATION
+
+
+class Simulated:
+    """A simulated fleet, its reader, and every finding of every host as ``show`` tells them."""
+
+    def __init__(self, store: SqlStore, assessor: Assessor) -> None:
+        self.reader = PostureReader(PostureIndex(store, lambda: assessor))
+        shower = FleetReader(store, lambda: assessor)
+        self.findings: dict[str, list[tuple[str, Finding]]] = {}
+        for stamp in store.host_stamps():
+            detail = shower.show_host(stamp.name)
+            state = store.find_host(stamp.name)
+            assert state is not None
+            providers = {
+                item.subject: item.provider
+                for item in assessor.assess(
+                    detail.host,
+                    detail.platform,
+                    detail.installs,
+                    detail.builds,
+                    platform_digest=state.platform,
+                    crypto_copies=detail.crypto_copies,
+                    roots=detail.roots,
+                    changelogs=detail.changelogs,
+                ).subjects
+            }
+            self.findings[stamp.name] = [(str(providers[one.subject]), one) for one in detail.findings]
+
+
+@pytest.fixture(scope="module")
+def simulated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulated]:
+    """A simulated fleet."""
+    simulation = Simulation(load_snapshot(), 3, HOSTS)
+    with SqlStore.open(f"sqlite:///{tmp_path_factory.mktemp('posture') / 'fleet.db'}") as store:
+        simulation.fill(store)
+        yield Simulated(store, Assessor(load_snapshot(), simulation.as_of))
+
+
+QUESTIONS = {
+    "everything": Question(),
+    "one advisory": Question(advisory="CVE-2025-15467"),
+    "one provider": Question(provider="pbs"),
+    "one component": Question(component="glibc"),
+    "both": Question(provider="distro", component="openssl"),
+}
+
+
+@pytest.mark.parametrize("question", QUESTIONS.values(), ids=QUESTIONS)
+def test_every_figure_is_that_of_counting_host_by_host(simulated: Simulated, question: Question) -> None:
+    told = simulated.reader.posture(question)
+    chosen = {
+        name: [
+            (provider, one)
+            for provider, one in own
+            if question.provider in {"", provider}
+            and question.advisory in {"", one.advisory}
+            and question.component in {"", one.component}
+        ]
+        for name, own in simulated.findings.items()
+    }
+    assert told.hosts == HOSTS
+    assert told.affected_hosts == sum(any(one.status is AFFECTED for _, one in own) for own in chosen.values())
+    assert told.under_investigation_hosts == sum(
+        any(one.status is UNCLEAR for _, one in own) for own in chosen.values()
+    )
+    counts: Counter[Any] = Counter()
+    on_hosts: Counter[Any] = Counter()
+    for own in chosen.values():
+        keys = [
+            key
+            for provider, one in own
+            for key in (
+                ("count", one.component, one.severity, one.status),
+                ("provider", provider, one.status),
+                ("advisory", one.advisory, one.status),
+                *([("remedy", one.remedy or "")] if one.status is AFFECTED else []),
+            )
+        ]
+        counts.update(keys)
+        on_hosts.update(set(keys))
+    assert {("count", one.component, one.severity, one.status): (one.findings, one.hosts) for one in told.counts} == {
+        key: (counts[key], on_hosts[key]) for key in counts if key[0] == "count"
+    }
+    assert {("provider", one.provider, one.status): (one.findings, one.hosts) for one in told.providers} == {
+        key: (counts[key], on_hosts[key]) for key in counts if key[0] == "provider"
+    }
+    assert {("remedy", one.remedy): (one.findings, one.hosts) for one in told.remedies} == {
+        key: (counts[key], on_hosts[key]) for key in counts if key[0] == "remedy"
+    }
+    assert told.remedies_total == len(told.remedies)
+    for one in told.advisories:
+        found = {status: ("advisory", one.advisory, status) for status in VexStatus}
+        assert (one.affected, one.affected_hosts) == (counts[found[AFFECTED]], on_hosts[found[AFFECTED]])
+        assert (one.under_investigation, one.under_investigation_hosts) == (
+            counts[found[UNCLEAR]],
+            on_hosts[found[UNCLEAR]],
+        )
+        assert one.fixed_hosts == on_hosts[found[VexStatus.FIXED]]
+        assert one.not_affected_hosts == on_hosts[found[VexStatus.NOT_AFFECTED]]
+        assert one.published is not None
+    assert {one.advisory for one in told.advisories} == {key[1] for key in counts if key[0] == "advisory"}
+    worst = {one.name: one for one in told.worst_hosts}
+    assert worst.keys() == {
+        name for name, own in chosen.items() if any(one.status in {AFFECTED, UNCLEAR} for _, one in own)
+    }
+    for name, host in worst.items():
+        severities = Counter(found.severity for _, found in chosen[name] if found.status is AFFECTED)
+        assert dict(host.affected) == severities
+        assert host.total == severities.total()
+        assert host.under_investigation == sum(found.status is UNCLEAR for _, found in chosen[name])
+
+
+def test_the_first_ones_are_the_worst_and_the_others_are_counted(simulated: Simulated) -> None:
+    whole, part = simulated.reader.posture(Question()), simulated.reader.posture(Question(limit=3))
+    assert part.worst_hosts == whole.worst_hosts[:3]
+    assert part.remedies == whole.remedies[:3]
+    assert (part.open_hosts, part.remedies_total) == (len(whole.worst_hosts), len(whole.remedies))
+    order = sorted(Severity, key=lambda one: -one.rank)
+    weights = [tuple(dict(one.affected).get(severity, 0) for severity in order) for one in whole.worst_hosts]
+    assert weights == sorted(weights, reverse=True)
+    for one in whole.remedies:
+        assert 0 < len(one.examples) <= 5
+        assert list(one.examples) == sorted(one.examples)
+        assert len(one.examples) == min(one.hosts, 5)
+
+
+def test_one_host_is_told_by_name_and_by_id(simulated: Simulated) -> None:
+    name = next(name for name, own in simulated.findings.items() if own)
+    told = simulated.reader.posture(Question(host=name))
+    assert told.hosts == 1
+    assert sum(one.findings for one in told.counts) == len(simulated.findings[name])
+    (host,) = told.worst_hosts
+    assert simulated.reader.posture(Question(host=host.host_id)) == told
+
+
+@pytest.mark.parametrize(
+    ("question", "error", "words"),
+    [
+        (Question(host="nobody"), HostNotFoundError, "no host has the name or id 'nobody'"),
+        (Question(advisory="CVE-1999-1"), InvalidFieldError, "'CVE-1999-1' is not among the"),
+        (Question(provider="uvv"), InvalidFieldError, "'uvv' is none of"),
+        (Question(component="sslopen"), InvalidFieldError, "'sslopen' is none of openssl, cpython"),
+    ],
+)
+def test_what_nothing_can_be_of_is_refused(
+    simulated: Simulated, question: Question, error: type[Exception], words: str
+) -> None:
+    with pytest.raises(error, match=words):
+        simulated.reader.posture(question)
+
+
+def test_hosts_that_change_leave_or_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with SqlStore.open(f"sqlite:///{tmp_path / 'census.db'}") as store:
+        days = [fleet.assessor()]
+        index = PostureIndex(store, lambda: days[-1])
+        reader = PostureReader(index)
+        assert reader.posture(Question()).hosts == 0
+        for name in ("web-1", "web-2"):
+            fleet.report(store, fleet.Machine(name))
+        both = reader.posture(Question())
+        assert (both.hosts, both.affected_hosts) == (2, 2)
+        assert {one.hosts for one in both.counts} == {2}
+        found = index.fleet()
+        assert found is not None
+        # Two hosts with equal facts are judged once.
+        assert len({host.pattern for host in found.hosts}) == 1
+        fleet.report(store, fleet.Machine("web-2", builds=(), installs=()), at=fleet.NOON + timedelta(hours=1))
+        assert reader.posture(Question()).affected_hosts == 1
+        days.append(fleet.assessor(snapshot_date=date(2026, 11, 20)))
+        assert reader.posture(Question()).advisories_day == date(2026, 11, 20)
+        stamps = store.host_stamps()
+        with monkeypatch.context() as patched:
+            patched.setattr(store, "facts", lambda _: {})
+            days.append(fleet.assessor())
+            unread = reader.posture(Question())
+            assert (unread.hosts, unread.unreadable_hosts, unread.counts) == (2, 2, ())
+        days.append(fleet.assessor())
+        monkeypatch.setattr(store, "host_stamps", lambda: [one for one in stamps if one.name != "web-1"])
+        assert (reader.posture(Question()).hosts, reader.posture(Question()).affected_hosts) == (1, 0)
+
+
+def test_who_hung_up_is_not_answered_and_the_next_one_is(tmp_path: Path) -> None:
+    with SqlStore.open(f"sqlite:///{tmp_path / 'census.db'}") as store:
+        fleet.report(store, fleet.Machine("web-1"))
+        assessor = fleet.assessor()
+        reader = PostureReader(PostureIndex(store, lambda: assessor))
+        with pytest.raises(OverdueError):
+            reader.posture(Question(), lambda: False)
+        assert reader.posture(Question()).hosts == 1
+
+
+def test_over_the_wire(tmp_path: Path) -> None:
+    with SqlStore.open(f"sqlite:///{tmp_path / 'census.db'}") as store:
+        fleet.report(store, fleet.full_machine())
+        with running_collector(tmp_path, store) as running, client_of(running) as client:
+            told = codec.posture_from_proto(client.fleet.GetPosture(fleet_pb2.GetPostureRequest(limit=1)))
+            assert told.hosts == 1
+            assert told.affected_hosts == 1
+            assert len(told.remedies) == 1 < told.remedies_total
+            with pytest.raises(grpc.RpcError) as refused:
+                client.fleet.GetPosture(fleet_pb2.GetPostureRequest(host="x"))
+            assert status_of(refused.value)[0] is grpc.StatusCode.NOT_FOUND
+            with pytest.raises(grpc.RpcError) as refused:
+                client.fleet.GetPosture(fleet_pb2.GetPostureRequest(advisory="CVE-1-1"))
+            code, words = status_of(refused.value)
+            assert code is grpc.StatusCode.INVALID_ARGUMENT
+            assert words.startswith("advisory: ")
+
+
+counts = st.integers(0, 2**32 - 1)
+many = st.integers(0, 2**64 - 1)
+days = st.dates(date(1990, 1, 1), date(2100, 1, 1))
+components, severities, statuses = (st.sampled_from(one) for one in (Component, Severity, VexStatus))
+
+
+def several(strategy: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    """Return tuples of up to three."""
+    return st.lists(strategy, max_size=3).map(tuple)
+
+
+answers = st.builds(
+    codec.PostureAnswer,
+    hosts=counts,
+    affected_hosts=counts,
+    under_investigation_hosts=counts,
+    unreadable_hosts=counts,
+    counts=several(st.builds(codec.FindingCount, components, severities, statuses, many, counts)),
+    providers=several(st.builds(codec.ProviderCount, facts.words, statuses, many, counts)),
+    advisories=several(
+        st.builds(
+            codec.AdvisoryPosture,
+            facts.words, components, severities, facts.maybe(days), many, counts, many, counts, counts, counts,
+        )
+    ),
+    remedies=several(st.builds(codec.RemedyCount, facts.texts, many, counts, several(facts.texts))),
+    remedies_total=counts,
+    worst_hosts=several(
+        st.builds(codec.HostPosture, facts.words, facts.texts, several(st.tuples(severities, many)), many)
+    ),
+    open_hosts=counts,
+    day=days,
+    advisories_day=days,
+)  # fmt: skip
+
+
+@given(answers)
+def test_what_is_encoded_is_decoded(answer: codec.PostureAnswer) -> None:
+    message = fleet_pb2.GetPostureResponse.FromString(codec.posture_to_proto(answer).SerializeToString())
+    assert codec.posture_from_proto(message) == answer
+
+
+def test_words_of_a_newer_collector() -> None:
+    message = codec.posture_to_proto(
+        codec.PostureAnswer(1, 1, 0, 0, (), (), (), (), 0, (), 0, date(2026, 1, 1), date(2026, 1, 1))
+    )
+    message.counts.add(component="openssl", severity="dire", status="affected", findings=1, hosts=1)
+    assert codec.posture_from_proto(message).counts[0].severity is Severity.UNKNOWN
+    message.counts[0].status = "ignored"
+    with pytest.raises(InvalidFactError, match=r"counts\.status"):
+        codec.posture_from_proto(message)
+    message.counts[0].status = "affected"
+    message.day = "soon"
+    with pytest.raises(InvalidFactError, match="day"):
+        codec.posture_from_proto(message)
