@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from libcensus.cli.assessed import has_ended, last_day, most_urgent, worst_of
 from libcensus.cli.terminal import Cell, Column
+from libcensus.collector.posture.eol import TITLES
 from libcensus.collector.posture.finding import Component, Severity, SupportState, VexStatus
 from libcensus.facts.vocabulary import (
     CryptoFamily,
@@ -44,19 +45,7 @@ _FAMILY_NAMES = {
     CryptoFamily.UNKNOWN: "unknown",
 }
 
-COMPONENT_NAMES = {
-    Component.OPENSSL: "OpenSSL",
-    Component.CPYTHON: "Python",
-    Component.NODEJS: "Node.js",
-    Component.GLIBC: "glibc",
-    Component.LIBRESSL: "LibreSSL",
-    Component.BORINGSSL: "BoringSSL",
-    Component.AWS_LC: "AWS-LC",
-    Component.PYPY: "PyPy",
-    Component.RUBY: "Ruby",
-    Component.PERL: "Perl",
-    Component.PHP: "PHP",
-}
+COMPONENT_NAMES = {**TITLES, Component.CPYTHON: "Python"}
 
 _GONE = frozenset({MappingState.DELETED, MappingState.REPLACED})
 
