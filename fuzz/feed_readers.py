@@ -16,7 +16,7 @@ from libcensus.collector.advisories.feeds.debian import read_debian
 from libcensus.collector.advisories.feeds.endoflife import read_endoflife
 from libcensus.collector.advisories.feeds.openssl import read_openssl
 from libcensus.collector.advisories.feeds.osv import read_enterprise, read_ubuntu
-from libcensus.collector.advisories.feeds.psf import read_psf
+from libcensus.collector.advisories.feeds.psf import read_psf, read_psf_each
 from libcensus.collector.advisories.feeds.reading import FeedFormatError, check_unique
 from libcensus.collector.advisories.feeds.redhat import read_changes, read_redhat
 from libcensus.collector.advisories.feeds.registry import Bounds
@@ -59,6 +59,10 @@ def _run_state(data: bytes) -> None:
 FEED_READERS: Mapping[str, tuple[Callable[[bytes], None], bytes]] = {
     "openssl": (_read(read_openssl, "CVE-2024-6119.json"), samples.encode(samples.openssl_record())),
     "psf": (_read(read_psf, "PSF-2026-1.json"), samples.encode(samples.psf_record(versions=("v3.14.1",)))),
+    "psf-each": (
+        _read(lambda members: read_psf_each(members, "PSF-2026-1", _DAY), "PSF-2026-1"),
+        samples.encode(samples.psf_record(versions=("v3.14.1",))),
+    ),
     "debian": (_read(lambda members: read_debian(members, _DAY), "json"), samples.debian_tracker()),
     "ubuntu": (_read(read_ubuntu, "a.json"), samples.encode(samples.ubuntu_record())),
     "enterprise": (

@@ -115,10 +115,7 @@ def psf_record(
 
 
 def psf_archive(*records: dict[str, Any]) -> bytes:
-    chosen = records or (
-        psf_record(versions=("v3.13.0", "v3.13.16", "v3.14.9")),
-        psf_record("PSF-2022-1", "CVE-2015-20107"),
-    )
+    chosen = records or (psf_record(), psf_record("PSF-2022-1", "CVE-2015-20107"))
     files = {f"advisory-database-main/advisories/python/{one['id']}.json": encode(one) for one in chosen}
     return zip_of({"advisory-database-main/README.md": b"# Advisories\n", **files})
 

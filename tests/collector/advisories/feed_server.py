@@ -44,9 +44,9 @@ class FeedServer:
 
 
 @contextmanager
-def serving() -> Iterator[tuple[FeedServer, ssl.SSLContext]]:
+def serving(authority: trustme.CA | None = None) -> Iterator[tuple[FeedServer, ssl.SSLContext]]:
     """Serve on a free port of loopback; gives the server and a context that trusts it."""
-    authority = trustme.CA()
+    authority = authority or trustme.CA()
     inside = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("localhost").configure_cert(inside)
     outside = ssl.create_default_context()

@@ -340,7 +340,7 @@ def _changed(value: Any, path: tuple[Any, ...], new: Any, *, gone: bool) -> Any:
 
 
 @pytest.mark.parametrize("feed", READERS)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(data=st.data())
 def test_any_change_of_a_document_is_read_or_refused_and_what_is_read_can_be_kept_and_joined(
     feed: str, data: st.DataObject

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 CONTENTS = {
     "/openssl.zip": samples.openssl_archive(),
     "/psf.zip": samples.psf_archive(),
+    "/psf/PSF-2026-1": samples.encode(samples.psf_record(versions=("v3.13.0", "v3.13.16", "v3.14.9"))),
     "/debian.json": samples.debian_tracker(),
     "/ubuntu.tar.xz": samples.ubuntu_archive(),
     "/almalinux.zip": samples.almalinux_archive(),
@@ -55,6 +56,7 @@ CONTENTS = {
 PATHS: dict[str, tuple[str, ...]] = {
     "openssl": ("/openssl.zip",),
     "psf": ("/psf.zip",),
+    "psf-each": ("/psf/{part}",),
     "debian": ("/debian.json",),
     "ubuntu": ("/ubuntu.tar.xz",),
     "almalinux": ("/almalinux.zip",),
@@ -153,6 +155,16 @@ def test_every_feed_is_taken_from_its_real_format_and_decides(good: Path) -> Non
     assert catalogue.package_fixes["rhel", "8", "openssl"].fixed["CVE-2024-6119"] == "0"
     assert catalogue.package_fixes["almalinux", "9", "python3.9"].fixed == {"CVE-2026-99003": "3.9.25-9.el9_8"}
     assert catalogue.package_fixes["almalinux", "9", "glibc"].manager == "rpm"
+    python = found["CVE-2026-99003"]
+    assert (python.component, python.published, python.aliases) == (
+        Component.CPYTHON,
+        date(2026, 11, 21),
+        ("PSF-2026-1",),
+    )
+    assert [(item.branch, item.fixed, item.fixed_inferred) for item in python.ranges] == [
+        ("3.13", "3.13.17", True),
+        ("3.14", "3.14.10", True),
+    ]
     build = catalogue.pbs_builds[-1]
     assert (build.tag, build.openssl, build.cpython["3.14"]) == (samples.PBS_TAG, "3.5.12", "3.14.11")
     assert catalogue.uv_newest_pbs[samples.UV] == samples.PBS_TAG
@@ -177,7 +189,7 @@ def test_what_did_not_change_is_asked_with_a_condition_and_answered_with_304(upd
     statuses = {path: status for path, status in updated.server.asked if not path.startswith("/redhat/2026")}
     assert set(statuses.values()) == {304}
     # A document of one release is never asked for again.
-    assert not [path for path in statuses if path.startswith(("/pbs/", "/uv/"))]
+    assert not [path for path in statuses if path.startswith(("/pbs/", "/psf/", "/uv/"))]
     after = updated.folder.load().states
     assert {name: state.checked_at.year for name, state in after.items()} == dict.fromkeys(NAMES, 2027)
     assert {name: state.checksum for name, state in after.items()} == {n: s.checksum for n, s in before.items()}

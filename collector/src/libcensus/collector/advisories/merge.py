@@ -124,9 +124,10 @@ def _cpython(merged: Tables, state: FeedState, reaches: Mapping[str, str]) -> No
         if found is not None:
             newest[found[1]] = max(newest.get(found[1], -1), int(found[2]))
     by_name: dict[str, Row] = {}
-    for row in state.rows:
+    affected = {row["alias"]: row["last_affected"] for row in state.rows if row["kind"] == "cpython_affected"}
+    for row in (row for row in state.rows if row["kind"] == "cpython"):
         fresh: Row = {key: row[key] for key in ("id", "alias", "published") if key in row}
-        fixed = _next_releases(row.get("last_affected", {}), newest)
+        fixed = _next_releases(affected.get(row["alias"]) or row.get("last_affected") or {}, newest)
         if fixed:
             fresh["fixed"], fresh["inferred"] = fixed, sorted(fixed)
         for key in ("id", "alias"):

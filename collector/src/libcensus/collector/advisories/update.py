@@ -249,6 +249,10 @@ class Updater:
         tables = merge_feeds(embedded_tables(), {k: v for k, v in self._states.items() if k != feed.name})
         if feed.name == "pbs":
             return frozenset(row["tag"] for row in tables["pbs"]["builds"] if row.get("openssl") is not None)
+        if feed.name == "psf":
+            return frozenset(
+                str(row["alias"]) for row in tables["cpython"]["advisories"] if row.get("fixed") and row.get("alias")
+            )
         if feed.name == "uv":
             return frozenset(row["uv"] for row in tables["pbs"]["uv"])
         names = {row.get("id") for row in (*tables["openssl"]["advisories"], *tables["cpython"]["advisories"])}

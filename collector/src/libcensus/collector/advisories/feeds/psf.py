@@ -1,8 +1,9 @@
 """The Python Software Foundation's advisories of CPython, in the OSV format.
 
 The records of the Foundation's own database name the commits with the fix and no release: from them come the id, its
-aliases and the day of publication. The same records as osv.dev exports them also list the affected releases; then the
-first release with the fix is the one after the last affected release of its branch, which is marked as inferred.
+aliases and the day of publication. The same record as osv.dev serves it also lists the affected releases, which osv.dev
+works out from the commits: the first release with the fix is then the one after the last affected release of its
+branch, which is marked as inferred.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ def read_psf(members: Members) -> Reading:
     """Return the Foundation's advisories of CPython; raises FeedFormatError."""
     rows: list[Row] = []
     days: list[date] = []
+    stamps: dict[str, str] = {}
     for name, content in members:
         if not name.endswith(".json") or b"PSF-" not in content or b'"published"' not in content:
             continue
@@ -48,8 +50,23 @@ def read_psf(members: Members) -> Reading:
         days.append(record_day(record, alias))
         if record.get("withdrawn") is None:
             rows.append(_advisory(record, alias))
+            stamps[alias] = days[-1].isoformat()
     check_unique(rows)
-    return Reading(tuple(sorted(rows, key=lambda row: str(row["alias"]))), newest_of(days, "the archive"))
+    targets = tuple(sorted(stamps.items()))
+    return Reading(tuple(sorted(rows, key=lambda row: str(row["alias"]))), newest_of(days, "the archive"), targets)
+
+
+def read_psf_each(members: Members, alias: str, day: date) -> Reading:
+    """Return the affected releases of one advisory as osv.dev serves it; raises FeedFormatError."""
+    rows: list[Row] = []
+    for name, content in members:
+        record = mapping_of(parse_json(content, name), name)
+        if record.get("id") != alias:
+            raise FeedFormatError(name, f"is the record of {str(record.get('id'))[:40]!r}, not of {alias}")
+        last = _last_affected(record, alias)
+        if last:
+            rows.append({"kind": "cpython_affected", "alias": alias, "last_affected": last})
+    return Reading(tuple(rows), day)
 
 
 def _advisory(record: dict[str, Any], alias: str) -> Row:

@@ -26,6 +26,7 @@ CVE = re.compile(r"CVE-\d{4}-\d{4,19}")
 KEYS: Mapping[str, tuple[str, ...]] = {
     "openssl": ("id",),
     "cpython": ("id", "alias"),
+    "cpython_affected": ("alias",),
     "fix": ("distribution", "release", "package", "advisory"),
     "reach": ("distribution", "release", "package"),
     "support": ("product", "branch"),

@@ -15,7 +15,7 @@ from libcensus.collector.advisories.feeds.debian import read_debian
 from libcensus.collector.advisories.feeds.endoflife import read_endoflife
 from libcensus.collector.advisories.feeds.openssl import read_openssl
 from libcensus.collector.advisories.feeds.osv import read_enterprise, read_ubuntu
-from libcensus.collector.advisories.feeds.psf import read_psf
+from libcensus.collector.advisories.feeds.psf import read_psf, read_psf_each
 from libcensus.collector.advisories.feeds.reading import FeedFormatError, Members, Reading
 from libcensus.collector.advisories.feeds.redhat import read_changes, read_redhat
 
@@ -83,6 +83,12 @@ def _pbs(source: Source) -> Reading:
     return Reading(reading.rows, reading.newest, targets)
 
 
+def _psf(source: Source) -> Reading:
+    reading = read_psf(source.members)
+    targets = tuple(target for target in reading.targets if target[0] not in source.known)
+    return Reading(reading.rows, reading.newest, targets)
+
+
 def _uv(source: Source) -> Reading:
     reading = read_uv(source.members)
     targets = tuple((row["uv"], row["uv"]) for row in reading.rows if row["uv"] not in source.known)
@@ -120,10 +126,13 @@ FEEDS: tuple[Feed, ...] = (
         "psf",
         "PSF advisory database (CPython)",
         (f"{_GITHUB}/psf/advisory-database/archive/refs/heads/main.zip",),
-        lambda source: read_psf(source.members),
+        _psf,
         Bounds(32 * _MIB, 256 * _MIB, 20_000),
-        "archive of OSV records (`PSF-….json`)",
-        "advisories of CPython: ids, publication; fixed releases where the records list releases (osv.dev's do)",
+        "archive of OSV records (`PSF-….json`); the record of each new one as osv.dev serves it",
+        "advisories of CPython: ids, publication, the first release of each branch with the fix",
+        each="https://api.osv.dev/v1/vulns/{part}",
+        read_each=lambda source, part, day: read_psf_each(source.members, part, day),
+        each_bounds=Bounds(8 * _MIB, 16 * _MIB),
     ),
     Feed(
         "debian",
