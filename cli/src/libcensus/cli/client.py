@@ -23,6 +23,7 @@ from libcensus.cli.errors import (
 )
 from libcensus.collector.service.fleet_codec import detail_from_proto, page_from_proto
 from libcensus.collector.service.portability_codec import libcs_from_proto, matrix_from_proto, portability_from_proto
+from libcensus.collector.service.posture_codec import posture_from_proto
 from libcensus.facts.codec import artefact_to_proto
 from libcensus.facts.validation import InvalidFactError
 from libcensus.v1 import fleet_pb2, fleet_pb2_grpc
@@ -36,11 +37,15 @@ if TYPE_CHECKING:
     from libcensus.cli.config import CollectorAddress
     from libcensus.collector.service.fleet_codec import HostDetail, HostSummary
     from libcensus.collector.service.portability_codec import LibcAnswer, Matrix, PortabilityAnswer
+    from libcensus.collector.service.posture_codec import PostureAnswer
     from libcensus.facts.artefact import Artefact
 
 _Value = TypeVar("_Value")
 
 _TIMEOUT_SECONDS = 30.0
+_POSTURE_SECONDS = 600.0
+"""The first question of a day judges every host anew: some 3 ms each."""
+
 _PAGE_SIZE = 500
 _MAX_MESSAGE_BYTES = 64 * 1024 * 1024
 
@@ -114,21 +119,41 @@ class FleetClient:
         request = fleet_pb2.GetMatrixRequest(implementation=implementation, provider=provider, arch=arch)
         return self._ask("GetMatrix", self._stub.GetMatrix, request, matrix_from_proto)
 
-    def _ask(self, method: str, call: Callable[..., Any], request: Message, decode: Callable[[Any], _Value]) -> _Value:
-        """Make a call; raises KeyError where the collector does not have what was asked for."""
+    def posture(
+        self, *, host: str = "", advisory: str = "", provider: str = "", component: str = "", limit: int = 0
+    ) -> PostureAnswer:
+        """Return the fleet's findings, counted; an empty filter is none. Raises ArgumentError for no such host."""
+        request = fleet_pb2.GetPostureRequest(
+            host=host, advisory=advisory, provider=provider, component=component, limit=limit
+        )
         try:
-            return decode(call(request, timeout=self._timeout))
+            return self._ask("GetPosture", self._stub.GetPosture, request, posture_from_proto, _POSTURE_SECONDS)
+        except KeyError:
+            raise ArgumentError(self._unknown_host(host)) from None
+
+    def _ask(
+        self,
+        method: str,
+        call: Callable[..., Any],
+        request: Message,
+        decode: Callable[[Any], _Value],
+        timeout: float | None = None,
+    ) -> _Value:
+        """Make a call; raises KeyError where the collector does not have what was asked for."""
+        timeout = self._timeout if timeout is None else timeout
+        try:
+            return decode(call(request, timeout=timeout))
         except grpc.RpcError as error:
             if error.code() is grpc.StatusCode.NOT_FOUND:
                 raise KeyError(method) from None
-            self._fail(method, error)
+            self._fail(method, error, timeout)
         except InvalidFactError as error:
             raise CollectorAnswerError(
                 f"collector {self._collector} answered {method} with what cannot be understood: {error}; are the "
                 "versions of collector and command the same?"
             ) from None
 
-    def _fail(self, method: str, error: grpc.RpcError) -> NoReturn:
+    def _fail(self, method: str, error: grpc.RpcError, timeout: float) -> NoReturn:
         code, details, status = error.code(), error.details() or "no details", grpc.StatusCode
         where = f"collector {self._collector}"
         if code is status.UNAVAILABLE:
@@ -137,7 +162,7 @@ class FleetClient:
                 "with --collector"
             ) from None
         if code is status.DEADLINE_EXCEEDED:
-            raise UnreachableError(f"{where} did not answer {method} within {self._timeout:g} s") from None
+            raise UnreachableError(f"{where} did not answer {method} within {timeout:g} s") from None
         if code in {status.RESOURCE_EXHAUSTED, status.ABORTED, status.CANCELLED}:
             raise UnreachableError(f"{where} cannot answer now ({code.name}): {details}") from None
         if code in {status.UNAUTHENTICATED, status.PERMISSION_DENIED}:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from libcensus.collector.posture.verdict import Reason
     from libcensus.collector.service.fleet_codec import HostSummary
     from libcensus.collector.service.portability_codec import LibcAnswer, Matrix
+    from libcensus.collector.service.posture_codec import PostureAnswer
     from libcensus.facts.evidence import Evidence
 
 
@@ -259,4 +260,65 @@ def matrix_object(matrix: Matrix) -> dict[str, object]:
             for platform, verdict in zip(matrix.platforms, verdicts, strict=True)
         ],
         "unreadable_hosts": matrix.unreadable_hosts,
+    }
+
+
+def posture_object(answer: PostureAnswer) -> dict[str, object]:
+    """Return the fleet's findings, counted, as JSON has them."""
+    return {
+        "day": _day(answer.day),
+        "advisories_day": _day(answer.advisories_day),
+        "hosts": answer.hosts,
+        "affected_hosts": answer.affected_hosts,
+        "under_investigation_hosts": answer.under_investigation_hosts,
+        "unreadable_hosts": answer.unreadable_hosts,
+        "counts": [
+            {
+                "component": one.component.value,
+                "severity": one.severity.value,
+                "status": one.status.value,
+                "findings": one.findings,
+                "hosts": one.hosts,
+            }
+            for one in answer.counts
+        ],
+        "providers": [
+            {"provider": one.provider, "status": one.status.value, "findings": one.findings, "hosts": one.hosts}
+            for one in answer.providers
+        ],
+        "advisories": [
+            {
+                "advisory": one.advisory,
+                "component": one.component.value,
+                "severity": one.severity.value,
+                "published": _day(one.published),
+                "affected": one.affected,
+                "affected_hosts": one.affected_hosts,
+                "under_investigation": one.under_investigation,
+                "under_investigation_hosts": one.under_investigation_hosts,
+                "fixed_hosts": one.fixed_hosts,
+                "not_affected_hosts": one.not_affected_hosts,
+            }
+            for one in answer.advisories
+        ],
+        "remedies": [
+            {
+                "remedy": one.remedy or None,
+                "findings": one.findings,
+                "hosts": one.hosts,
+                "examples": list(one.examples),
+            }
+            for one in answer.remedies
+        ],
+        "remedies_total": answer.remedies_total,
+        "worst_hosts": [
+            {
+                "host_id": one.host_id,
+                "name": one.name,
+                "affected": {severity.value: number for severity, number in one.affected},
+                "under_investigation": one.under_investigation,
+            }
+            for one in answer.worst_hosts
+        ],
+        "open_hosts": answer.open_hosts,
     }

@@ -23,6 +23,7 @@ from libcensus.cli.fleet import fleet_group
 from libcensus.cli.help import Group
 from libcensus.cli.hosts import hosts_command
 from libcensus.cli.options import teach
+from libcensus.cli.posture import posture_command
 from libcensus.cli.scan import scan_command
 from libcensus.cli.settings import config_group
 from libcensus.cli.show import show_command
@@ -76,6 +77,7 @@ for _command in (
     check_command,
     hosts_command,
     show_command,
+    posture_command,
     fleet_group,
     export_command,
     simulate_command,

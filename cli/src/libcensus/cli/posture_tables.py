@@ -1,0 +1,209 @@
+"""How the fleet's findings are told to people: counts, providers, advisories, what to do, and the worst hosts."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from libcensus.cli.rows import COMPONENT_NAMES, SEVERITY_STYLES
+from libcensus.cli.terminal import Cell, Column
+from libcensus.collector.posture.finding import Severity, VexStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from libcensus.cli.terminal import Output
+    from libcensus.collector.service.posture_codec import (
+        AdvisoryPosture,
+        HostPosture,
+        PostureAnswer,
+        ProviderCount,
+        RemedyCount,
+    )
+
+COUNT_COLUMNS = (
+    Column("Component"),
+    Column("Severity"),
+    Column("Affected"),
+    Column("On hosts", "Hosts"),
+    Column("Under investigation", "Under inv", yields=1),
+    Column("On hosts", "Hosts"),
+    Column("Fixed"),
+    Column("Not affected", "Not aff", yields=1),
+)
+
+PROVIDER_COLUMNS = (
+    Column("Provider"),
+    Column("Affected"),
+    Column("On hosts", "Hosts"),
+    Column("Under investigation", "Under inv", yields=1),
+    Column("On hosts", "Hosts"),
+    Column("Fixed"),
+    Column("Not affected", "Not aff", yields=1),
+)
+
+ADVISORY_COLUMNS = (
+    Column("Advisory"),
+    Column("Component"),
+    Column("Severity"),
+    Column("Published", yields=2),
+    Column("Affected hosts", "Affected", yields=1),
+    Column("Under investigation", "Under inv", yields=1),
+    Column("Fixed hosts", "Fixed", yields=1),
+)
+
+REMEDY_COLUMNS = (Column("Findings"), Column("Hosts"), Column("Such as"), Column("Remedy"))
+
+HOST_COLUMNS = (
+    Column("Worst hosts", is_path=True),
+    *(Column(severity.value.capitalize()) for severity in sorted(Severity, key=lambda one: -one.rank)),
+    Column("Under investigation", "Under inv", yields=1),
+)
+
+_SEVERITIES = tuple(sorted(Severity, key=lambda one: -one.rank))
+_EXAMPLES_SHOWN = 3
+
+
+def _hosts(count: int) -> str:
+    return f"{count:,} {'host' if count == 1 else 'hosts'}"
+
+
+def print_posture(out: Output, answer: PostureAnswer, about: Sequence[str], limit: int, *, one_host: bool) -> None:
+    """Print the findings that were asked about; ``about`` are the words of what was chosen, ``limit`` 0 is none."""
+    judged = answer.hosts - answer.unreadable_hosts
+    told = f"{_hosts(judged)}: {answer.affected_hosts:,} affected, {answer.under_investigation_hosts:,} with something "
+    told += f"under investigation; as of {answer.day}, with advisories of {answer.advisories_day}"
+    if one_host:
+        told = f"as of {answer.day}, with advisories of {answer.advisories_day}"
+    out.prose((", ".join(about) or "The fleet", "bold"), (f": {told}", ""))
+    if answer.counts:
+        out.line()
+        out.table(COUNT_COLUMNS, _count_rows(answer))
+        out.line()
+        out.table(PROVIDER_COLUMNS, _provider_rows(answer.providers))
+        _print_advisories(out, answer.advisories, limit)
+        _print_remedies(out, answer)
+        if not one_host:
+            _print_hosts(out, answer)
+    else:
+        out.line()
+        out.line("There is no finding.")
+    if answer.unreadable_hosts:
+        out.line()
+        words = f"{_hosts(answer.unreadable_hosts)} more, whose facts this collector cannot read: upgrade the collector"
+        out.prose(("Not counted: ", "bold"), (words, ""))
+
+
+def _number(count: int, style: str = "") -> Cell:
+    return Cell(f"{count:,}", style=style if count else "dim")
+
+
+def _severity_cell(severity: Severity) -> Cell:
+    return Cell(severity.value, style=SEVERITY_STYLES[severity])
+
+
+def _count_rows(answer: PostureAnswer) -> list[tuple[Cell, ...]]:
+    found: dict[tuple[object, ...], dict[VexStatus, tuple[int, int]]] = {}
+    for one in answer.counts:
+        found.setdefault((one.component, one.severity), {})[one.status] = (one.findings, one.hosts)
+    rows = []
+    for one in answer.counts:
+        own = found.pop((one.component, one.severity), None)
+        if own is not None:
+            name = Cell(COMPONENT_NAMES[one.component])
+            style = SEVERITY_STYLES[one.severity]
+            rows.append((name, _severity_cell(one.severity), *_status_cells(own, style)))
+    return rows
+
+
+def _status_cells(own: dict[VexStatus, tuple[int, int]], style: str) -> tuple[Cell, ...]:
+    affected = own.get(VexStatus.AFFECTED, (0, 0))
+    unclear = own.get(VexStatus.UNDER_INVESTIGATION, (0, 0))
+    return (
+        _number(affected[0], style),
+        _number(affected[1]),
+        _number(unclear[0]),
+        _number(unclear[1]),
+        _number(own.get(VexStatus.FIXED, (0, 0))[0]),
+        _number(own.get(VexStatus.NOT_AFFECTED, (0, 0))[0]),
+    )
+
+
+def _provider_rows(providers: Sequence[ProviderCount]) -> list[tuple[Cell, ...]]:
+    found: dict[str, dict[VexStatus, tuple[int, int]]] = {}
+    for one in providers:
+        found.setdefault(one.provider, {})[one.status] = (one.findings, one.hosts)
+    ordered = sorted(found.items(), key=lambda item: (-item[1].get(VexStatus.AFFECTED, (0, 0))[0], item[0]))
+    return [(Cell(name), *_status_cells(own, "red")) for name, own in ordered]
+
+
+def _print_advisories(out: Output, advisories: Sequence[AdvisoryPosture], limit: int) -> None:
+    shown = advisories[:limit] if limit else advisories
+    out.line()
+    out.table(
+        ADVISORY_COLUMNS,
+        [
+            (
+                Cell(one.advisory),
+                Cell(COMPONENT_NAMES[one.component]),
+                _severity_cell(one.severity),
+                Cell(
+                    "-" if one.published is None else one.published.isoformat(),
+                    "" if one.published is None else f"{one.published:%Y-%m}",
+                ),
+                _number(one.affected_hosts, SEVERITY_STYLES[one.severity]),
+                _number(one.under_investigation_hosts),
+                _number(one.fixed_hosts),
+            )
+            for one in shown
+        ],
+    )
+    _print_rest(out, len(advisories) - len(shown), "advisory", "advisories")
+
+
+def _print_rest(out: Output, rest: int, one: str, several: str) -> None:
+    if rest:
+        out.line(f"and {rest:,} more {one if rest == 1 else several}: --limit 0 shows all", "dim")
+
+
+def _print_remedies(out: Output, answer: PostureAnswer) -> None:
+    if not answer.remedies:
+        return
+    out.line()
+    if out.is_terminal:
+        out.line("What to do", "bold")
+        for one in answer.remedies:
+            findings = f"{one.findings:,} {'finding' if one.findings == 1 else 'findings'}"
+            out.prose((f"{findings} on {_hosts(one.hosts)}", "bold"), (f" ({_examples(one)})", "dim"), indent=2)
+            out.prose((one.remedy or "nothing is known", ""), indent=4)
+    else:
+        out.table(
+            REMEDY_COLUMNS,
+            [
+                (_number(one.findings), _number(one.hosts), Cell(_examples(one)), Cell(one.remedy or "-"))
+                for one in answer.remedies
+            ],
+        )
+    _print_rest(out, answer.remedies_total - len(answer.remedies), "remedy", "remedies")
+
+
+def _examples(one: RemedyCount) -> str:
+    shown = one.examples[:_EXAMPLES_SHOWN]
+    return ", ".join(shown) + (", …" if one.hosts > len(shown) else "")
+
+
+def _print_hosts(out: Output, answer: PostureAnswer) -> None:
+    if not answer.worst_hosts:
+        return
+    out.line()
+    out.table(HOST_COLUMNS, [_host_row(one) for one in answer.worst_hosts])
+    _print_rest(out, answer.open_hosts - len(answer.worst_hosts), "host", "hosts")
+
+
+def _host_row(one: HostPosture) -> tuple[Cell, ...]:
+    counts: Counter[Severity] = Counter(dict(one.affected))
+    return (
+        Cell(one.name),
+        *(_number(counts[severity], SEVERITY_STYLES[severity]) for severity in _SEVERITIES),
+        _number(one.under_investigation),
+    )
