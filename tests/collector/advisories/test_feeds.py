@@ -223,6 +223,12 @@ def test_redhat_reads_main_streams_and_source_packages_alone() -> None:
         ("9", "openssl", "CVE-2024-6119"): "1:3.5.5-9.el9_8",
         ("8", "openssl", "CVE-2024-6119"): "0",
     }
+    document = json.loads(samples.redhat_vex())
+    status = document["vulnerabilities"][0]["product_status"]
+    status["known_affected"] = list(status["known_not_affected"])
+    mixed = read_redhat([("cve-2024-6119.json", samples.encode(document))])
+    assert ("8", "openssl", "CVE-2024-6119") not in fixes_of(mixed)
+    assert ("8", "openssl") in {(row["release"], row["package"]) for row in mixed.rows if row["kind"] == "reach"}
     changes = [("changes.csv", samples.redhat_changes("CVE-2024-6119", "CVE-2026-1"))]
     targets, newest = read_changes(changes, {"CVE-2024-6119"})
     assert targets == (("2026/cve-2024-6119.json", "2026-11-22T10:11:12+00:00"),)

@@ -102,13 +102,20 @@ class Updater:
     def load(self, files: Sequence[Path], name: str | None, tell: Callable[[Outcome], None] | None) -> list[Outcome]:
         """Import files, which are recognised by their content where ``name`` names no feed.
 
-        All files of one feed together take the place of its present documents. Raises ConfigurationError where a file
-        cannot be read, FeedError where one is of no feed.
+        All files of one feed together take the place of its present documents; a file of no feed fails by itself.
+        Raises ConfigurationError where a file cannot be read.
         """
         chosen: dict[str, list[Path]] = {}
+        unknown: list[Outcome] = []
         for path in files:
-            chosen.setdefault(name or recognise(path), []).append(path)
-        return self._each([(BY_NAME[feed], tuple(paths)) for feed, paths in chosen.items()], tell)
+            try:
+                chosen.setdefault(name or recognise(path), []).append(path)
+            except FeedError as error:
+                unknown.append(Outcome(path.name, Result.FAILED, None, error))
+        if tell is not None:
+            for outcome in unknown:
+                tell(outcome)
+        return unknown + self._each([(BY_NAME[feed], tuple(paths)) for feed, paths in chosen.items()], tell)
 
     def _each(
         self, work: Sequence[tuple[Feed, tuple[Path, ...] | None]], tell: Callable[[Outcome], None] | None

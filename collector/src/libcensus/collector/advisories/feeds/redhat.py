@@ -11,6 +11,7 @@ from __future__ import annotations
 import csv
 import re
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 from libcensus.collector.advisories.feeds.reading import (
     CVE,
@@ -95,7 +96,9 @@ def _read_document(record: dict[str, Any], identity: str, fixes: FirstFixes) -> 
         if CVE.fullmatch(advisory) is None:
             raise FeedFormatError(identity, f"{advisory[:40]!r} is no CVE id")
         status = mapping_of(vulnerability.get("product_status"), f"{identity}: product_status")
-        for state in ("fixed", "known_not_affected", "known_affected"):
+        untouched: dict[tuple[str, str], str] = {}
+        touched: set[tuple[str, str]] = set()
+        for state in ("fixed", "known_affected", "under_investigation", "known_not_affected"):
             for product in items_of(status.get(state), f"{identity}: {state}"):
                 pair = pairs.get(text_of(product, f"{identity}: {state}"))
                 release = None if pair is None else streams.get(pair[0])
@@ -103,12 +106,18 @@ def _read_document(record: dict[str, Any], identity: str, fixes: FirstFixes) -> 
                 if release is None or package is None:
                     continue
                 source, version = package
-                fixes.know("rhel", release, source)
                 place = f"{identity}: {product}"
+                fixes.know("rhel", release, source)
+                if state == "known_not_affected":
+                    untouched[release, source] = place
+                    continue
+                touched.add((release, source))
                 if state == "fixed" and version is not None and "module" not in version:
                     fixes.add("rhel", release, source, advisory, version, place, paid=False)
-                elif state == "known_not_affected":
-                    fixes.add("rhel", release, source, advisory, "0", place, paid=False)
+        for (release, source), place in untouched.items():
+            # One stream of a package can be free of what another one had.
+            if (release, source) not in touched:
+                fixes.add("rhel", release, source, advisory, "0", place, paid=False)
 
 
 def _products(
@@ -150,7 +159,7 @@ def _source(purl: str) -> tuple[str, str | None] | None:
     """Return name and version (with epoch) of a source package; None for anything else, such as a binary package."""
     found = _PURL.fullmatch(purl)
     if found is not None:
-        name, version, qualifiers = found[1], found[2].replace("%2B", "+").replace("%7E", "~"), found[3] or ""
+        name, version, qualifiers = found[1], unquote(found[2]), found[3] or ""
     else:
         plain = _PURL_UNVERSIONED.fullmatch(purl)
         if plain is None:
