@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import signal
+import ssl
 import subprocess
 import sys
 import threading
@@ -31,7 +32,6 @@ from tests.collector.advisories import feed_samples as samples
 from tests.collector.advisories.feed_server import FeedServer, serving
 
 if TYPE_CHECKING:
-    import ssl
     from collections.abc import Iterator
     from pathlib import Path
 
@@ -565,6 +565,34 @@ def test_a_kill_in_the_middle_of_writing_leaves_the_old_state_or_the_new_one(goo
         assert stored.states["debian"] in (one, other)
     with folder.locked():
         assert not list(folder.folder.glob(".*.new"))
+
+
+def test_a_kill_in_the_middle_of_a_download_leaves_the_state_and_no_rest(updated: Source, tmp_path: Path) -> None:
+    before = updated.folder.load().states
+    authority = tmp_path / "ca.pem"
+    certificates = updated.context.get_ca_certs(binary_form=True)
+    authority.write_text("".join(ssl.DER_cert_to_PEM_cert(one) for one in certificates))
+    released = threading.Event()
+    content = CONTENTS["/debian.json"] + b" " * 100
+    url = updated.server.put("/debian.json", content, sent=len(content) - 50, pause=released)
+    program = "import sys; from libcensus.collector.cli import run; sys.exit(run(sys.argv[1:]))"
+    command = [sys.executable, "-c", program, "advisories", "update", "debian"]
+    settings = ["--advisories-dir", str(updated.folder.folder), "--advisory-urls", f"debian={url}"]
+    environment = {**os.environ, "SSL_CERT_FILE": str(authority)}
+    part = updated.folder.folder / ".debian.part"
+    with subprocess.Popen([*command, *settings], env=environment) as process:
+        deadline = time.monotonic() + 20
+        while not part.exists() and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert process.poll() is None
+        process.kill()
+    released.set()
+    assert part.exists()
+    assert updated.folder.load().states == before
+    updated.server.put("/debian.json", content, headers={"Last-Modified": "Wed, 25 Nov 2026 08:00:00 GMT"})
+    outcome = updated.update("debian")["debian"]
+    assert outcome.error is None
+    assert not part.exists()
 
 
 def test_a_damaged_state_is_told_and_the_facts_on_board_stand_in(

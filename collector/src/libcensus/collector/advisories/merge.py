@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 from libcensus.collector.advisories.feeds.reading import MANAGERS, Row
 from libcensus.collector.advisories.feeds.registry import BY_NAME
-from libcensus.collector.posture.versions import parse_openssl
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -208,10 +207,9 @@ def _support(merged: Tables, state: FeedState, reaches: Mapping[str, str]) -> No
     for product, branches in products.items():
         if product == "openssl":
             table, key = merged["openssl"], "branches"
-            dated = {name: row for name, row in branches.items() if parse_openssl(f"{name}.0") or "." in name}
             plain: dict[str, Row] = {
                 name: {part: row[part] for part in ("branch", "released", "eol") if part in row}
-                for name, row in dated.items()
+                for name, row in branches.items()
             }
             known = {row["branch"] for row in table[key]}
             table[key] = _replace(

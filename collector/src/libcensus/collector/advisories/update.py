@@ -142,7 +142,7 @@ class Updater:
             self.folder.save(fresh)
             self._take(fresh)
         except FeedFormatError as error:
-            return Outcome(feed.name, Result.FAILED, present, _refused(feed, error.place, error.problem, files))
+            return Outcome(feed.name, Result.FAILED, present, _refused(feed, error, files))
         except FeedError as error:
             return Outcome(feed.name, Result.FAILED, present, type(error)(f"{feed.name}: {error}"))
         changed = present is None or present.facts_checksum != fresh.facts_checksum or present.newest != fresh.newest
@@ -330,9 +330,13 @@ class Updater:
             raise FeedFormatError(error.place, error.problem) from None
 
 
-def _refused(feed: Feed, place: str, problem: str, files: Sequence[Path] | None) -> FeedError:
+def _refused(feed: Feed, error: FeedFormatError, files: Sequence[Path] | None) -> FeedError:
+    """Return what is told of a feed that was refused: feed, place, problem, and what to do."""
     where = "" if files is None else f"{', '.join(path.name for path in files[:3])}: "
-    return FeedError(f"{feed.name}: {where}{place}: {problem}; the last good state stays")
+    remedy = "try again later, or import a file" if files is None else "fetch the file anew"
+    if "--force" in error.problem:
+        remedy = "otherwise look at the source"
+    return FeedError(f"{feed.name}: {where}{error.place}: {error.problem}; the last good state stays; {remedy}")
 
 
 def _brought(path: Path) -> FeedState | None:
