@@ -45,8 +45,9 @@ CONTENTS = {
     "/rocky.zip": samples.rocky_archive(),
     "/alpine/v3.22/main.json": samples.alpine_database(),
     "/alpine/v3.21/main.json": samples.alpine_database("v3.21", "3.3.9-r9"),
-    "/redhat/changes.csv": samples.redhat_changes("CVE-2024-6119", "CVE-2026-84782"),
+    "/redhat/changes.csv": samples.redhat_changes("CVE-2024-6119", "CVE-2025-15467", "CVE-2026-84782"),
     "/redhat/2026/cve-2024-6119.json": samples.redhat_vex(),
+    "/redhat/2026/cve-2025-15467.json": samples.redhat_vex("CVE-2025-15467"),
     "/endoflife": samples.endoflife_answer(),
     "/pbs.json": samples.pbs_releases(),
     f"/pbs/{samples.PBS_TAG}/downloads.py": samples.pbs_source(),
@@ -153,6 +154,11 @@ def test_every_feed_is_taken_from_its_real_format_and_decides(good: Path) -> Non
     assert catalogue.package_fixes["ubuntu", "22.04", "openssl"].fixed["CVE-2026-99004"] == "0"
     assert catalogue.package_fixes["rhel", "9", "openssl"].fixed["CVE-2024-6119"] == "1:3.5.5-9.el9_8"
     assert catalogue.package_fixes["rhel", "8", "openssl"].fixed["CVE-2024-6119"] == "0"
+    assert catalogue.package_fixes["rhel", "8", "openssl"].fixed["CVE-2025-15467"] == "0"
+    # Of errata alone silence says nothing, except where all that matters is known to be told.
+    complete = {key for key, table in catalogue.package_fixes.items() if table.is_complete}
+    assert {("almalinux", "9", "openssl"), ("debian", "12", "openssl"), ("ubuntu", "24.04", "openssl")} <= complete
+    assert ("almalinux", "9", "glibc") not in complete
     assert catalogue.package_fixes["almalinux", "9", "python3.9"].fixed == {"CVE-2026-99003": "3.9.25-9.el9_8"}
     assert catalogue.package_fixes["almalinux", "9", "glibc"].manager == "rpm"
     python = found["CVE-2026-99003"]

@@ -161,11 +161,7 @@ def _next_releases(last_affected: Mapping[str, str], newest: Mapping[str, int]) 
 
 
 def _fixes(states: Iterable[FeedState]) -> list[dict[str, Any]]:
-    """Return the packages' fixes of all distributions, one row for each package of a release.
-
-    Of Node.js a distribution of the Enterprise Linux family has several streams under one name; what its errata do not
-    name says nothing of a stream.
-    """
+    """Return the packages' fixes of all distributions, one row for each package of a release."""
     packages: dict[tuple[str, str, str], dict[str, Any]] = {}
     for state in states:
         title = BY_NAME[state.feed].title
@@ -185,10 +181,13 @@ def _fixes(states: Iterable[FeedState]) -> list[dict[str, Any]]:
                     "paid": [],
                     "reaches": state.newest.isoformat(),
                     "source": title,
-                    "complete": not (manager == "rpm" and key[2].startswith("nodejs")),
+                    "complete": False,
                 },
             )
-            if row["kind"] == "fix":
+            if row["kind"] == "reach":
+                package["complete"] = row["complete"]
+                package["reaches"] = row.get("newest", package["reaches"])
+            else:
                 package["fixed"][row["advisory"]] = row["fixed"]
                 if row.get("paid"):
                     package["paid"].append(row["advisory"])

@@ -74,7 +74,8 @@ def read_enterprise(members: Members, ecosystem: str) -> Reading:
                     for advisory in names:
                         fixes.add(distribution, release, source, advisory, version, where, paid=False)
     newest = newest_of(days, "the archive")
-    return Reading(fixes.rows(newest), newest)
+    # Errata say nothing of what a package never had. Of OpenSSL all are known to be told that upstream's ranges hold.
+    return Reading(fixes.rows(newest, lambda _release, package: package == "openssl"), newest)
 
 
 def _source_of(binary: str, release: str) -> str | None:
@@ -195,4 +196,4 @@ def read_ubuntu(members: Members) -> Reading:
             if is_current and not fixes.has("ubuntu", release, source, advisory):
                 fixes.add("ubuntu", release, source, advisory, "0", source, paid=False)
     newest = newest_of(days, "the archive")
-    return Reading(fixes.rows(newest), newest)
+    return Reading(fixes.rows(newest, lambda release, package: (package, release) in last_listed), newest)

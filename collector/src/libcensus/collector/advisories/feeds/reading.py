@@ -82,7 +82,8 @@ def check_unique(rows: Iterable[Row]) -> None:
     seen = set()
     for row in rows:
         key = row_key(row)
-        if key in seen:
+        # How far a feed reaches may be said by each of its documents.
+        if key in seen and row["kind"] != "reach":
             raise FeedFormatError(" ".join(part for part in key[1:] if part), "is there twice")
         seen.add(key)
 
@@ -274,15 +275,22 @@ def fix_row(distribution: str, release: str, package: str, advisory: str, fixed:
     return row
 
 
-def reach_row(distribution: str, release: str, package: str, newest: date) -> Row:
-    """Return the fact that a feed knows a package of a release up to a day, whatever it lists of it."""
-    return {
+def reach_row(distribution: str, release: str, package: str, newest: date | None, *, complete: bool) -> Row:
+    """Return the fact that a feed knows a package of a release up to a day, whatever it lists of it.
+
+    Without a day it is that of the whole feed, of which this document is a part. ``complete`` says that the feed also
+    tells what a release never had: what it does not list is then open.
+    """
+    row: Row = {
         "kind": "reach",
         "distribution": distribution,
         "release": release,
         "package": package,
-        "newest": newest.isoformat(),
+        "complete": complete,
     }
+    if newest is not None:
+        row["newest"] = newest.isoformat()
+    return row
 
 
 MANAGERS: Mapping[str, str] = {
@@ -333,7 +341,10 @@ class FirstFixes:
         """Tell whether a fix is known."""
         return (distribution, release, package, advisory) in self._fixes
 
-    def rows(self, newest: date) -> tuple[Row, ...]:
-        """Return the facts in a stable order."""
+    def rows(
+        self, newest: date | None, is_complete: Callable[[str, str], bool] = lambda _release, _package: True
+    ) -> tuple[Row, ...]:
+        """Return the facts in a stable order; ``is_complete`` tells of which release and package silence says: open."""
         fixes = [fix_row(*key, version, paid=paid) for key, (version, paid) in sorted(self._fixes.items())]
-        return (*[reach_row(*key, newest) for key in sorted(self._known)], *fixes)
+        known = [reach_row(*key, newest, complete=is_complete(*key[1:])) for key in sorted(self._known)]
+        return (*known, *fixes)

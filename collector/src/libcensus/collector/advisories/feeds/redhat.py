@@ -85,7 +85,7 @@ def read_redhat(members: Members) -> Reading:
         days.append(day_of(tracking.get("current_release_date"), f"{identity}: current_release_date"))
         _read_document(record, identity, fixes)
     newest = newest_of(days, "the document")
-    return Reading(fixes.rows(newest), newest)
+    return Reading(fixes.rows(None), newest)
 
 
 def _read_document(record: dict[str, Any], identity: str, fixes: FirstFixes) -> None:
