@@ -18,6 +18,7 @@ from libcensus.cli.check import check_command
 from libcensus.cli.completion import PROGRAM, VARIABLE, completion_command
 from libcensus.cli.demo import demo_command
 from libcensus.cli.errors import OperatorError
+from libcensus.cli.explain import explain_command
 from libcensus.cli.export import export_command
 from libcensus.cli.fleet import fleet_group
 from libcensus.cli.help import Group
@@ -78,6 +79,7 @@ for _command in (
     hosts_command,
     show_command,
     posture_command,
+    explain_command,
     fleet_group,
     export_command,
     simulate_command,

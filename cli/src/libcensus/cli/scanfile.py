@@ -43,6 +43,19 @@ class ScannedHost:
 
 def read_scan_file(path: str) -> ScannedHost:
     """Return what the file says; raises ArgumentError for what is no scan, or is one that cannot be understood."""
+    scan = _Place(path, "", scan_document_of(path))
+    try:
+        return ScannedHost(
+            hostname=scan.object("host").value("hostname", str),
+            platform=_platform(scan.object("platform")),
+            pythons=_pythons(scan),
+        )
+    except InvalidFactError as error:
+        raise ArgumentError(f"{path}: {error}; the file is damaged: {_MAKE_ONE}") from None
+
+
+def scan_document_of(path: str) -> dict[str, Any]:
+    """Return the file's object; raises ArgumentError for what is no scan, or one of another version."""
     document = _load(path)
     if not isinstance(document, dict):
         raise ArgumentError(f"{path} holds JSON, but no scan: it must be one object; {_MAKE_ONE}")
@@ -54,15 +67,7 @@ def read_scan_file(path: str) -> ScannedHost:
             f"{path}: schema_version is {version!r}, and this version of libcensus reads {SCHEMA_VERSION}; {_MAKE_ONE} "
             "of the same version as this command"
         )
-    scan = _Place(path, "", document)
-    try:
-        return ScannedHost(
-            hostname=scan.object("host").value("hostname", str),
-            platform=_platform(scan.object("platform")),
-            pythons=_pythons(scan),
-        )
-    except InvalidFactError as error:
-        raise ArgumentError(f"{path}: {error}; the file is damaged: {_MAKE_ONE}") from None
+    return document
 
 
 def _load(path: str) -> Any:
