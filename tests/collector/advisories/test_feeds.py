@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from copy import deepcopy
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -30,9 +31,11 @@ from libcensus.collector.advisories.feeds.reading import (
 from libcensus.collector.advisories.feeds.redhat import read_changes, read_redhat
 from libcensus.collector.advisories.feeds.registry import Bounds
 from libcensus.collector.advisories.merge import merge_feeds
+from libcensus.collector.advisories.package_fixes import joined_fixes
 from libcensus.collector.advisories.published import catalogue_with, embedded_tables
 from libcensus.collector.advisories.snapshot import SnapshotError, load_snapshot, read_table
 from libcensus.collector.advisories.state import FeedDocument, FeedState, decode_state, encode_state
+from libcensus.collector.posture.catalogue import PackageFixes
 from libcensus.collector.posture.finding import Component
 from tests.collector.advisories import feed_samples as samples
 
@@ -291,6 +294,20 @@ def test_the_table_that_reaches_further_names_the_fix() -> None:
         table = catalogue_with({"debian": state_of("debian", reading)}).package_fixes["debian", "12", "openssl"]
         assert table.fixed["CVE-2022-0778"] == expected
         assert table.is_complete
+
+
+def test_what_only_the_older_table_tells_whole_is_whole_up_to_its_own_day() -> None:
+    old = PackageFixes(
+        "rhel", "9", "rpm", "glibc", {"CVE-2026-1001": "1-1", "CVE-2026-1002": "1-2"}, date(2026, 1, 1), "old"
+    )
+    paid = replace(old, paid=frozenset({"CVE-2026-1001", "CVE-2026-1002"}))
+    new = replace(old, fixed={"CVE-2026-1002": "1-3"}, reaches=DAY, source="new", is_complete=False)
+    for joined in (joined_fixes(paid, new), joined_fixes(new, paid)):
+        assert joined.fixed == {"CVE-2026-1001": "1-1", "CVE-2026-1002": "1-3"}
+        assert (joined.is_complete, joined.reaches, joined.source) == (True, date(2026, 1, 1), "new")
+        assert joined.paid == {"CVE-2026-1001"}
+    whole = joined_fixes(old, replace(new, is_complete=True))
+    assert (whole.is_complete, whole.reaches) == (True, DAY)
 
 
 def test_releases_that_a_record_fixes_in_are_for_paying_customers_after_a_branchs_end() -> None:

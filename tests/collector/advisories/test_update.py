@@ -619,6 +619,29 @@ def test_a_damaged_state_is_told_and_the_facts_on_board_stand_in(
     assert updated.folder.load().damaged == {}
 
 
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"kind": "openssl", "id": "CVE-2026-99001"},
+        {"kind": "openssl", "id": "CVE-2026-99001", "published": "2026-11-20", "ranges": [{"branch": "3.0"}]},
+        {"kind": "openssl", "id": "CVE-2026-99001", "published": 3, "ranges": 4},
+    ],
+)
+def test_facts_of_another_shape_stand_in_nobodys_way(
+    updated: Source, row: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    state = updated.folder.load().states["openssl"]
+    updated.folder.save(replace(state, documents=(replace(state.documents[0], rows=(row,)),)))
+    catalogue = load_catalogue(updated.folder.folder)
+    assert "the state of openssl is passed over" in caplog.text
+    assert ("alpine", "3.22", "openssl") in catalogue.package_fixes
+    # Brought from elsewhere, such a state is refused.
+    bent = updated.folder.path_of("openssl").rename(updated.folder.folder.parent / "bent.json")
+    outcome = updated.updater().load([bent], None, None)[0]
+    assert outcome.result is Result.FAILED
+    assert "openssl" in str(outcome.error)
+
+
 def test_two_updates_at_once_are_told(source: Source) -> None:
     with source.folder.locked(), pytest.raises(ConfigurationError, match="another process is updating"):
         source.update("openssl")

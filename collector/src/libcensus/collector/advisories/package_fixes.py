@@ -109,10 +109,13 @@ def joined_fixes(old: PackageFixes, new: PackageFixes) -> PackageFixes:
     """Return two tables about one package as one: where both name a fix, the one that reaches further is right."""
     older, newer = (old, new) if old.reaches <= new.reaches else (new, old)
     paid = (older.paid - newer.fixed.keys()) | newer.paid
+    # What only the older one tells whole is whole up to its own day.
+    whole = newer if newer.is_complete or not older.is_complete else older
     return replace(
         newer,
         fixed={**older.fixed, **newer.fixed},
-        is_complete=older.is_complete or newer.is_complete,
+        is_complete=whole.is_complete,
+        reaches=whole.reaches,
         paid=paid,
     )
 

@@ -51,7 +51,12 @@ def embedded_tables() -> Tables:
 
 def catalogue_with(states: Mapping[str, FeedState], tables: Tables | None = None) -> Catalogue:
     """Return the catalogue of the snapshot and these states; raises SnapshotError naming what cannot be true."""
-    published = catalogue_of(merge_feeds(embedded_tables() if tables is None else tables, states))
+    try:
+        merged = merge_feeds(embedded_tables() if tables is None else tables, states)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        # Readers write rows of one shape; another version of this program may have written others.
+        raise SnapshotError("feeds", f"hold facts of another shape: {type(error).__name__}: {error}") from error
+    published = catalogue_of(merged)
     return replace(published, quirks=quirk_table_of(read_table("quirks")))
 
 
@@ -100,13 +105,33 @@ class CatalogueSource:
         facts = {feed: f"{state.newest.isoformat()} {state.facts_checksum}" for feed, state in stored.states.items()}
         if self._catalogue is not None and facts == self._facts:
             return
-        try:
-            self._catalogue = catalogue_with(stored.states) if stored.states else load_snapshot()
-        except SnapshotError as error:
-            # Each feed was checked when it was taken; only another version of this program can disagree.
-            _LOGGER.error("advisories: the feeds are passed over: %s: %s", error.place, error.problem)  # noqa: TRY400
-            if self._catalogue is None:
-                self._catalogue = load_snapshot()
-            return
+        self._catalogue = _joined(stored.states)
         self._facts = facts
         _LOGGER.info("advisories: verdicts rest on facts up to %s", self._catalogue.snapshot_date.isoformat())
+
+
+def _joined(states: Mapping[str, FeedState]) -> Catalogue:
+    """Return the catalogue with every feed that fits: each was checked when it was taken, though maybe by another version.
+
+    Raises SnapshotError when the snapshot on board is damaged.
+    """
+    try:
+        return catalogue_with(states) if states else load_snapshot()
+    except SnapshotError:
+        catalogue = load_snapshot()
+    fitting: dict[str, FeedState] = {}
+    for feed, state in states.items():
+        try:
+            catalogue = catalogue_with({**fitting, feed: state})
+        except SnapshotError as error:
+            _LOGGER.error(  # noqa: TRY400 - what is wrong with it is said, and where it was found does not help
+                "advisories: the state of %s is passed over: %s: %s; `libcensus-collector advisories update %s` "
+                "fetches it anew",
+                feed,
+                error.place,
+                error.problem,
+                feed,
+            )
+        else:
+            fitting[feed] = state
+    return catalogue
