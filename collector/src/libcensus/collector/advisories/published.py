@@ -111,7 +111,7 @@ class CatalogueSource:
 
 
 def _joined(states: Mapping[str, FeedState]) -> Catalogue:
-    """Return the catalogue with every feed that fits: each was checked when it was taken, though maybe by another version.
+    """Return the catalogue with every feed that fits: each was checked when taken, though maybe by another version.
 
     Raises SnapshotError when the snapshot on board is damaged.
     """
