@@ -18,6 +18,7 @@ from cyclonedx.validation.json import JsonStrictValidator
 from libcensus.cli.assessed import assessed_from_detail
 from libcensus.cli.client import FleetClient
 from libcensus.cli.config import find_collector
+from libcensus.cli.exports import source
 from libcensus.cli.exports.cyclonedx import cyclonedx_text
 from libcensus.cli.exports.part import parts_of
 from libcensus.cli.exports.rows import COLUMNS, csv_lines
@@ -267,6 +268,26 @@ def test_a_host_that_fails_leaves_no_half_file_and_is_told(
     ended = run("export", "--format", "csv", "--collector", small.grpc_address, "--output-file", str(tmp_path / "x"))
     assert ended.code == 4
     assert list(tmp_path.iterdir()) == []
+
+
+def test_hosts_are_asked_for_as_they_are_written(small: Collector, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = FleetClient.show_host
+    asked: list[str] = []
+
+    def show(self: FleetClient, name: str) -> Any:
+        asked.append(name)
+        return whole(self, name)
+
+    monkeypatch.setattr(FleetClient, "show_host", show)
+    monkeypatch.setattr(source, "_AHEAD", 1)
+    with FleetClient(find_collector(small.grpc_address, {})) as client:
+        hosts = source.all_hosts(client, set(VexStatus), lambda *_: None, lambda *_: None)
+        assert asked == []
+        names = []
+        for host in hosts:
+            names.append(host.name)
+            assert len(asked) <= len(names) + 1
+    assert names == list(NAMES)
 
 
 def test_the_small_export_looks_as_it_did(tmp_path: Path) -> None:

@@ -44,7 +44,7 @@ _Value = TypeVar("_Value")
 
 _TIMEOUT_SECONDS = 30.0
 _POSTURE_SECONDS = 600.0
-"""The first question of a day judges every host anew: some 3 ms each."""
+"""The first question of a day judges every host anew: some ms each."""
 
 _PAGE_SIZE = 500
 _MAX_MESSAGE_BYTES = 64 * 1024 * 1024

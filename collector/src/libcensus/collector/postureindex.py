@@ -7,6 +7,7 @@ since the last one; another day, or other advisories, mean that everything is ju
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import threading
 from collections import Counter
@@ -74,7 +75,7 @@ class PostureIndex:
         self._judged: list[Judged] = []
         # A case is what it is by identity: equal ones are the same object, and comparing them takes long.
         self._numbers: dict[tuple[str, int, str | None], int] = {}
-        self._patterns: dict[object, Pattern] = {}
+        self._patterns: dict[bytes, Pattern] = {}
         self._interned: dict[Pattern, Pattern] = {}
 
     def fleet(self, is_wanted: Callable[[], bool] = lambda: True) -> JudgedFleet | None:
@@ -114,7 +115,8 @@ class PostureIndex:
     def _read(self, stamps: Mapping[str, HostStamp], assessor: Assessor) -> None:
         """Read and judge hosts that changed; those whose facts another host had already are not judged again."""
         states = self._store.hosts(stamps)
-        new = [state for state in states if _facts_key(state) not in self._patterns]
+        keys = {state.host_id: _facts_key(state) for state in states}
+        new = [state for state in states if keys[state.host_id] not in self._patterns]
         needed = {digest for state in new for digest in wanted(state)}
         facts: dict[str, Fact] = dict(self._store.facts(needed)) if needed else {}
         inner = wanted_by_roots(facts) - facts.keys()
@@ -128,7 +130,7 @@ class PostureIndex:
             facts |= self._store.facts({digest for state in new for digest in wanted(state)} - facts.keys())
             facts |= self._store.facts(wanted_by_roots(facts) - facts.keys())
         for state in states:
-            key, stamp = _facts_key(state), stamps[state.host_id]
+            key, stamp = keys[state.host_id], stamps[state.host_id]
             if key not in self._patterns:
                 known = HostFacts.of(state, facts)
                 if known is None:
@@ -157,7 +159,8 @@ def hosts_by_pattern(hosts: Sequence[JudgedHost]) -> Counter[Pattern]:
     return Counter(host.pattern for host in hosts if host.pattern is not None)
 
 
-def _facts_key(state: HostState) -> object:
-    """Return what two hosts have in common that are judged alike: everything but their name and its proofs."""
+def _facts_key(state: HostState) -> bytes:
+    """Return an address of what two hosts have in common that are judged alike: all but their name and its proofs."""
     host = replace(state.host, hostname="-", evidence=())
-    return host, state.platform, state.installs, state.builds, state.crypto_copies, state.roots, state.changelogs
+    facts = (host, state.platform, state.installs, state.builds, state.crypto_copies, state.roots, state.changelogs)
+    return hashlib.blake2b(repr(facts).encode("utf-8", "backslashreplace"), digest_size=16).digest()
