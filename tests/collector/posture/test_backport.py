@@ -158,6 +158,21 @@ def test_a_branch_that_upstream_left_is_fixed_when_named_and_else_open() -> None
         assert judge_backport(CVE, PUBLISHED, known, in_range=False).status is status
 
 
+def test_a_package_that_never_had_the_fault_is_not_affected() -> None:
+    known = PackageEvidence(_package(), BOOKWORM, _changelog(_package(), COMPLETE), _table(first="0"))
+    verdict = judge_backport(CVE, PUBLISHED, known)
+    assert (verdict.status, verdict.fixed_in) == (VexStatus.NOT_AFFECTED, None)
+    assert "was never affected" in verdict.evidence.detail
+
+
+def test_alpines_releases_are_told_by_two_numbers() -> None:
+    table = replace(_table(first="3.5.4-r0"), distribution="alpine", release="3.22", manager="apk")
+    catalogue = replace(load_snapshot(), package_fixes={("alpine", "3.22", "openssl"): table})
+    package = _package("3.5.1-r0", "apk")
+    known = PackageEvidence.of(Component.OPENSSL, package, OsRelease("alpine", "3.22.1"), None, catalogue)
+    assert judge_backport(CVE, PUBLISHED, known).status is AFFECTED
+
+
 def test_a_fix_for_paying_customers_is_said_to_be_one() -> None:
     table = replace(_table(first="3.0.99-1"), paid=frozenset({CVE}))
     verdict = judge_backport(CVE, PUBLISHED, PackageEvidence(_package(), BOOKWORM, None, table))

@@ -114,6 +114,7 @@ def joined_fixes(old: PackageFixes, new: PackageFixes) -> PackageFixes:
     return replace(
         newer,
         fixed={**older.fixed, **newer.fixed},
+        dates={**older.dates, **newer.dates},
         is_complete=whole.is_complete,
         reaches=whole.reaches,
         paid=paid,

@@ -34,6 +34,9 @@ _OWN_SOURCES: Mapping[Component, re.Pattern[str]] = {
 }
 """The source packages that are a component. What others hold of it inside is theirs to tell, and mostly untold."""
 
+_NEVER_AFFECTED = "0"
+"""The version by which distributions' trackers say that a package never had the fault."""
+
 _NAMES_ALL_MANAGERS = frozenset({"dpkg"})
 """Where a complete changelog names each fix: Debian's, in all 316 matches of three releases that were looked at."""
 
@@ -127,8 +130,9 @@ def _fixes_of(package: Package, os_release: OsRelease, catalogue: Catalogue) -> 
     if os_release.id is None:
         return None
     releases = [os_release.version_id] if os_release.version_id else []
-    # Enterprise Linux says 9.4 where its errata are about 9.
-    releases += [text.partition(".")[0] for text in releases if package.manager == "rpm"]
+    # Enterprise Linux says 9.4 where its errata are about 9, Alpine 3.22.1 where its are about 3.22.
+    kept = {"rpm": 1, "apk": 2}.get(package.manager)
+    releases += [".".join(text.split(".")[:kept]) for text in releases if kept]
     for release in releases:
         found = catalogue.package_fixes.get((os_release.id, release or "", package.source))
         if found is not None and found.manager == package.manager:
@@ -148,6 +152,9 @@ def _listed(advisory: str, known: PackageEvidence) -> BackportVerdict | str | No
     first = None if fixes is None else fixes.fixed.get(advisory)
     if fixes is None or first is None:
         return None
+    if first == _NEVER_AFFECTED:
+        words = f"{fixes.source}: {package.source} was never affected"
+        return BackportVerdict(VexStatus.NOT_AFFECTED, None, Evidence("fix", EvidenceKind.ADVISORY, "", words))
     try:
         has_it = is_at_least(package.manager, package.source_version, first)
     except UnreadableVersionError as error:

@@ -279,7 +279,7 @@ def _judge(
 
 def _remedy_of_distribution(verdict: BackportVerdict, package: Package) -> str | None:
     """Return what the distribution has to offer; nothing where it is fixed."""
-    if verdict.status is VexStatus.FIXED:
+    if verdict.status in {VexStatus.FIXED, VexStatus.NOT_AFFECTED}:
         return None
     if verdict.status is VexStatus.AFFECTED and verdict.fixed_in is None:
         return f"no fix published by the distribution for {package.source} {package.source_version}"

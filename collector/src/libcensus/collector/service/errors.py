@@ -25,10 +25,14 @@ from typing import TYPE_CHECKING
 
 import grpc
 
+from libcensus.collector.advisories.fetch import AbsentDocumentError
 from libcensus.collector.advisories.snapshot import SnapshotError
 from libcensus.collector.errors import (
     CollectorError,
     ConfigurationError,
+    FeedError,
+    FeedIdentityError,
+    FeedUnreachableError,
     InconsistentFactsError,
     StoreBusyError,
     StoreCorruptError,
@@ -139,7 +143,17 @@ CATALOGUE: Mapping[type[Exception], WireStatus] = {
 }
 
 NEVER_ON_THE_WIRE: frozenset[type[Exception]] = frozenset(
-    {CallError, CollectorError, ConfigurationError, SimulationError, SnapshotError}
+    {
+        AbsentDocumentError,
+        CallError,
+        CollectorError,
+        ConfigurationError,
+        FeedError,
+        FeedIdentityError,
+        FeedUnreachableError,
+        SimulationError,
+        SnapshotError,
+    }
 )
 """Bases that are never raised themselves, and errors that only the start of a command can meet."""
 
