@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from libcensus.collector.advisories.snapshot import load_snapshot
 from libcensus.collector.posture.assessment import Assessor
-from libcensus.collector.posture.finding import Component, Severity, VexStatus
+from libcensus.collector.posture.finding import Component, Severity, Subject, SubjectKind, VexStatus
 from libcensus.collector.postureindex import PostureIndex
 from libcensus.collector.service import posture_codec as codec
 from libcensus.collector.service.errors import HostNotFoundError, InvalidFieldError, OverdueError
@@ -44,6 +44,7 @@ class Simulated:
         self.reader = PostureReader(PostureIndex(store, lambda: assessor))
         shower = FleetReader(store, lambda: assessor)
         self.findings: dict[str, list[tuple[str, Finding]]] = {}
+        self.remedies: dict[tuple[str, Subject, str], str] = {}
         for stamp in store.host_stamps():
             detail = shower.show_host(stamp.name)
             state = store.find_host(stamp.name)
@@ -61,6 +62,14 @@ class Simulated:
                     changelogs=detail.changelogs,
                 ).subjects
             }
+            environments = {
+                Subject(SubjectKind.CRYPTO_COPY, copy.root, copy.path): copy.environment
+                for copy in detail.crypto_copies.copies
+            }
+            for one in detail.findings:
+                environment = environments.get(one.subject)
+                general = (one.remedy or "").replace(environment or "\0", "ENVIRONMENT")
+                self.remedies[stamp.name, one.subject, one.advisory] = general
             self.findings[stamp.name] = [(str(providers[one.subject]), one) for one in detail.findings]
 
 
@@ -102,7 +111,7 @@ def test_every_figure_is_that_of_counting_host_by_host(simulated: Simulated, que
     )
     counts: Counter[Any] = Counter()
     on_hosts: Counter[Any] = Counter()
-    for own in chosen.values():
+    for name, own in chosen.items():
         keys = [
             key
             for provider, one in own
@@ -110,7 +119,7 @@ def test_every_figure_is_that_of_counting_host_by_host(simulated: Simulated, que
                 ("count", one.component, one.severity, one.status),
                 ("provider", provider, one.status),
                 ("advisory", one.advisory, one.status),
-                *([("remedy", one.remedy or "")] if one.status is AFFECTED else []),
+                *([("remedy", simulated.remedies[name, one.subject, one.advisory])] if one.status is AFFECTED else []),
             )
         ]
         counts.update(keys)
@@ -168,6 +177,15 @@ def test_one_host_is_told_by_name_and_by_id(simulated: Simulated) -> None:
     assert sum(one.findings for one in told.counts) == len(simulated.findings[name])
     (host,) = told.worst_hosts
     assert simulated.reader.posture(Question(host=host.host_id)) == told
+
+
+def test_many_hosts_have_one_remedy_for_each_environment_and_one_host_has_its_folders(simulated: Simulated) -> None:
+    general = [one for one in simulated.reader.posture(Question()).remedies if "ENVIRONMENT" in one.remedy]
+    assert general
+    own = simulated.reader.posture(Question(host=general[0].examples[0])).remedies
+    assert not any("ENVIRONMENT" in one.remedy for one in own)
+    begin, _, end = general[0].remedy.partition("ENVIRONMENT")
+    assert any(one.remedy.startswith(begin) and one.remedy.endswith(end.rpartition("ENVIRONMENT")[2]) for one in own)
 
 
 @pytest.mark.parametrize(

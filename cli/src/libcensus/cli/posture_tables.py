@@ -82,7 +82,7 @@ def print_posture(out: Output, answer: PostureAnswer, about: Sequence[str], limi
         out.line()
         out.table(PROVIDER_COLUMNS, _provider_rows(answer.providers))
         _print_advisories(out, answer.advisories, limit)
-        _print_remedies(out, answer)
+        _print_remedies(out, answer, one_host=one_host)
         if not one_host:
             _print_hosts(out, answer)
     else:
@@ -166,7 +166,7 @@ def _print_rest(out: Output, rest: int, one: str, several: str) -> None:
         out.line(f"and {rest:,} more {one if rest == 1 else several}: --limit 0 shows all", "dim")
 
 
-def _print_remedies(out: Output, answer: PostureAnswer) -> None:
+def _print_remedies(out: Output, answer: PostureAnswer, *, one_host: bool) -> None:
     if not answer.remedies:
         return
     out.line()
@@ -174,7 +174,8 @@ def _print_remedies(out: Output, answer: PostureAnswer) -> None:
         out.line("What to do", "bold")
         for one in answer.remedies:
             findings = f"{one.findings:,} {'finding' if one.findings == 1 else 'findings'}"
-            out.prose((f"{findings} on {_hosts(one.hosts)}", "bold"), (f" ({_examples(one)})", "dim"), indent=2)
+            hosts = "" if one_host else f" on {_hosts(one.hosts)}"
+            out.prose((f"{findings}{hosts}", "bold"), ("" if one_host else f" ({_examples(one)})", "dim"), indent=2)
             out.prose((one.remedy or "nothing is known", ""), indent=4)
     else:
         out.table(

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from libcensus.collector.hostfacts import HostFacts, wanted, wanted_by_roots
+from libcensus.collector.posture.assessment import CopyAssessment
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -37,11 +38,15 @@ Pattern = tuple[int, ...]
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """One case by one provider; ``within`` tells where remedies are applied, where that is not the host itself."""
+    """One case by one provider; ``within`` tells where remedies are applied, where that is not the host itself.
+
+    ``environment`` is the folder that remedies name, where the case is of a copy in one.
+    """
 
     provider: str
     case: Case
     within: str | None
+    environment: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,12 +148,14 @@ class PostureIndex:
     def _pattern(self, assessment: HostAssessment) -> Pattern:
         numbers = []
         for item in assessment.subjects:
+            # The environment is part of what a case was judged by.
             key = item.provider, id(item.case), item.within
             number = self._numbers.get(key)
             if number is None:
                 # The list keeps the case, so that nothing else gets its identity.
                 number = self._numbers[key] = len(self._judged)
-                self._judged.append(Judged(str(item.provider), item.case, item.within))
+                environment = item.copy.environment if isinstance(item, CopyAssessment) else None
+                self._judged.append(Judged(str(item.provider), item.case, item.within, environment))
             numbers.append(number)
         pattern = tuple(sorted(numbers))
         return self._interned.setdefault(pattern, pattern)

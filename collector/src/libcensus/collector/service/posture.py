@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 EXAMPLES = 5
 """How many hosts of a remedy are named."""
 
+ENVIRONMENT = "ENVIRONMENT"
+"""What stands in a remedy of many hosts for the folder of each environment."""
+
 _SEVERITIES = tuple(sorted(Severity, key=lambda severity: -severity.rank))
 _STATUSES = tuple(VexStatus)
 
@@ -149,7 +152,7 @@ def _sum(judged: Judged, question: Question) -> _Sum:
     for item in wanted:
         if not question.wants(item):
             continue
-        for key in _keys(item, judged):
+        for key in _keys(item, judged, is_general=not question.host):
             findings[key] += 1
         if item.status is VexStatus.AFFECTED:
             affected[item.severity] += 1
@@ -157,14 +160,21 @@ def _sum(judged: Judged, question: Question) -> _Sum:
     return _Sum(findings, frozenset(findings), affected, unclear)
 
 
-def _keys(item: Judgement, judged: Judged) -> Iterator[_Key]:
+def _keys(item: Judgement, judged: Judged, *, is_general: bool) -> Iterator[_Key]:
     yield "any", item.status
     yield "count", item.component, item.severity, item.status
     yield "provider", judged.provider, item.status
     yield "advisory", item.advisory, item.component, item.severity, item.status
     if item.status is VexStatus.AFFECTED:
-        remedy = item.remedy or ""
-        yield "remedy", f"{judged.within}: {remedy}" if judged.within is not None and remedy else remedy
+        yield "remedy", _remedy(item, judged, is_general=is_general)
+
+
+def _remedy(item: Judgement, judged: Judged, *, is_general: bool) -> str:
+    """Return what to do; over many hosts the same step in each environment is one remedy."""
+    remedy = item.remedy or ""
+    if is_general and judged.environment is not None:
+        remedy = remedy.replace(judged.environment, ENVIRONMENT)
+    return f"{judged.within}: {remedy}" if judged.within is not None and remedy else remedy
 
 
 def _counts(findings: Mapping[_Key, int], on_hosts: Mapping[_Key, int]) -> tuple[FindingCount, ...]:
