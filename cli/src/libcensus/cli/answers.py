@@ -28,6 +28,7 @@ EXIT_UNREADABLE = 2
 EXIT_UNKNOWN = 6
 
 _PYTHONS_SHOWN = 6
+_EXAMPLES_KEPT = 16
 
 UNREADABLE_HOSTS = "hosts whose facts cannot be read"
 """What stands in the place of a platform for hosts of which the collector has facts that it does not understand."""
@@ -180,7 +181,7 @@ def merged(answers: Iterable[Answer]) -> list[Answer]:
                 before,
                 hosts=before.hosts + one.hosts,
                 verdict=_joined(before.verdict, one.verdict),
-                examples=tuple(sorted({*before.examples, *one.examples})),
+                examples=tuple(sorted({*before.examples, *one.examples})[:_EXAMPLES_KEPT]),
                 platform=None,
             )
     order = {name: number for number, name in enumerate(dict.fromkeys(one.artefact.name for one in found.values()))}
