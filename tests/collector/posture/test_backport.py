@@ -173,6 +173,18 @@ def test_alpines_releases_are_told_by_two_numbers() -> None:
     assert judge_backport(CVE, PUBLISHED, known).status is AFFECTED
 
 
+def test_silence_proves_nothing_where_nobody_knows_since_when_the_fault_is_there() -> None:
+    package = _package()
+    for changelog, table, status in (
+        (_changelog(package, COMPLETE), None, OPEN),
+        (None, _table(), OPEN),
+        (_changelog(package, COMPLETE, CVE), None, FIXED),
+        (_changelog(package, COMPLETE), _table(first="9.0-1"), AFFECTED),
+    ):
+        known = PackageEvidence(package, BOOKWORM, changelog, table)
+        assert judge_backport(CVE, PUBLISHED, known, introduced="1.0", has_fault=False).status is status
+
+
 def test_a_fix_for_paying_customers_is_said_to_be_one() -> None:
     table = replace(_table(first="3.0.99-1"), paid=frozenset({CVE}))
     verdict = judge_backport(CVE, PUBLISHED, PackageEvidence(_package(), BOOKWORM, None, table))

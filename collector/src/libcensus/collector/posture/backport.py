@@ -89,13 +89,21 @@ class BackportVerdict:
 
 
 def judge_backport(
-    advisory: str, published: date, known: PackageEvidence, *, introduced: str | None = None, in_range: bool = True
+    advisory: str,
+    published: date,
+    known: PackageEvidence,
+    *,
+    introduced: str | None = None,
+    in_range: bool = True,
+    has_fault: bool = True,
 ) -> BackportVerdict:
     """Return whether a package of a distribution has the fix of an advisory.
 
     ``introduced`` is the upstream version from which on the advisory holds: a changelog that reaches back that far is
     complete for it, whatever was cut before. ``in_range`` says that upstream's range holds the package's version;
-    without it (a branch that upstream does not look at any more) silence proves nothing.
+    without it (a branch that upstream does not look at any more) silence proves nothing. Nor does it where upstream
+    does not say from which version on the fault is there (``has_fault`` false): maybe no fix is named because none is
+    needed.
     """
     named = _named(advisory, known.changelog)
     listed = _listed(advisory, known)
@@ -106,6 +114,8 @@ def judge_backport(
         return listed
     if not in_range:
         return _open_question(known, "upstream did not assess this branch, and the distribution does not name it")
+    if not has_fault:
+        return _open_question(known, "upstream does not say since when the fault is there, and no fix of it is named")
     if _is_silence_proof(known, introduced):
         return BackportVerdict(VexStatus.AFFECTED, None, _silence(known, introduced))
     if listed is not None:

@@ -252,6 +252,8 @@ def _judge(
             known,
             introduced=None if found is None else found.introduced,
             in_range=placement is Placement.INSIDE,
+            # OpenSSL's few assumed beginnings are those of their branches, and were held against its packages.
+            has_fault=copy.component is Component.OPENSSL or (found is not None and not found.introduced_assumed),
         )
         status, fixed_in, fix_available = verdict.status, verdict.fixed_in, verdict.available
         evidence.append(verdict.evidence)
