@@ -94,7 +94,7 @@ def _libc(libc: Libc) -> dict[str, object]:
         "family": libc.family,
         "version": libc.version,
         "path": libc.path,
-        "package": _package(libc.package),
+        "package": package_object(libc.package),
     }
 
 
@@ -133,7 +133,7 @@ def install_document(install: Install, build: Build | None, base: Install | None
         "state": install.state if install.kind is InstallKind.VENV else None,
         "moves_on": moves_on(install, build, base),
         "build": install.build,
-        "package": _package(install.package),
+        "package": package_object(install.package),
         "crypto": _crypto(install.crypto),
         "requirement": None if build is None else requirement_document(build, prefix_of(install, build)),
         "evidence": [_evidence(item) for item in sorted(evidence, key=lambda item: item.sort_key)],
@@ -199,11 +199,12 @@ def _crypto(use: CryptoUse) -> dict[str, object]:
         "linkage": use.linkage,
         "path": use.path,
         "needed": use.needed,
-        "package": None if library is None else _package(library.package),
+        "package": None if library is None else package_object(library.package),
     }
 
 
-def _package(package: Package | None) -> dict[str, object] | None:
+def package_object(package: Package | None) -> dict[str, object] | None:
+    """Return a package as JSON has it."""
     if package is None:
         return None
     return {
@@ -241,7 +242,7 @@ def copy_document(copy: CryptoCopy) -> dict[str, object]:
         "owner": None
         if owner is None
         else {"ecosystem": owner.ecosystem, "name": owner.name, "version": owner.version},
-        "package": _package(copy.library.package),
+        "package": package_object(copy.library.package),
         "evidence": [_evidence(item) for item in copy.evidence],
     }
 
@@ -255,7 +256,7 @@ def tool_document(tool: Tool) -> dict[str, object]:
         "version": tool.version,
         "newest_build": tool.newest_build,
         "environment": tool.environment,
-        "package": _package(tool.package),
+        "package": package_object(tool.package),
         "evidence": [_evidence(item) for item in tool.evidence],
     }
 
@@ -315,7 +316,7 @@ def root_document(root: ScannedRoot) -> dict[str, object]:
 def changelog_document(changelog: PackageChangelog) -> dict[str, object]:
     """Return what a package's changelog says, as the object shows it."""
     return {
-        "package": _package(changelog.package),
+        "package": package_object(changelog.package),
         "state": changelog.state,
         "reason": changelog.reason,
         "file": changelog.file,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from libcensus.agent.document import package_object
 from libcensus.cli.document import finding_object
 
 if TYPE_CHECKING:
@@ -45,7 +46,6 @@ def host_object(host: HostParts) -> dict[str, object]:
 
 
 def _part_object(part: Part) -> dict[str, object]:
-    package = part.package
     return {
         "subject": {"kind": part.subject.kind.value, "root": part.subject.root, "path": part.subject.path},
         "component": part.component,
@@ -55,17 +55,6 @@ def _part_object(part: Part) -> dict[str, object]:
         "file": part.file,
         "purl": part.purl,
         "owner_purl": part.owner_purl,
-        "package": None
-        if package is None
-        else {
-            "manager": package.manager,
-            "name": package.name,
-            "version": package.version,
-            "source": package.source,
-            "source_version": package.source_version,
-            "arch": package.arch,
-            "origin": package.origin.value,
-            "vendor": package.vendor,
-        },
+        "package": package_object(part.package),
         "findings": [finding_object(finding) for finding in part.findings],
     }

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from libcensus.cli.exports.purl import owner_purl, package_purl, project_purl
+from libcensus.collector.posture.assessment import CRYPTO_COMPONENTS, INTERPRETERS
 from libcensus.collector.posture.eol import TITLES
 from libcensus.collector.posture.finding import Component, Subject, SubjectKind
-from libcensus.facts.vocabulary import CryptoFamily, Implementation, LibcFamily, Provider, RootKind
+from libcensus.facts.vocabulary import LibcFamily, Provider, RootKind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -28,20 +29,6 @@ if TYPE_CHECKING:
 
 UNKNOWN = "unknown"
 
-_INTERPRETERS = {
-    Implementation.CPYTHON: Component.CPYTHON,
-    Implementation.PYPY: Component.PYPY,
-    Implementation.NODEJS: Component.NODEJS,
-    Implementation.RUBY: Component.RUBY,
-    Implementation.PERL: Component.PERL,
-    Implementation.PHP: Component.PHP,
-}
-_LIBRARIES = {
-    CryptoFamily.OPENSSL: Component.OPENSSL,
-    CryptoFamily.LIBRESSL: Component.LIBRESSL,
-    CryptoFamily.BORINGSSL: Component.BORINGSSL,
-    CryptoFamily.AWS_LC: Component.AWS_LC,
-}
 _PURL_NAMES = {"cpython": "python", "nodejs": "node"}
 """What others who find these files call them in package URLs."""
 
@@ -52,7 +39,7 @@ _SOURCES = {
 }
 """What stands in the name of a source package that is the component itself, where that is not the component's name."""
 
-_FINDINGS_OF_INTERPRETERS = frozenset(_INTERPRETERS.values())
+_FINDINGS_OF_INTERPRETERS = frozenset(INTERPRETERS.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +139,7 @@ class _Maker:
             build = self.assessed.build_of(install)
             provider = Provider.UNKNOWN if build is None else build.provider
             package = install.package or (owners.get((install.root, install.base)) if install.base else None)
-            interpreter = _INTERPRETERS.get(install.implementation)
+            interpreter = INTERPRETERS.get(install.implementation)
             if interpreter is not None:
                 version = None if build is None else build.version
                 purl, holder = self._purls(interpreter, version, package, install.root, provider)
@@ -193,7 +180,7 @@ class _Maker:
         file: str | None,
         owner: CopyOwner | None = None,
     ) -> Part:
-        component = _LIBRARIES.get(library.family, UNKNOWN)
+        component = CRYPTO_COMPONENTS.get(library.family, UNKNOWN)
         named = component if component != UNKNOWN else "unknown-crypto-library"
         purl, holder = self._purls(named, library.version, library.package, subject.root)
         return Part(

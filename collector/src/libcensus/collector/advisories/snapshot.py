@@ -129,15 +129,12 @@ def catalogue_of(tables: Tables) -> Catalogue:
     def python_advisory(row: dict[str, Any]) -> Advisory | None:
         return _cpython_advisory(row, releases[Component.CPYTHON])
 
-    advisories = _rows("openssl.json", tables["openssl"], "advisories", advisory)
-    _check_unique("openssl.json", (item.id for item in advisories))
-    found = _rows("cpython.json", tables["cpython"], "advisories", python_advisory)
-    python_advisories = [item for item in found if item is not None]
-    _check_unique("cpython.json", (item.id for item in python_advisories))
-    libc_advisories = [
-        item for item in _rows("glibc.json", tables["glibc"], "advisories", _glibc_advisory) if item is not None
-    ]
-    _check_unique("glibc.json", (item.id for item in libc_advisories))
+    advisories: list[Advisory] = []
+    makers = {"openssl": advisory, "cpython": python_advisory, "glibc": _glibc_advisory}
+    for name, make in makers.items():
+        own = [item for item in _rows(f"{name}.json", tables[name], "advisories", make) if item is not None]
+        _check_unique(f"{name}.json", (item.id for item in own))
+        advisories += own
     builds = _rows("pbs.json", tables["pbs"], "builds", _pbs_build)
     _check_unique("pbs.json", (build.tag for build in builds))
     uv = _rows("pbs.json", tables["pbs"], "uv", dict)
@@ -149,7 +146,7 @@ def catalogue_of(tables: Tables) -> Catalogue:
         return Catalogue(
             snapshot_date=date.fromisoformat(meta["date"]),
             sources=tuple(sorted({text for group in meta["sources"].values() for text in group})),
-            advisories=(*advisories, *python_advisories, *libc_advisories),
+            advisories=tuple(advisories),
             releases=releases,
             branches=branches,
             pbs_builds=tuple(sorted(builds, key=lambda build: (build.date, build.tag))),
@@ -346,11 +343,8 @@ def _cpython_advisory(row: dict[str, Any], releases: Mapping[str, Release]) -> A
     The source names the fixed release of each branch and no beginning: from the branch's first pre-release on is
     assumed. Branches that it does not list were not assessed.
     """
-    ranges = (
-        tuple(_cpython_range(branch, fixed, row.get("inferred", ())) for branch, fixed in row["fixed"].items())
-        if (row.get("fixed"))
-        else ()
-    )
+    inferred = row.get("inferred", ())
+    ranges = tuple(_cpython_range(branch, fixed, inferred) for branch, fixed in (row.get("fixed") or {}).items())
     published = _day(row, "published")
     days = [release.date for item in ranges if item.fixed and (release := releases.get(item.fixed)) and release.date]
     day = published or min(days, default=None)

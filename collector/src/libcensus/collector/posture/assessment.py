@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping  # noqa: TC003  the dataclass decorator of slots needs it at run time
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Self, TypeVar
+from typing import TYPE_CHECKING, Self
 
 from libcensus.collector.posture.backport import PackageEvidence
 from libcensus.collector.posture.eol import judge_support
@@ -24,7 +24,7 @@ from libcensus.collector.posture.finding import (
     VexStatus,
     worst_severity,
 )
-from libcensus.collector.posture.prepared import PortabilityMemory
+from libcensus.collector.posture.prepared import PortabilityMemory, make_room
 from libcensus.collector.posture.remedy import Circumstances
 from libcensus.collector.posture.security import judge_cpython, judge_glibc, judge_openssl
 from libcensus.facts.crypto import CryptoUse
@@ -43,7 +43,7 @@ from libcensus.facts.vocabulary import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from datetime import date
 
     from libcensus.collector.posture.catalogue import Catalogue
@@ -59,18 +59,15 @@ if TYPE_CHECKING:
 MEMORY = 50_000
 """How many cases of a kind are remembered; beyond it the memory is emptied and filled anew, verdicts are the same."""
 
-_K = TypeVar("_K")
-_V = TypeVar("_V")
-
 CountKey = tuple[Component, Severity, VexStatus]
 
-_CRYPTO_COMPONENTS = {
+CRYPTO_COMPONENTS = {
     CryptoFamily.OPENSSL: Component.OPENSSL,
     CryptoFamily.LIBRESSL: Component.LIBRESSL,
     CryptoFamily.BORINGSSL: Component.BORINGSSL,
     CryptoFamily.AWS_LC: Component.AWS_LC,
 }
-_INTERPRETERS = {
+INTERPRETERS = {
     Implementation.CPYTHON: Component.CPYTHON,
     Implementation.PYPY: Component.PYPY,
     Implementation.NODEJS: Component.NODEJS,
@@ -125,7 +122,7 @@ class InstallAssessment:
             Finding.of(
                 self.subject,
                 item,
-                self.own_facts if item.component in _INTERPRETERS.values() else self.facts,
+                self.own_facts if item.component in INTERPRETERS.values() else self.facts,
                 self.within,
             )
             for item in self.case.judgements
@@ -135,7 +132,7 @@ class InstallAssessment:
     def end_of_life(self) -> tuple[EndOfLife, ...]:
         """The support of the interpreter and of its crypto library; made at each access."""
         return tuple(
-            EndOfLife.of(self.subject, item, () if item.component in _INTERPRETERS.values() else self.facts)
+            EndOfLife.of(self.subject, item, () if item.component in INTERPRETERS.values() else self.facts)
             for item in self.case.support
         )
 
@@ -338,8 +335,7 @@ class Assessor:
         # Only what the distribution built depends on which distribution it is.
         owned = any(item is not None and item.origin is PackageOrigin.DISTRIBUTION for item in (owner, package))
         system = os_release if owned else None
-        read = _changelog_of(package, changelogs), _changelog_of(owner, changelogs)
-        case = self._remembered(circumstances, owner, package, system, read)
+        case = self._case_of(circumstances, owner, package, system, changelogs)
         return InstallAssessment(
             subject=Subject(SubjectKind.INSTALL, root if install.root == "/" else install.root, install.path),
             install=install,
@@ -378,9 +374,7 @@ class Assessor:
             copy=copy,
             provider=_copy_provider(copy),
             facts=_copy_facts(copy),
-            case=self._remembered(
-                circumstances, None, package, os_release if owned else None, (_changelog_of(package, changelogs), None)
-            ),
+            case=self._case_of(circumstances, None, package, os_release if owned else None, changelogs),
         )
 
     def assess_libc(
@@ -394,18 +388,16 @@ class Assessor:
         """Return what is said about the C library of a root; None where it is no glibc, or of unknown version."""
         if libc.family is not LibcFamily.GLIBC or libc.version is None:
             return None
-        package, path = libc.package, libc.path or "libc.so.6"
+        number, package, path = libc.version, libc.package, libc.path or "libc.so.6"
         owned = package is not None and package.origin is PackageOrigin.DISTRIBUTION
+        system = os_release if owned else None
         changelog = _changelog_of(package, changelogs)
-        key = (Component.GLIBC, libc.version, package, os_release if owned else None, changelog)
-        case = self._cases.get(key)
-        if case is None:
-            known = None
-            if package is not None and owned:
-                known = PackageEvidence.of(Component.GLIBC, package, os_release, changelog, self.catalogue)
-            judged = judge_glibc(libc.version, self.catalogue, self.today, package=package, known=known)
-            _make_room(self._cases)
-            case = self._cases[key] = Case.of(judged, ())
+
+        def judge() -> Case:
+            known = self._known(Component.GLIBC, package, system, changelog)
+            return Case.of(judge_glibc(number, self.catalogue, self.today, package=package, known=known), ())
+
+        case = self._remembered((Component.GLIBC, number, package, system, changelog), judge)
         version = Evidence("libc", EvidenceKind.PATH, path, f"glibc {libc.version}")
         return LibcAssessment(
             subject=Subject(SubjectKind.LIBC, root, path),
@@ -414,21 +406,38 @@ class Assessor:
             case=case,
         )
 
-    def _remembered(
+    def _remembered(self, key: object, make: Callable[[], Case]) -> Case:
+        """Return the case of a key; equal ones are judged once."""
+        case = self._cases.get(key)
+        if case is None:
+            make_room(self._cases, MEMORY)
+            case = self._cases[key] = make()
+        return case
+
+    def _case_of(
         self,
         circumstances: Circumstances,
         owner: Package | None,
         package: Package | None,
         system: OsRelease | None,
-        changelogs: tuple[PackageChangelog | None, PackageChangelog | None],
+        changelogs: Mapping[Package, PackageChangelog] | None,
     ) -> Case:
-        """Return the case; equal ones are judged once."""
-        key = (circumstances, owner, package, system, changelogs)
-        case = self._cases.get(key)
-        if case is None:
-            _make_room(self._cases)
-            case = self._cases[key] = self._case(circumstances, owner, package, system, changelogs)
-        return case
+        """Return the case of an install or a copy: ``owner`` has the interpreter, ``package`` the crypto library."""
+        read = _changelog_of(package, changelogs), _changelog_of(owner, changelogs)
+        key = (circumstances, owner, package, system, read)
+        return self._remembered(key, lambda: self._case(circumstances, owner, package, system, read))
+
+    def _known(
+        self,
+        component: Component,
+        package: Package | None,
+        system: OsRelease | None,
+        changelog: PackageChangelog | None,
+    ) -> PackageEvidence | None:
+        """Return what there is to read about a package of a distribution; None for what no distribution owns."""
+        if package is None or system is None:
+            return None
+        return PackageEvidence.of(component, package, system, changelog, self.catalogue)
 
     def _case(
         self,
@@ -438,20 +447,13 @@ class Assessor:
         system: OsRelease | None,
         changelogs: tuple[PackageChangelog | None, PackageChangelog | None],
     ) -> Case:
-        openssl, python = (
-            None
-            if holder is None or system is None
-            else PackageEvidence.of(component, holder, system, named, self.catalogue)
-            for component, holder, named in (
-                (Component.OPENSSL, package, changelogs[0]),
-                (Component.CPYTHON, owner, changelogs[1]),
-            )
-        )
+        openssl = self._known(Component.OPENSSL, package, system, changelogs[0])
+        python = self._known(Component.CPYTHON, owner, system, changelogs[1])
         judgements = judge_openssl(circumstances, self.catalogue, self.today, package=package, known=openssl)
         if not circumstances.is_copy:
             judgements += judge_cpython(circumstances, self.catalogue, self.today, package=owner, known=python)
         support = []
-        interpreter = _INTERPRETERS.get(circumstances.implementation)
+        interpreter = INTERPRETERS.get(circumstances.implementation)
         if interpreter is not None:
             support.append(
                 judge_support(
@@ -483,7 +485,7 @@ class Assessor:
         elif library.family is CryptoFamily.UNKNOWN:
             reason = "which product this copy is could not be told"
         else:
-            component, version = _CRYPTO_COMPONENTS[library.family], library.version
+            component, version = CRYPTO_COMPONENTS[library.family], library.version
             reason = "the bytes of this copy do not tell its version"
         return (
             judge_support(
@@ -574,11 +576,6 @@ def _copy_facts(copy: CryptoCopy) -> tuple[Evidence, ...]:
         words += "" if copy.environment is None else f", loaded by {copy.environment}"
         facts.append(Evidence("crypto", EvidenceKind.PACKAGE_RECORD, copy.path, words))
     return (*facts, *_package_facts(copy.library, copy.path))
-
-
-def _make_room(memory: dict[_K, _V]) -> None:
-    if len(memory) >= MEMORY:
-        memory.clear()
 
 
 def _owner(install: Install, installs: InstallSet) -> Package | None:

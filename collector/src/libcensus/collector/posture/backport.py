@@ -9,7 +9,7 @@ complete changelog, or of a table that knows the day, means open; that of a chan
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from libcensus.collector.posture.finding import Component, VexStatus
@@ -111,7 +111,9 @@ def judge_backport(
         available = _available(named.version, known)
         return BackportVerdict(VexStatus.FIXED, named.version, _said(known, named), available=available)
     if isinstance(listed, BackportVerdict):
-        return listed
+        if listed.fixed_in is None or listed.is_paid:
+            return listed
+        return replace(listed, available=_available(listed.fixed_in, known))
     if not in_range:
         return _open_question(known, "upstream did not assess this branch, and the distribution does not name it")
     if not has_fault:
@@ -137,14 +139,13 @@ def is_listed_as_open(advisory: str, known: PackageEvidence) -> bool:
 
 
 def _fixes_of(package: Package, os_release: OsRelease, catalogue: Catalogue) -> PackageFixes | None:
-    if os_release.id is None:
+    distribution, release = os_release.id, os_release.version_id
+    if distribution is None or release is None:
         return None
-    releases = [os_release.version_id] if os_release.version_id else []
     # Enterprise Linux says 9.4 where its errata are about 9, Alpine 3.22.1 where its are about 3.22.
     kept = {"rpm": 1, "apk": 2}.get(package.manager)
-    releases += [".".join(text.split(".")[:kept]) for text in releases if kept]
-    for release in releases:
-        found = catalogue.package_fixes.get((os_release.id, release or "", package.source))
+    for name in (release, ".".join(release.split(".")[:kept])):
+        found = catalogue.package_fixes.get((distribution, name, package.source))
         if found is not None and found.manager == package.manager:
             return found
     return None
@@ -169,12 +170,11 @@ def _listed(advisory: str, known: PackageEvidence) -> BackportVerdict | str | No
         has_it = is_at_least(package.manager, package.source_version, first)
     except UnreadableVersionError as error:
         return str(error)
-    paid = " for paying customers" if advisory in fixes.paid else ""
+    is_paid = advisory in fixes.paid
+    paid = " for paying customers" if is_paid else ""
     words = f"{fixes.source}: {package.source} {first} fixes it{paid}; installed is {package.source_version}"
     status = VexStatus.FIXED if has_it else VexStatus.AFFECTED
-    is_paid = advisory in fixes.paid
-    evidence = Evidence("fix", EvidenceKind.ADVISORY, "", words)
-    return BackportVerdict(status, first, evidence, is_paid, None if is_paid else _available(first, known))
+    return BackportVerdict(status, first, Evidence("fix", EvidenceKind.ADVISORY, "", words), is_paid)
 
 
 def _available(first: str, known: PackageEvidence) -> date | None:

@@ -148,22 +148,36 @@ def check_artefact(
     version than the host has; a library that is missing for some of them degrades, as plugins want what few hosts have.
     """
     refused, fitting = installing(artefact, offer, pythons)
+    files = check_files(artefact, offer, frozenset(soname for python in fitting for soname in python.sonames), advice)
+    return with_refusals(refused, files)
+
+
+def check_files(
+    artefact: Artefact, offer: Offer, loaded: frozenset[str] = frozenset(), advice: Advice | None = None
+) -> Verdict:
+    """Return whether an artefact's files would load on the platform, whatever an installer says.
+
+    ``loaded`` are the sonames that the Python which opens them has loaded.
+    """
     files = _files_for(artefact.files, offer.platform)
-    stops: list[Reason] = list(refused)
+    stops: list[Reason] = []
     opens: list[Reason] = []
     if files:
-        sonames = frozenset(soname for python in fitting for soname in python.sonames)
-        judged = _Judged(artefact, files, offer, sonames)
-        stopping, opening = judged.verdict()
-        stops += stopping
-        known = {_identity(reason) for reason in stops if reason.known}
-        opens = [reason for reason in opening if _identity(reason) not in known]
+        stops, opens = _Judged(artefact, files, offer, loaded).verdict()
     elif not asks_for_a_python(artefact):
-        stops.append(Reason(ReasonKind.REQUIREMENT, needs="an ELF file to judge by", known=False))
+        stops = [Reason(ReasonKind.REQUIREMENT, needs="an ELF file to judge by", known=False)]
     if advice is not None:
         stops = [advice.improved(reason, artefact, offer) for reason in stops]
     reasons = _in_order(stops)
     return Verdict(_state(reasons), reasons, _in_order(opens))
+
+
+def with_refusals(refused: Iterable[Reason], files: Verdict) -> Verdict:
+    """Return the verdict on files together with what keeps an installer from installing them."""
+    reasons = _in_order((*refused, *files.reasons))
+    known = {_identity(reason) for reason in reasons if reason.known}
+    opens = tuple(reason for reason in files.degraded if _identity(reason) not in known)
+    return Verdict(_state(reasons), reasons, opens)
 
 
 class _Judged:
@@ -176,7 +190,7 @@ class _Judged:
         self._offer = offer
         self._files = {file.path: file for file in files}
         self._loaded = loaded
-        self._own: dict[str, list[Reason]] = {}
+        self._own: dict[tuple[bool, str], list[Reason]] = {}
 
     def verdict(self) -> tuple[list[Reason], list[Reason]]:
         """Return what stops the artefact, and what its parts would miss."""
@@ -235,7 +249,7 @@ class _Judged:
 
     def _obstacles(self, file: ArtefactFile, *, surely: bool) -> list[Reason]:
         """Return a file's own obstacles; not ``surely`` where something else may have loaded stray libraries before."""
-        key = f"{surely} {file.path}"
+        key = surely, file.path
         if key not in self._own:
             stray = frozenset() if surely else frozenset(file.stray)
             requirement = file.requirement

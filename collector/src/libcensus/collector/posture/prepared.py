@@ -139,7 +139,7 @@ class PortabilityMemory:
         verdict = place.verdicts.get(digest)
         if verdict is None:
             verdict = place.older.get(digest) or self._prepared(digest, build).check(place.offer, place.machines)
-            _make_room(place.verdicts)
+            make_room(place.verdicts, MEMORY)
             place.verdicts[digest] = verdict
         return verdict
 
@@ -147,7 +147,7 @@ class PortabilityMemory:
         prepared = self._builds.get(digest)
         if prepared is None:
             prepared = self._older_builds.get(digest) or PreparedBuild(build)
-            _make_room(self._builds)
+            make_room(self._builds, MEMORY)
             self._builds[digest] = prepared
         return prepared
 
@@ -157,11 +157,12 @@ class PortabilityMemory:
         if place is None:
             older = self._older_places.get(key)
             place = _Place(Offer.of(platform), {}, {}) if older is None else _Place(older.offer, {}, older.verdicts)
-            _make_room(self._places)
+            make_room(self._places, MEMORY)
             self._places[key] = place
         return place
 
 
-def _make_room(memory: dict[_K, _V]) -> None:
-    if len(memory) >= MEMORY:
+def make_room(memory: dict[_K, _V], most: int) -> None:
+    """Empty a memory that holds as many as it may: it is filled anew by what is asked for."""
+    if len(memory) >= most:
         memory.clear()

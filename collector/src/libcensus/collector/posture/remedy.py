@@ -166,12 +166,7 @@ def remedy_for_python(
         if pbs is None:
             return f"no fix published: no python-build-standalone build of {target} is known"
         wanted = f"build {pbs.tag} or newer, CPython {pbs.cpython[minor or '']}"
-        command = _PBS_COMMANDS.get(circumstances.installer)
-        if command is None:
-            return f"install python-build-standalone {wanted}"
-        uv = first_uv(catalogue, pbs) if circumstances.installer is Installer.UV else None
-        known = f"; uv {uv} is the first to know it" if uv else ""
-        return f"{command.format(minor=minor)} ({wanted}{known})"
+        return _pbs_step(circumstances, catalogue, pbs, wanted) or f"install python-build-standalone {wanted}"
     if circumstances.provider is Provider.PYENV:
         return f"pyenv install {fixed}, then make its environments again"
     if circumstances.provider is Provider.CONDA:
@@ -236,9 +231,15 @@ def _pbs_remedy(circumstances: Circumstances, catalogue: Catalogue, build: PbsBu
         line = "this interpreter's release line" if minor is None else f"CPython {minor}"
         return f"no fix published: no fixed python-build-standalone build of {line} is known; move to a newer line"
     wanted = f"build {build.tag} or newer, with OpenSSL {build.openssl}"
+    step = _pbs_step(circumstances, catalogue, build, wanted)
+    return step or f"install python-build-standalone {wanted}, of CPython {minor}"
+
+
+def _pbs_step(circumstances: Circumstances, catalogue: Catalogue, build: PbsBuild, wanted: str) -> str | None:
+    """Return the installer's own command that brings a build; None where it has none."""
     command = _PBS_COMMANDS.get(circumstances.installer)
     if command is None:
-        return f"install python-build-standalone {wanted}, of CPython {minor}"
-    text = command.format(minor=minor)
+        return None
     uv = first_uv(catalogue, build) if circumstances.installer is Installer.UV else None
-    return f"{text} ({wanted}; uv {uv} is the first to know it)" if uv else f"{text} ({wanted})"
+    known = f"; uv {uv} is the first to know it" if uv else ""
+    return f"{command.format(minor=circumstances.minor)} ({wanted}{known})"

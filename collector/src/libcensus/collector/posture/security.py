@@ -285,10 +285,9 @@ def _remedy_of_distribution(verdict: BackportVerdict, package: Package) -> str |
         return None
     if verdict.status is VexStatus.AFFECTED and verdict.fixed_in is None:
         return f"no fix published by the distribution for {package.source} {package.source_version}"
-    command = remedy_for_package(package, verdict.fixed_in)
     if verdict.is_paid:
         return f"the fix is for the distribution's paying customers only: {package.source} {verdict.fixed_in}"
-    return command
+    return remedy_for_package(package, verdict.fixed_in)
 
 
 def _note(words: str) -> Evidence:

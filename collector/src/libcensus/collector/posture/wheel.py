@@ -112,10 +112,8 @@ def installing(
         specifier = SpecifierSet(told or "")
     except InvalidSpecifier:
         return [Reason(ReasonKind.PYTHON, needs=f"Python {told}", remedy="correct Requires-Python", known=False)], ()
-    if artefact.kind is ArtefactKind.ENVIRONMENT:
-        able = [python for python in sorted(pythons) if is_base(python, artefact) and _meets(python, specifier)]
-    else:
-        able = [python for python in sorted(pythons) if _meets(python, specifier)]
+    candidates = [p for p in sorted(pythons) if artefact.kind is not ArtefactKind.ENVIRONMENT or is_base(p, artefact)]
+    able = [python for python in candidates if _meets(python, specifier)]
     if not artefact.tags:
         return ([] if able else [_no_python(artefact, told, pythons)]), tuple(able)
     wanted = {str(tag) for tag in artefact.tags}

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from libcensus.collector.errors import StoreError
 from libcensus.collector.fleetindex import EXAMPLES
 from libcensus.collector.posture.advice import Advice
-from libcensus.collector.posture.portability import asks_for_a_python, check_artefact
+from libcensus.collector.posture.portability import asks_for_a_python, check_files, with_refusals
 from libcensus.collector.posture.reach import UNKNOWN
 from libcensus.collector.posture.verdict import ReasonKind
 from libcensus.collector.posture.wheel import installing, is_base, without_base
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from libcensus.collector.fleetindex import Fleet, FleetIndex, Group
     from libcensus.collector.posture.assessment import Assessor
     from libcensus.collector.posture.offer import Offer, OfferedPython
-    from libcensus.collector.posture.verdict import Reason, Verdict
+    from libcensus.collector.posture.verdict import Verdict
     from libcensus.facts.artefact import Artefact
     from libcensus.facts.interpreter import Build
     from libcensus.facts.platform import Platform
@@ -213,8 +213,8 @@ def _by_platform(groups: Iterable[Group]) -> dict[str, list[Group]]:
 def _judged(
     artefact: Artefact, offer: Offer, groups: Iterable[Group], advice: Advice
 ) -> Iterator[tuple[Verdict, Group]]:
-    """Yield the groups of one platform with their verdicts; Pythons that make no difference are judged once."""
-    verdicts: dict[object, Verdict] = {}
+    """Yield the groups of one platform with their verdicts; files are judged once for what their Pythons bring."""
+    files: dict[frozenset[str], Verdict] = {}
     wanted = {
         soname.rsplit("/", 1)[-1]
         for file in artefact.files
@@ -231,11 +231,9 @@ def _judged(
             # Their Pythons lie in folders of each host's own: where is said only of hosts that agree on it.
             refused = [without_base(artefact, {_anywhere(python) for python in pythons})]
         sonames = frozenset(name for python in fitting for name in python.sonames if name in wanted)
-        # What is said of the Pythons that are there may be each host's own; what is said of files is not.
-        key = (sonames, kinds if kinds == (ReasonKind.PYTHON,) else tuple(refused))
-        if key not in verdicts:
-            verdicts[key] = check_artefact(artefact, offer, pythons, advice)
-        verdict = _refused_by(refused, verdicts[key])
+        if sonames not in files:
+            files[sonames] = check_files(artefact, offer, sonames, advice)
+        verdict = with_refusals(refused, files[sonames])
         for group in same:
             yield verdict, group
 
@@ -249,14 +247,6 @@ def _asked_of(artefact: Artefact, pythons: frozenset[OfferedPython]) -> object:
 
 def _anywhere(python: OfferedPython) -> OfferedPython:
     return replace(python, folders=())
-
-
-def _refused_by(refused: Sequence[Reason], verdict: Verdict) -> Verdict:
-    """Return the verdict with what these Pythons lack, where it was made for others."""
-    if len(refused) != 1 or refused[0].kind is not ReasonKind.PYTHON or refused[0] in verdict.reasons:
-        return verdict
-    reasons = tuple(refused[0] if reason.kind is ReasonKind.PYTHON else reason for reason in verdict.reasons)
-    return replace(verdict, reasons=reasons)
 
 
 def _platform_hosts(digest: str, platform: Platform, hosts: _Hosts, *, with_pythons: bool) -> PlatformHosts:
