@@ -109,6 +109,11 @@ def wait_for(condition: Callable[[], bool]) -> None:
         time.sleep(0.02)
 
 
+def wait_for_reports(caplog: pytest.LogCaptureFixture, number: int) -> None:
+    """Wait for what follows a scan: the signal that ends an agent between opening a file and reading it leaks it."""
+    wait_for(lambda: caplog.text.count("; acknowledged by ") >= number)
+
+
 def waiting(state: Path) -> int:
     return len(list((state / "spool" / "reports").glob("*.report"))) if (state / "spool" / "reports").is_dir() else 0
 
@@ -157,10 +162,18 @@ def test_the_interval_of_a_flag_goes_before_the_collectors_and_that_before_the_s
         assert resident._interval(config, courier) == expected
 
 
-def test_scans_follow_each_other_at_the_interval(collector: Collector, tmp_path: Path) -> None:
+def test_scans_follow_each_other_at_the_interval(
+    collector: Collector, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "libcensus")
     config = config_for(collector.grpc_address, tmp_path / "state", **QUICK, **{"run.interval_seconds": 0.1})
     scanner = Scanner()
-    with meanwhile(lambda: scanner.wait(4)):
+
+    def script() -> None:
+        scanner.wait(4)
+        wait_for_reports(caplog, 4)
+
+    with meanwhile(script):
         Resident(lambda: config, NOBODY, scan_host=scanner, watched_root=str(tmp_path)).run()
 
 
@@ -197,6 +210,7 @@ def test_it_outlives_a_collector_that_is_away_and_sends_what_waited_without_a_sc
 def test_another_agent_on_the_same_state_is_waited_for(
     collector: Collector, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level("INFO", "libcensus")
     config = config_for(collector.grpc_address, tmp_path / "state", **QUICK)
     other, scanner = Courier(config), Scanner()
     other.prepare()
@@ -206,6 +220,7 @@ def test_another_agent_on_the_same_state_is_waited_for(
             ready.set()
             wait_for(lambda: "another libcensus-agent is reporting" in caplog.text)
         scanner.wait(1)
+        wait_for_reports(caplog, 1)
 
     ready = threading.Event()
     with meanwhile(script):
@@ -239,6 +254,7 @@ def test_a_signal_ends_a_scan_at_once_and_leaves_nothing_half_done(
 def test_a_wrong_configuration_is_refused_at_the_start_and_told_later(
     collector: Collector, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level("INFO", "libcensus")
     good = config_for(collector.grpc_address, tmp_path / "state", **QUICK)
     answers: list[Any] = [good, ConfigurationError("agent.toml: run.jitter is 7"), good]
 
@@ -256,6 +272,7 @@ def test_a_wrong_configuration_is_refused_at_the_start_and_told_later(
         wait_for(lambda: "the configuration stays as it was: agent.toml: run.jitter is 7" in caplog.text)
         signal.pthread_kill(MAIN, signal.SIGHUP)
         scanner.wait(2)
+        wait_for_reports(caplog, 2)
 
     with meanwhile(script):
         Resident(load, NOBODY, scan_host=scanner, watched_root=str(tmp_path)).run()
@@ -292,7 +309,10 @@ class Listener:
                 return self.told
 
 
-def test_a_scan_that_hangs_is_not_vouched_for(collector: Collector, tmp_path: Path) -> None:
+def test_a_scan_that_hangs_is_not_vouched_for(
+    collector: Collector, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "libcensus")
     listener = Listener(tmp_path)
     manager = ServiceManager({"NOTIFY_SOCKET": str(listener.path), "WATCHDOG_USEC": "100000"})
     during: list[list[str]] = []
@@ -313,7 +333,12 @@ def test_a_scan_that_hangs_is_not_vouched_for(collector: Collector, tmp_path: Pa
 
     config = config_for(collector.grpc_address, tmp_path / "state", **QUICK, **{"run.stall_seconds": 0.2})
     scanner = Scanner(steady)
-    with meanwhile(lambda: scanner.wait(1)):
+
+    def script() -> None:
+        scanner.wait(1)
+        wait_for_reports(caplog, 1)
+
+    with meanwhile(script):
         Resident(lambda: config, manager, scan_host=scanner, watched_root=str(tmp_path)).run()
     listener.channel.close()
     working, hanging = (told.count("WATCHDOG=1") for told in during)
