@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from libcensus.agent import resident
 from libcensus.agent.config import load_config
 from libcensus.agent.resident import Schedule, Signals, StoppedError
 
@@ -84,19 +85,41 @@ def test_a_scan_is_never_later_than_due_nor_earlier_than_quiet(
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)
-def test_a_signal_to_end_interrupts_whatever_runs(number: signal.Signals) -> None:
+def test_a_signal_to_end_is_obeyed_at_the_next_step(number: signal.Signals) -> None:
     before = signal.getsignal(number)
     with Signals() as signals:
-        with pytest.raises(StoppedError):
-            os.kill(os.getpid(), number)
-            time.sleep(10)
+        os.kill(os.getpid(), number)
+        time.sleep(0.01)
         assert signals.stopped_by == number.name
+        with pytest.raises(StoppedError):
+            signals.check()
         with pytest.raises(StoppedError):
             signals.wait(10)
         signals.end()
+        assert signal.getitimer(signal.ITIMER_REAL) == (0, 0)
         os.kill(os.getpid(), number)
         time.sleep(0.01)
+        assert signal.getitimer(signal.ITIMER_REAL) == (0, 0)
     assert signal.getsignal(number) is before
+
+
+def test_a_step_that_hangs_is_interrupted_until_the_interruption_is_heard(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resident, "STEP_SECONDS", 0.02)
+    before = signal.getsignal(signal.SIGALRM)
+    swallowed = 0
+    with Signals() as signals:
+        os.kill(os.getpid(), signal.SIGTERM)
+        while swallowed < 2:
+            # As a finalizer does, in which nothing can be raised.
+            try:
+                time.sleep(10)
+            except StoppedError:
+                swallowed += 1
+        with pytest.raises(StoppedError):
+            time.sleep(10)
+        signals.end()
+        time.sleep(0.05)
+    assert signal.getsignal(signal.SIGALRM) is before
 
 
 def test_a_signal_that_interrupts_nothing_ends_the_wait() -> None:

@@ -110,7 +110,7 @@ def wait_for(condition: Callable[[], bool]) -> None:
 
 
 def wait_for_reports(caplog: pytest.LogCaptureFixture, number: int) -> None:
-    """Wait for what follows a scan: the signal that ends an agent between opening a file and reading it leaks it."""
+    """Wait for what follows a scan."""
     wait_for(lambda: caplog.text.count("; acknowledged by ") >= number)
 
 

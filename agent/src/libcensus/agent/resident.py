@@ -2,8 +2,8 @@
 
 One thread does all the work, in the order in which it is due; a second one only tells the watchdog that the first makes
 progress. Whatever goes wrong with the collector, a scan or the disk is logged and tried again: what ends the agent is a
-signal, a configuration that is wrong at the start, or a mistake in itself. A signal interrupts a scan at once, for a
-report that is not yet whole is worth nothing, and one that is whole lies in the spool.
+signal, a configuration that is wrong at the start, or a mistake in itself. A signal ends a scan at its next step, for a
+report that is not yet whole is worth nothing, and one that is whole lies in the spool; a hanging step is interrupted.
 """
 
 from __future__ import annotations
@@ -52,6 +52,9 @@ RETRY_SECONDS = 60.0
 LOOK_SECONDS = 1.0
 """The pause before a look that a signal asked for: however often a folder changes, looks stay rare."""
 
+STEP_SECONDS = 2.0
+"""How long a step may go on after the signal to end, before it is interrupted wherever it is."""
+
 _RANDOM = random.SystemRandom()
 
 
@@ -86,6 +89,8 @@ class Signals:
             self._undo.callback(signal.signal, number, signal.signal(number, self._stop))
         self._undo.callback(signal.signal, signal.SIGHUP, signal.signal(signal.SIGHUP, self._reload))
         self._undo.callback(signal.signal, SIGNAL, signal.signal(SIGNAL, _only_wake))
+        self._undo.callback(signal.signal, signal.SIGALRM, signal.signal(signal.SIGALRM, self._interrupt))
+        self._undo.callback(signal.setitimer, signal.ITIMER_REAL, 0.0)
         return self
 
     def __exit__(
@@ -118,6 +123,7 @@ class Signals:
     def end(self) -> None:
         """Interrupt nothing from now on: the agent is ending."""
         self._is_ending = True
+        signal.setitimer(signal.ITIMER_REAL, 0.0)
 
     def take_reload(self) -> bool:
         """Tell whether the configuration is to be read again; asked once per signal."""
@@ -125,9 +131,14 @@ class Signals:
         return wanted
 
     def _stop(self, number: int, _frame: FrameType | None) -> None:
+        # Raising here would land anywhere: between opening a file and keeping it, or in a finalizer, which swallows it.
+        if self.stopped_by is None and not self._is_ending:
+            signal.setitimer(signal.ITIMER_REAL, STEP_SECONDS, STEP_SECONDS)
         self.stopped_by = signal.Signals(number).name
+
+    def _interrupt(self, _number: int, _frame: FrameType | None) -> None:
         if not self._is_ending:
-            raise StoppedError
+            self.check()
 
     def _reload(self, _number: int, _frame: FrameType | None) -> None:
         self._is_reload_wanted = True
