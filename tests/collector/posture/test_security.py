@@ -315,7 +315,7 @@ def test_remedies_of_a_python_build_standalone(installer: Installer, command: st
     ("use", "provider", "package", "remedy"),
     [
         (crypto("3.0.18", Linkage.LOCAL, path="/usr/local/lib/libcrypto.so.3"), Provider.PYENV, None,
-         "replace /usr/local/lib/libcrypto.so.3 by OpenSSL 3.0.19 or newer, then restart what uses it"),
+         "replace <file> by OpenSSL 3.0.19 or newer, then restart what uses it"),
         (crypto("3.0.18"), Provider.PYENV, None, "rebuild with OpenSSL 3.0.19 or newer: pyenv install --force 3.12.12"),
         (crypto("3.0.18", Linkage.BUNDLED), Provider.CONDA, None, "conda update openssl in this environment"),
         (crypto("3.0.18"), Provider.DOCKER_OFFICIAL, None, "pull a newer image that holds OpenSSL 3.0.19 or newer"),

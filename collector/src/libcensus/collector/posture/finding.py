@@ -70,6 +70,11 @@ class SupportState(StrEnum):
     UNKNOWN = "unknown"
 
 
+ENVIRONMENT = "<environment>"
+FILE = "<file>"
+"""What stands in a remedy for the folder of the environment and for the copy's own file: each finding puts in its own,
+so that the same copy in many places is judged once."""
+
 UNKNOWN_BRANCH = "unknown"
 """The branch of a version that nobody could read."""
 
@@ -130,12 +135,18 @@ class Finding:
         judgement: Judgement,
         facts: tuple[Evidence, ...] = (),
         within: str | None = None,
+        *,
+        file: str | None = None,
+        environment: str | None = None,
     ) -> Self:
         """Return the finding of a judgement at one subject; ``facts`` are the proofs read there, put before it.
 
-        ``within`` tells where the remedy is to be applied, where that is not the host itself.
+        ``within`` tells where the remedy is to be applied, where that is not the host itself; ``file`` and
+        ``environment`` are what the remedy is about.
         """
         remedy = judgement.remedy
+        if remedy is not None:
+            remedy = at_place(remedy, file=file, environment=environment)
         return cls(
             subject=subject,
             component=judgement.component,
@@ -194,6 +205,11 @@ class EndOfLife:
             evidence=facts + support.evidence,
             distribution_until=support.distribution_until,
         )
+
+
+def at_place(remedy: str, *, file: str | None, environment: str | None) -> str:
+    """Return a remedy with the file and the environment of one place put in."""
+    return remedy.replace(FILE, file or "the library").replace(ENVIRONMENT, environment or "the environment")
 
 
 def worst_severity(findings: Iterable[Finding | Judgement]) -> Severity | None:
