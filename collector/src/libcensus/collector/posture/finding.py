@@ -89,12 +89,33 @@ class Subject:
 
 
 @dataclass(frozen=True, slots=True)
+class Clocks:
+    """The days on which a fix came nearer, up to where a host could have had it; each absent where no source tells.
+
+    ``published`` is the advisory's, ``released`` that of upstream's release with the fix, ``built`` that of the
+    provider's first build or package with it, ``installable`` that of the first release of the tool, or of the
+    distribution, that could install that. The fifth clock, the day on which the host has it, is the host's history.
+    """
+
+    published: dt.date
+    released: dt.date | None = None
+    built: dt.date | None = None
+    installable: dt.date | None = None
+
+    @property
+    def since(self) -> dt.date | None:
+        """The day since which the fix could be applied: not before anybody could know of it; None where unknown."""
+        days = [day for day in (self.built, self.installable) if day is not None]
+        return max(*days, self.published) if days else None
+
+
+@dataclass(frozen=True, slots=True)
 class Judgement:
     """One advisory against one copy of a component, wherever that copy lies: a finding without its subject.
 
     ``fixed_in`` is the first fixed version of the branch that the copy is on, absent where none is published;
-    ``fix_available`` the day since which the fix could have been there from this provider; ``evidence`` leads from the
-    version to the verdict. The same copy in many places is judged once.
+    ``fix_available`` the day since which its provider has had the fix, and ``clocks`` all days on the way; ``evidence``
+    leads from the version to the verdict. The same copy in many places is judged once.
     """
 
     component: Component
@@ -106,6 +127,7 @@ class Judgement:
     fix_available: dt.date | None
     remedy: str | None
     evidence: tuple[Evidence, ...]
+    clocks: Clocks
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +135,8 @@ class Finding:
     """One advisory against one subject.
 
     ``fixed_in`` is the first fixed version of the branch that the subject is on, absent where none is published;
-    ``fix_available`` the day since which the fix could have been there from this provider; ``evidence`` the chain
-    from bytes to verdict.
+    ``fix_available`` the day since which its provider has had the fix; ``evidence`` the chain from bytes to verdict.
+    ``clocks`` are absent from collectors that do not tell them.
     """
 
     subject: Subject
@@ -127,6 +149,7 @@ class Finding:
     fix_available: dt.date | None
     remedy: str | None
     evidence: tuple[Evidence, ...]
+    clocks: Clocks | None = None
 
     @classmethod
     def of(
@@ -158,6 +181,7 @@ class Finding:
             fix_available=judgement.fix_available,
             remedy=remedy if remedy is None or within is None else f"{within}: {remedy}",
             evidence=facts + judgement.evidence,
+            clocks=judgement.clocks,
         )
 
 
