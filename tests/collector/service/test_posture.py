@@ -226,9 +226,11 @@ def test_hosts_that_change_leave_or_cannot_be_read(tmp_path: Path, monkeypatch: 
         stamps = store.host_stamps()
         with monkeypatch.context() as patched:
             patched.setattr(store, "facts", lambda _: {})
-            days.append(fleet.assessor())
-            unread = reader.posture(Question())
+            unread = PostureReader(PostureIndex(store, lambda: days[-1])).posture(Question())
             assert (unread.hosts, unread.unreadable_hosts, unread.counts) == (2, 2, ())
+            # Another catalogue changes verdicts, and what is known of the hosts stays.
+            days.append(fleet.assessor())
+            assert (reader.posture(Question()).hosts, reader.posture(Question()).unreadable_hosts) == (2, 0)
         days.append(fleet.assessor())
         monkeypatch.setattr(store, "host_stamps", lambda: [one for one in stamps if one.name != "web-1"])
         assert (reader.posture(Question()).hosts, reader.posture(Question()).affected_hosts) == (1, 0)

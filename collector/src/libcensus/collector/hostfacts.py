@@ -21,13 +21,17 @@ if TYPE_CHECKING:
     from libcensus.collector.posture.assessment import Assessor, HostAssessment
     from libcensus.collector.store.contract import HostState
     from libcensus.facts.codec import Fact
+    from libcensus.facts.host import Inventory
 
 
 @dataclass(frozen=True, slots=True)
 class HostFacts:
-    """What verdicts on one host rest on; ``builds`` and ``platforms`` (those of its roots) are keyed by address."""
+    """What verdicts on one host rest on, now or on a past day.
 
-    state: HostState
+    ``builds`` and ``platforms`` (those of its roots) are keyed by address.
+    """
+
+    state: HostState | Inventory
     platform: Platform
     installs: InstallSet
     builds: Mapping[str, Build]
@@ -37,7 +41,7 @@ class HostFacts:
     changelogs: tuple[PackageChangelog, ...] = ()
 
     @classmethod
-    def of(cls, state: HostState, facts: Mapping[str, Fact]) -> HostFacts | None:
+    def of(cls, state: HostState | Inventory, facts: Mapping[str, Fact]) -> HostFacts | None:
         """Return the facts of a host; None where one that its report names is not among the given ones."""
         platform, installs = facts.get(state.platform), facts.get(state.installs)
         builds = {digest: fact for digest in state.builds if isinstance(fact := facts.get(digest), Build)}
@@ -74,7 +78,7 @@ class HostFacts:
         )
 
 
-def wanted(state: HostState) -> set[str]:
+def wanted(state: HostState | Inventory) -> set[str]:
     """Return the addresses of the facts that verdicts on a host rest on, those that its roots name aside."""
     sets = {digest for digest in (state.crypto_copies, state.roots) if digest is not None}
     return {state.platform, state.installs, *state.builds, *state.changelogs} | sets

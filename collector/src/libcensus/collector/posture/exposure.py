@@ -72,14 +72,12 @@ class Episode:
 class Exposure:
     """An episode with its moments.
 
-    ``began`` is when the affected copy was seen first, ``since`` when it began to count: absent where no source tells
-    when the provider had the fix. ``is_measured``
+    ``since`` is when it began to count, absent where no source tells when the provider had the fix. ``is_measured``
     tells whether the fix came, or the copy, while the host was watched, so that the length says how fast somebody was.
     ``until`` is absent while it is open.
     """
 
     opening: Opening
-    began: datetime
     since: datetime | None
     until: datetime | None
     outcome: Outcome
@@ -90,7 +88,7 @@ class Exposure:
         """How long it took from the fix to the host; None where that is not known, or nobody fixed it."""
         if not self.is_measured or self.outcome is not Outcome.PATCHED or self.since is None or self.until is None:
             return None
-        return self.until - max(self.since, self.began)
+        return self.until - self.since
 
 
 def slot_of(item: InstallAssessment | CopyAssessment | LibcAssessment) -> Slot:
@@ -156,12 +154,12 @@ def expose(episode: Episode, moments: Sequence[datetime], first_report: datetime
     if until is not None and until <= _midnight(opening.clocks.published if fix is None else fix):
         return None
     if fix is None:
-        return Exposure(opening, began, None, until, episode.outcome, is_measured=False)
+        return Exposure(opening, None, until, episode.outcome, is_measured=False)
     was_there = began <= first_report
     # Days are whole: a fix of the day of the first report came while the host was watched.
     is_measured = not was_there or fix >= first_report.date()
     since = _midnight(fix) if was_there else max(_midnight(fix), began)
-    return Exposure(opening, began, since, until, episode.outcome, is_measured=is_measured)
+    return Exposure(opening, since, until, episode.outcome, is_measured=is_measured)
 
 
 def oldest_since(

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from libcensus.collector.posture.finding import Component, Severity, VexStatus
+from libcensus.collector.posture.finding import Component, Severity, VexStatus, at_place
 from libcensus.collector.postureindex import hosts_by_pattern
 from libcensus.collector.service.errors import HostNotFoundError, InvalidFieldError, OverdueError
 from libcensus.collector.service.posture_codec import (
@@ -24,14 +24,15 @@ if TYPE_CHECKING:
     from datetime import date
 
     from libcensus.collector.posture.catalogue import Catalogue
-    from libcensus.collector.posture.finding import Judgement
+    from libcensus.collector.posture.finding import Finding, Judgement
     from libcensus.collector.postureindex import Judged, JudgedFleet, JudgedHost, Pattern, PostureIndex
 
 EXAMPLES = 5
 """How many hosts of a remedy are named."""
 
 ENVIRONMENT = "ENVIRONMENT"
-"""What stands in a remedy of many hosts for the folder of each environment."""
+FILE = "FILE"
+"""What stands in a remedy of many hosts for the folder of each environment, and for each copy's file."""
 
 _SEVERITIES = tuple(sorted(Severity, key=lambda severity: -severity.rank))
 _STATUSES = tuple(VexStatus)
@@ -49,7 +50,7 @@ class Question:
     component: str = ""
     limit: int = 0
 
-    def wants(self, judgement: Judgement) -> bool:
+    def wants(self, judgement: Judgement | Finding) -> bool:
         """Tell whether a judgement is asked about."""
         return self.advisory in {"", judgement.advisory} and self.component in {"", judgement.component}
 
@@ -92,7 +93,10 @@ class PostureReader:
             keys: set[_Key] = set().union(*(sums[number].keys for number in pattern))
             for key in keys:
                 on_hosts[key] += times
-        remedies = _remedies(findings, on_hosts, hosts, sums, question.limit)
+        if question.host:
+            remedies = self._remedies_of(hosts[0], question)
+        else:
+            remedies = _remedies(findings, on_hosts, hosts, sums, question.limit)
         worst, open_hosts = _worst_hosts(hosts, sums, question.limit)
         return PostureAnswer(
             hosts=len(hosts),
@@ -102,13 +106,27 @@ class PostureReader:
             counts=_counts(findings, on_hosts),
             providers=_providers(findings, on_hosts),
             advisories=_advisories(findings, on_hosts, fleet.assessor.catalogue),
-            remedies=remedies,
-            remedies_total=sum(key[0] == "remedy" for key in findings),
+            remedies=remedies[: question.limit] if question.limit else remedies,
+            remedies_total=len(remedies) if question.host else sum(key[0] == "remedy" for key in findings),
             worst_hosts=worst,
             open_hosts=open_hosts,
             day=fleet.assessor.today,
             advisories_day=fleet.assessor.catalogue.snapshot_date,
         )
+
+    def _remedies_of(self, host: JudgedHost, question: Question) -> tuple[RemedyCount, ...]:
+        """Return the remedies of one host, with the folders and files that they are about there."""
+        assessment = self._index.assess(host)
+        findings = (
+            finding
+            for item in (() if assessment is None else assessment.subjects)
+            if question.provider in {"", item.provider}
+            for finding in item.findings
+            if finding.status is VexStatus.AFFECTED and question.wants(finding)
+        )
+        counted = Counter(finding.remedy or "" for finding in findings)
+        ordered = sorted(counted.items(), key=lambda one: (-one[1], one[0]))
+        return tuple(RemedyCount(remedy, number, 1, (host.name,)) for remedy, number in ordered)
 
 
 def _check(question: Question, fleet: JudgedFleet) -> None:
@@ -152,7 +170,7 @@ def _sum(judged: Judged, question: Question) -> _Sum:
     for item in wanted:
         if not question.wants(item):
             continue
-        for key in _keys(item, judged, is_general=not question.host):
+        for key in _keys(item, judged):
             findings[key] += 1
         if item.status is VexStatus.AFFECTED:
             affected[item.severity] += 1
@@ -160,20 +178,18 @@ def _sum(judged: Judged, question: Question) -> _Sum:
     return _Sum(findings, frozenset(findings), affected, unclear)
 
 
-def _keys(item: Judgement, judged: Judged, *, is_general: bool) -> Iterator[_Key]:
+def _keys(item: Judgement, judged: Judged) -> Iterator[_Key]:
     yield "any", item.status
     yield "count", item.component, item.severity, item.status
     yield "provider", judged.provider, item.status
     yield "advisory", item.advisory, item.component, item.severity, item.status
     if item.status is VexStatus.AFFECTED:
-        yield "remedy", _remedy(item, judged, is_general=is_general)
+        yield "remedy", _remedy(item, judged)
 
 
-def _remedy(item: Judgement, judged: Judged, *, is_general: bool) -> str:
-    """Return what to do; over many hosts the same step in each environment is one remedy."""
-    remedy = item.remedy or ""
-    if is_general and judged.environment is not None:
-        remedy = remedy.replace(judged.environment, ENVIRONMENT)
+def _remedy(item: Judgement, judged: Judged) -> str:
+    """Return what to do; the same step in each environment is one remedy."""
+    remedy = at_place(item.remedy or "", file=FILE, environment=ENVIRONMENT)
     return f"{judged.within}: {remedy}" if judged.within is not None and remedy else remedy
 
 
