@@ -134,9 +134,6 @@ def test_a_past_day_is_judged_as_it_was(store: SqlStore) -> None:
     before = fleet_of(PastSource(store, on(FIX + timedelta(days=2), 23.9)))
     assert [host.name for host in before.hosts] == ["a"]
     assert before.hosts[0].past == ()
-    reader = ExposureReader(before)
-    assert reader.exposed_hosts(before.hosts, FIX + timedelta(days=2)) == 1
-    assert reader.exposed_hosts(before.hosts, FIX - timedelta(days=1)) == 0
     after = fleet_of(PastSource(store, on(FIX + timedelta(days=4))))
     assert [(host.name, len(host.past)) for host in after.hosts] == [("a", 1)]
     both = fleet_of(PastSource(store, on(FIX + timedelta(days=8))))

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from libcensus.collector.advisories.snapshot import load_snapshot
 from libcensus.collector.posture.assessment import Assessor
 from libcensus.collector.posture.finding import Component, Severity, Subject, SubjectKind, VexStatus
-from libcensus.collector.postureindex import PostureIndex
+from libcensus.collector.postureindex import PostureIndexes
 from libcensus.collector.service import posture_codec as codec
 from libcensus.collector.service.errors import HostNotFoundError, InvalidFieldError, OverdueError
 from libcensus.collector.service.fleet import FleetReader
@@ -41,7 +41,7 @@ class Simulated:
     """A simulated fleet, its reader, and every finding of every host as ``show`` tells them."""
 
     def __init__(self, store: SqlStore, assessor: Assessor) -> None:
-        self.reader = PostureReader(PostureIndex(store, lambda: assessor))
+        self.reader = PostureReader(PostureIndexes(store, lambda: assessor))
         shower = FleetReader(store, lambda: assessor)
         self.findings: dict[str, list[tuple[str, Finding]]] = {}
         self.remedies: dict[tuple[str, Subject, str], str] = {}
@@ -207,15 +207,15 @@ def test_what_nothing_can_be_of_is_refused(
 def test_hosts_that_change_leave_or_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with SqlStore.open(f"sqlite:///{tmp_path / 'census.db'}") as store:
         days = [fleet.assessor()]
-        index = PostureIndex(store, lambda: days[-1])
-        reader = PostureReader(index)
+        indexes = PostureIndexes(store, lambda: days[-1])
+        reader = PostureReader(indexes)
         assert reader.posture(Question()).hosts == 0
         for name in ("web-1", "web-2"):
             fleet.report(store, fleet.Machine(name))
         both = reader.posture(Question())
         assert (both.hosts, both.affected_hosts) == (2, 2)
         assert {one.hosts for one in both.counts} == {2}
-        found = index.fleet()
+        found = indexes.present.fleet()
         assert found is not None
         # Two hosts with equal facts are judged once.
         assert len({host.pattern for host in found.hosts}) == 1
@@ -226,7 +226,7 @@ def test_hosts_that_change_leave_or_cannot_be_read(tmp_path: Path, monkeypatch: 
         stamps = store.host_stamps()
         with monkeypatch.context() as patched:
             patched.setattr(store, "facts", lambda _: {})
-            unread = PostureReader(PostureIndex(store, lambda: days[-1])).posture(Question())
+            unread = PostureReader(PostureIndexes(store, lambda: days[-1])).posture(Question())
             assert (unread.hosts, unread.unreadable_hosts, unread.counts) == (2, 2, ())
             # Another catalogue changes verdicts, and what is known of the hosts stays.
             days.append(fleet.assessor())
@@ -240,7 +240,7 @@ def test_who_hung_up_is_not_answered_and_the_next_one_is(tmp_path: Path) -> None
     with SqlStore.open(f"sqlite:///{tmp_path / 'census.db'}") as store:
         fleet.report(store, fleet.Machine("web-1"))
         assessor = fleet.assessor()
-        reader = PostureReader(PostureIndex(store, lambda: assessor))
+        reader = PostureReader(PostureIndexes(store, lambda: assessor))
         with pytest.raises(OverdueError):
             reader.posture(Question(), lambda: False)
         assert reader.posture(Question()).hosts == 1

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import TYPE_CHECKING
 
 from libcensus.collector.posture.exposure import BUCKET_DAYS, Outcome, episodes, expose, openings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
-    from datetime import date
 
     from libcensus.collector.posture.exposure import Episode, Exposure, Opening
     from libcensus.collector.posture.finding import Component, Severity
@@ -109,10 +108,14 @@ class PatchTally:
 
 
 class ExposureReader:
-    """Tallies a fleet; what was told of one sequence of cases is kept for the next host that has it."""
+    """Tallies a fleet; what was told of one sequence of cases is kept for the next host that has it.
 
-    def __init__(self, fleet: JudgedFleet) -> None:
+    Only advisories that were published ``since`` a day are looked at.
+    """
+
+    def __init__(self, fleet: JudgedFleet, since: date = date.min) -> None:
         self._fleet = fleet
+        self._since = since
         self._opened: dict[int, tuple[Opening, ...]] = {}
         self._episodes: dict[tuple[Pattern, ...], tuple[Episode, ...]] = {}
 
@@ -121,7 +124,9 @@ class ExposureReader:
         found = self._opened.get(number)
         if found is None:
             judged = self._fleet.judged[number]
-            found = self._opened[number] = openings(judged.case, judged.provider)
+            found = self._opened[number] = tuple(
+                one for one in openings(judged.case, judged.provider) if one.clocks.published >= self._since
+            )
         return found
 
     def tally(self, now: datetime) -> Mapping[Key, PatchTally]:
@@ -137,22 +142,6 @@ class ExposureReader:
             for exposure in self._moved(host):
                 _tally_of(found, exposure).add(exposure, now)
         return dict(sorted(found.items()))
-
-    def exposed_hosts(self, hosts: Iterable[JudgedHost], day: date) -> int:
-        """Return on how many of the hosts a fix could have been applied by the end of a day and was not."""
-        exposed: dict[Pattern, bool] = {}
-        total = 0
-        for host in hosts:
-            if host.pattern is None:
-                continue
-            if host.pattern not in exposed:
-                exposed[host.pattern] = any(
-                    one.clocks.since is not None and one.clocks.since <= day
-                    for number in set(host.pattern)
-                    for one in self.opened(number)
-                )
-            total += exposed[host.pattern]
-        return total
 
     def _unmoved(self) -> Counter[tuple[Pattern, date]]:
         """Return how often the same lies in a slot since when, where nothing changed since the host's first report."""

@@ -15,17 +15,18 @@ import logging
 import threading
 from collections import Counter
 from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, time
 from typing import TYPE_CHECKING, Protocol
 
 from libcensus.collector.hostfacts import HostFacts, wanted, wanted_by_roots
+from libcensus.collector.posture.assessment import Assessor
 from libcensus.collector.posture.exposure import slot_of
 from libcensus.facts.host import Inventory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
-    from datetime import datetime
 
-    from libcensus.collector.posture.assessment import Assessor, Case, Grounds, HostAssessment
+    from libcensus.collector.posture.assessment import Case, Grounds, HostAssessment
     from libcensus.collector.posture.exposure import Slot
     from libcensus.collector.store.contract import HostStamp, InventoryInterval, Store
     from libcensus.facts.codec import Fact
@@ -40,6 +41,9 @@ _KEPT_PATTERNS = 100_000
 
 _KEPT_LAYOUTS = 2_000
 """The same of layouts, which are large and needed only of hosts that changed."""
+
+_KEPT_DAYS = 2
+"""Past days whose fleet is kept: enough to ask several things about one, and to compare two."""
 
 Pattern = tuple[int, ...]
 """What lies on a host, by number and sorted; a number stands twice where two places are judged alike."""
@@ -291,6 +295,45 @@ class PostureIndex:
             pattern.append(number)
             slots.setdefault(slot_of(item), set()).add(number)
         return tuple(sorted(pattern)), tuple((slot, tuple(sorted(numbers))) for slot, numbers in sorted(slots.items()))
+
+
+class PostureIndexes:
+    """The index of the present, and those of the past days that were asked for last.
+
+    ``assessor_for`` gives the assessor of the present day. Methods may be called from several threads at once.
+    """
+
+    def __init__(self, store: Store, assessor_for: Callable[[], Assessor]) -> None:
+        self._store = store
+        self._assessor_for = assessor_for
+        self._lock = threading.Lock()
+        self._past: dict[date, tuple[Assessor, PostureIndex]] = {}
+        self.present = PostureIndex(store, assessor_for)
+
+    @property
+    def today(self) -> date:
+        """The present day, as verdicts are computed for it."""
+        return self._assessor_for().today
+
+    def on(self, day: date) -> PostureIndex:
+        """Return the index of a day: the present one's for today and later."""
+        now = self._assessor_for()
+        if day >= now.today:
+            return self.present
+        with self._lock:
+            kept = self._past.pop(day, None)
+            if kept is None or kept[0] is not now:
+                assessor = Assessor(now.catalogue.as_of(day), day, now.portability)
+                kept = now, PostureIndex(PastSource(self._store, end_of(day)), lambda: assessor)
+            self._past[day] = kept
+            while len(self._past) > _KEPT_DAYS:
+                del self._past[next(iter(self._past))]
+            return kept[1]
+
+
+def end_of(day: date) -> datetime:
+    """Return the last moment of a day in UTC that the store can tell from the next day."""
+    return datetime.combine(day, time.max, UTC)
 
 
 def hosts_by_pattern(hosts: Sequence[JudgedHost]) -> Counter[Pattern]:

@@ -106,9 +106,17 @@ def pbs_with(circumstances: Circumstances, catalogue: Catalogue, is_fixed: Calla
 
 
 def first_uv(catalogue: Catalogue, build: PbsBuild) -> str | None:
-    """Return the first uv release whose newest python-build-standalone is this build or a later one."""
+    """Return the first uv release whose newest python-build-standalone is this build or a later one.
+
+    None where the oldest uv of the catalogue knows it: an older one may have known it, too.
+    """
     days = {item.tag: item.date for item in catalogue.pbs_builds}
-    return next((uv for uv, tag in catalogue.uv_newest_pbs.items() if days[tag] >= build.date), None)
+    is_first = True
+    for uv, tag in catalogue.uv_newest_pbs.items():
+        if days[tag] >= build.date:
+            return None if is_first else uv
+        is_first = False
+    return None
 
 
 def remedy_for_package(package: Package, version: str | None = None) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from libcensus.collector.posture.finding import Component, Severity, VexStatus, at_place
@@ -21,11 +22,17 @@ from libcensus.facts.vocabulary import Provider
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-    from datetime import date
 
     from libcensus.collector.posture.catalogue import Catalogue
     from libcensus.collector.posture.finding import Finding, Judgement
-    from libcensus.collector.postureindex import Judged, JudgedFleet, JudgedHost, Pattern, PostureIndex
+    from libcensus.collector.postureindex import (
+        Judged,
+        JudgedFleet,
+        JudgedHost,
+        Pattern,
+        PostureIndex,
+        PostureIndexes,
+    )
 
 EXAMPLES = 5
 """How many hosts of a remedy are named."""
@@ -42,13 +49,17 @@ _Key = tuple[Any, ...]
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What is asked about; an empty text is everything, and a ``limit`` of 0 none."""
+    """What is asked about; an empty text is everything, and a ``limit`` of 0 none.
+
+    ``day`` (YYYY-MM-DD) is the one at whose end the fleet is looked at; empty is now.
+    """
 
     host: str = ""
     advisory: str = ""
     provider: str = ""
     component: str = ""
     limit: int = 0
+    day: str = ""
 
     def wants(self, judgement: Judgement | Finding) -> bool:
         """Tell whether a judgement is asked about."""
@@ -63,13 +74,14 @@ class _Sum:
     keys: frozenset[_Key]
     affected: Counter[Severity]
     unclear: int
+    exposed: int
 
 
 class PostureReader:
     """Answers from the index and the verdicts of the day. Methods may be called from several threads at once."""
 
-    def __init__(self, index: PostureIndex) -> None:
-        self._index = index
+    def __init__(self, indexes: PostureIndexes) -> None:
+        self._indexes = indexes
 
     def posture(self, question: Question, is_wanted: Callable[[], bool] = lambda: True) -> PostureAnswer:
         """Return the findings that are asked about, counted.
@@ -77,13 +89,17 @@ class PostureReader:
         Raises HostNotFoundError, InvalidFieldError for what nothing can be of, and OverdueError as soon as nobody wants
         the answer any more.
         """
-        fleet = self._index.fleet(is_wanted)
+        index = self._indexes.on(day_of("day", question.day, self._indexes.today))
+        fleet = index.fleet(is_wanted)
         if fleet is None:
             raise OverdueError("the fleet was not judged in the time of the call; what was judged is kept: ask again")
         _check(question, fleet)
         hosts = _chosen(question.host, fleet)
         patterns = hosts_by_pattern(hosts)
-        sums = {number: _sum(fleet.judged[number], question) for number in {n for found in patterns for n in found}}
+        today = fleet.assessor.today
+        sums = {
+            number: _sum(fleet.judged[number], question, today) for number in {n for found in patterns for n in found}
+        }
         findings: Counter[_Key] = Counter()
         on_hosts: Counter[_Key] = Counter()
         for number, times in _occurrences(patterns).items():
@@ -94,7 +110,7 @@ class PostureReader:
             for key in keys:
                 on_hosts[key] += times
         if question.host:
-            remedies = self._remedies_of(hosts[0], question)
+            remedies = _remedies_of(index, hosts[0], question)
         else:
             remedies = _remedies(findings, on_hosts, hosts, sums, question.limit)
         worst, open_hosts = _worst_hosts(hosts, sums, question.limit)
@@ -112,37 +128,62 @@ class PostureReader:
             open_hosts=open_hosts,
             day=fleet.assessor.today,
             advisories_day=fleet.assessor.catalogue.snapshot_date,
+            exposed_hosts=on_hosts["exposed",],
         )
 
-    def _remedies_of(self, host: JudgedHost, question: Question) -> tuple[RemedyCount, ...]:
-        """Return the remedies of one host, with the folders and files that they are about there."""
-        assessment = self._index.assess(host)
-        findings = (
-            finding
-            for item in (() if assessment is None else assessment.subjects)
-            if question.provider in {"", item.provider}
-            for finding in item.findings
-            if finding.status is VexStatus.AFFECTED and question.wants(finding)
-        )
-        counted = Counter(finding.remedy or "" for finding in findings)
-        ordered = sorted(counted.items(), key=lambda one: (-one[1], one[0]))
-        return tuple(RemedyCount(remedy, number, 1, (host.name,)) for remedy, number in ordered)
+
+def day_of(name: str, text: str, today: date) -> date:
+    """Return the day that a request names, today where it names none; raises InvalidFieldError.
+
+    What will be nobody knows, so a day that is still to come is refused.
+    """
+    if not text:
+        return today
+    try:
+        day = date.fromisoformat(text)
+    except ValueError:
+        raise InvalidFieldError(name, f"{text[:80]!r} is no day; write it as 2026-05-03") from None
+    if day > today:
+        raise InvalidFieldError(name, f"{text} is still to come; today is {today.isoformat()} (UTC)")
+    return day
+
+
+def _remedies_of(index: PostureIndex, host: JudgedHost, question: Question) -> tuple[RemedyCount, ...]:
+    """Return the remedies of one host, with the folders and files that they are about there."""
+    assessment = index.assess(host)
+    findings = (
+        finding
+        for item in (() if assessment is None else assessment.subjects)
+        if question.provider in {"", item.provider}
+        for finding in item.findings
+        if finding.status is VexStatus.AFFECTED and question.wants(finding)
+    )
+    counted = Counter(finding.remedy or "" for finding in findings)
+    ordered = sorted(counted.items(), key=lambda one: (-one[1], one[0]))
+    return tuple(RemedyCount(remedy, number, 1, (host.name,)) for remedy, number in ordered)
 
 
 def _check(question: Question, fleet: JudgedFleet) -> None:
     """Refuse what nothing can be of: that nothing is affected would be said of a mistyped name, too."""
     catalogue = fleet.assessor.catalogue
-    if question.component and question.component not in set(Component):
-        words = ", ".join(Component)
-        raise InvalidFieldError("component", f"{question.component[:80]!r} is none of {words}")
+    require_component(question.component)
+    require_provider(question.provider, fleet)
     if question.advisory and all(one.id != question.advisory for one in catalogue.advisories):
         known = f"{len(catalogue.advisories)} advisories of {catalogue.snapshot_date.isoformat()}"
         raise InvalidFieldError("advisory", f"{question.advisory[:80]!r} is not among the {known}")
-    providers = {*Provider, *(one.provider for one in fleet.judged)}
-    if question.provider and question.provider not in providers:
-        raise InvalidFieldError(
-            "provider", f"{question.provider[:80]!r} is none of {', '.join(sorted(map(str, providers)))}"
-        )
+
+
+def require_component(name: str) -> None:
+    """Refuse a component that there is none of; an empty text is every one. Raises InvalidFieldError."""
+    if name and name not in set(Component):
+        raise InvalidFieldError("component", f"{name[:80]!r} is none of {', '.join(Component)}")
+
+
+def require_provider(name: str, fleet: JudgedFleet) -> None:
+    """Refuse a provider that nothing can be of; an empty text is every one. Raises InvalidFieldError."""
+    known = {*Provider, *(one.provider for one in fleet.judged)}
+    if name and name not in known:
+        raise InvalidFieldError("provider", f"{name[:80]!r} is none of {', '.join(sorted(map(str, known)))}")
 
 
 def _chosen(name: str, fleet: JudgedFleet) -> Sequence[JudgedHost]:
@@ -162,29 +203,39 @@ def _occurrences(patterns: Mapping[Pattern, int]) -> Counter[int]:
     return total
 
 
-def _sum(judged: Judged, question: Question) -> _Sum:
+def _sum(judged: Judged, question: Question, today: date) -> _Sum:
     findings: Counter[_Key] = Counter()
     affected: Counter[Severity] = Counter()
-    unclear = 0
+    unclear = exposed = 0
     wanted = judged.case.judgements if question.provider in {"", judged.provider} else ()
     for item in wanted:
         if not question.wants(item):
             continue
-        for key in _keys(item, judged):
+        for key in _keys(item, judged, today):
             findings[key] += 1
         if item.status is VexStatus.AFFECTED:
             affected[item.severity] += 1
+            exposed += _is_exposed(item, today)
         unclear += item.status is VexStatus.UNDER_INVESTIGATION
-    return _Sum(findings, frozenset(findings), affected, unclear)
+    return _Sum(findings, frozenset(findings), affected, unclear, exposed)
 
 
-def _keys(item: Judgement, judged: Judged) -> Iterator[_Key]:
+def _is_exposed(item: Judgement, today: date) -> bool:
+    """Tell whether a fix of what is affected could have been applied by a day."""
+    since = item.clocks.since
+    return since is not None and since <= today
+
+
+def _keys(item: Judgement, judged: Judged, today: date) -> Iterator[_Key]:
     yield "any", item.status
     yield "count", item.component, item.severity, item.status
     yield "provider", judged.provider, item.status
     yield "advisory", item.advisory, item.component, item.severity, item.status
     if item.status is VexStatus.AFFECTED:
         yield "remedy", _remedy(item, judged)
+        if _is_exposed(item, today):
+            yield ("exposed",)
+            yield "exposed", item.advisory, item.component, item.severity
 
 
 def _remedy(item: Judgement, judged: Judged) -> str:
@@ -236,6 +287,7 @@ def _advisories(
                 under_investigation_hosts=on_hosts.get(keys[VexStatus.UNDER_INVESTIGATION], 0),
                 fixed_hosts=on_hosts.get(keys[VexStatus.FIXED], 0),
                 not_affected_hosts=on_hosts.get(keys[VexStatus.NOT_AFFECTED], 0),
+                exposed_hosts=on_hosts.get(("exposed", advisory, component, severity), 0),
             )
         )
     return tuple(sorted(found, key=_advisory_order))
@@ -284,7 +336,7 @@ def _worst_hosts(
 ) -> tuple[tuple[HostPosture, ...], int]:
     """Return the hosts with something open, those with most of the highest severity first, and how many there are."""
     weights: dict[Pattern, tuple[int, ...]] = {}
-    found: list[tuple[tuple[int, ...], str, str]] = []
+    found: list[tuple[tuple[int, ...], str, str, int]] = []
     for host in hosts:
         if host.pattern is None:
             continue
@@ -296,7 +348,8 @@ def _worst_hosts(
             unclear = sum(sums[number].unclear for number in host.pattern)
             weight = weights[host.pattern] = (*(affected[severity] for severity in _SEVERITIES), unclear)
         if any(weight):
-            found.append((weight, host.name, host.host_id))
+            exposed = sum(sums[number].exposed for number in host.pattern)
+            found.append((weight, host.name, host.host_id, exposed))
     found.sort(key=lambda one: (tuple(-number for number in one[0]), one[1]))
     chosen = found[:limit] if limit else found
     return (
@@ -306,8 +359,9 @@ def _worst_hosts(
                 name,
                 tuple((severity, number) for severity, number in zip(_SEVERITIES, weight, strict=False) if number),
                 weight[-1],
+                exposed,
             )
-            for weight, name, host_id in chosen
+            for weight, name, host_id, exposed in chosen
         ),
         len(found),
     )
