@@ -13,6 +13,7 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from libcensus.collector.exposures import ExposureReader
 from libcensus.collector.hostfacts import HostFacts, wanted, wanted_by_roots
 from libcensus.collector.metrics.exposition import (
     END_OF_OPENMETRICS,
@@ -21,10 +22,29 @@ from libcensus.collector.metrics.exposition import (
     escape_value,
     negotiate,
     render_header,
+    render_histograms,
     render_samples,
 )
-from libcensus.collector.metrics.families import FACTS_FAMILIES, FLEET_FAMILIES, REPORT_FAMILIES, SERIES
-from libcensus.collector.metrics.view import Count, Detail, FleetView, HostView, ReportView, tally_host
+from libcensus.collector.metrics.families import (
+    FACTS_FAMILIES,
+    FLEET_FAMILIES,
+    INSTALL_EXPOSED,
+    PATCH_LATENCY,
+    REPORT_FAMILIES,
+    SERIES,
+    exposed_samples,
+)
+from libcensus.collector.metrics.view import (
+    Count,
+    Detail,
+    ExposedPlace,
+    FleetView,
+    HostView,
+    ReportView,
+    exposed_places,
+    tally_host,
+)
+from libcensus.collector.postureindex import PostureIndex, end_of
 from libcensus.facts.interpreter import Build
 from libcensus.facts.platform import Platform
 
@@ -35,6 +55,7 @@ if TYPE_CHECKING:
     from libcensus.collector.metrics.families import Family
     from libcensus.collector.posture.assessment import Assessor
     from libcensus.collector.posture.verdict import Verdict
+    from libcensus.collector.postureindex import JudgedHost
     from libcensus.collector.store.contract import HostStamp, HostState, Store
     from libcensus.facts.codec import Fact
     from libcensus.facts.host import Host
@@ -70,6 +91,7 @@ class _Shape:
     tally: tuple[tuple[Count, Labels, int], ...]
     templates: tuple[bytes, ...]
     series: Counter[Detail]
+    exposed: tuple[ExposedPlace, ...] = ()
     hosts: int = 0
 
 
@@ -88,7 +110,8 @@ class FleetExporter:
     """Renders the fleet's metrics at one level of detail.
 
     ``assessor_for`` is asked at every scrape; another assessor than the last time (a new day, new advisories) means
-    that all verdicts are computed anew. Methods may be called from several threads at once.
+    that all verdicts are computed anew. ``index`` keeps the hosts' past. Methods may be called from several threads at
+    once.
     """
 
     def __init__(
@@ -97,9 +120,13 @@ class FleetExporter:
         assessor_for: Callable[[], Assessor],
         detail: Detail | str = Detail.INSTALL,
         series_limit: int = DEFAULT_SERIES_LIMIT,
+        index: PostureIndex | None = None,
     ) -> None:
         self._store = store
         self._assessor_for = assessor_for
+        self._index = PostureIndex(store, assessor_for) if index is None else index
+        self._exposures: ExposureReader | None = None
+        self._moved: dict[str, JudgedHost] = {}
         self._detail = Detail(detail)
         self._series_limit = series_limit
         self._report_families = tuple(f for f in REPORT_FAMILIES if self._detail.includes(f.detail))
@@ -160,6 +187,7 @@ class FleetExporter:
         ]
         if judged_anew or gone or changed:
             self._pages.clear()
+            self._look_back()
         for host_id in gone:
             self._release(self._entries.pop(host_id))
         if judged_anew:
@@ -170,6 +198,13 @@ class FleetExporter:
         if not self._pages:
             self._order = [stamp.host_id for stamp in stamps if stamp.host_id in self._entries]
             self._purge()
+
+    def _look_back(self) -> None:
+        """Ask the index what changed on hosts, and when."""
+        fleet = self._index.fleet()
+        if fleet is not None:
+            self._exposures = ExposureReader(fleet)
+            self._moved = {host.host_id: host for host in fleet.hosts if host.past}
 
     def _read(self, stamps: dict[str, HostStamp], assessor: Assessor) -> None:
         """Read hosts that changed, and render what each of them needs."""
@@ -231,7 +266,12 @@ class FleetExporter:
             for (what, labels), amount in tally_host(view).items()
         )
         lines = [render_samples(family.name, family.labels, family.samples(view)) for family in self._facts_families]
-        return _Shape(tally, tuple(each.text for each in lines), _count_series(self._facts_families, lines))
+        return _Shape(
+            tally,
+            tuple(each.text for each in lines),
+            _count_series(self._facts_families, lines),
+            exposed_places(view.assessment) if INSTALL_EXPOSED in self._facts_families else (),
+        )
 
     def _admit(self, stamp: HostStamp, state: HostState, key: _ShapeKey) -> None:
         shape = self._shapes.get(key)
@@ -248,9 +288,20 @@ class FleetExporter:
         lines = [render_samples(family.name, family.labels, family.samples(view)) for family in self._report_families]
         name = escape_value(stamp.name).encode()
         facts = tuple(template.replace(_NAME.encode(), name) for template in shape.templates)
+        facts = self._with_past(stamp, shape, facts)
         series = _count_series(self._report_families, lines) + shape.series
         self._series.update(series)
         self._entries[stamp.host_id] = _Entry(stamp, key, tuple(each.text for each in lines), facts, series)
+
+    def _with_past(self, stamp: HostStamp, shape: _Shape, facts: tuple[bytes, ...]) -> tuple[bytes, ...]:
+        """Return a host's text with what counts from its own changes; the series are the same, their values are not."""
+        host = self._moved.get(stamp.host_id)
+        if host is None or self._exposures is None or not shape.exposed:
+            return facts
+        position = self._facts_families.index(INSTALL_EXPOSED)
+        samples = exposed_samples(stamp.name, shape.exposed, self._exposures.began(host))
+        text = render_samples(INSTALL_EXPOSED.name, INSTALL_EXPOSED.labels, samples).text
+        return (*facts[:position], text, *facts[position + 1 :])
 
     def _release(self, entry: _Entry) -> None:
         if entry.shape is None:
@@ -296,16 +347,19 @@ class FleetExporter:
             unreadable_hosts=sum(entry.shape is None for entry in entries),
             series={},
             series_limit=self._series_limit,
+            patching={} if self._exposures is None else self._exposures.tally(end_of(assessor.today)),
         )
         fleet = [render_samples(family.name, family.labels, family.samples(view)) for family in FLEET_FAMILIES]
+        latency = render_histograms(PATCH_LATENCY.name, PATCH_LATENCY.labels, PATCH_LATENCY.values(view))
         series = Counter(self._series)
-        series[Detail.FLEET] = sum(lines.number for lines in fleet)
+        series[Detail.FLEET] = sum(lines.number for lines in (*fleet, latency))
         self._watch_limit(series)
         view = replace(view, series=series)
         parts: list[bytes] = []
         for family, lines in zip(FLEET_FAMILIES, fleet, strict=True):
             told = render_samples(family.name, family.labels, family.samples(view)) if family is SERIES else lines
             parts += (_header(family, output), told.text)
+        parts += (_header(PATCH_LATENCY, output), latency.text)
         readable = [entry for entry in entries if entry.shape is not None]
         for position, reported in enumerate(self._report_families):
             parts += (_header(reported, output), *[entry.reported[position] for entry in readable])
