@@ -19,6 +19,7 @@ from libcensus.collector.metrics.exporter import FleetExporter
 from libcensus.collector.metrics.exposition import Format, Kind
 from libcensus.collector.metrics.families import FAMILIES
 from libcensus.collector.metrics.view import Detail
+from libcensus.collector.posture.assessment import Assessor
 from libcensus.collector.store.sql import SqlStore
 from libcensus.facts.crypto import CryptoLibrary, CryptoUse
 from libcensus.facts.process import ProcessSet
@@ -478,6 +479,27 @@ def test_hosts_that_differ_in_their_copies_alone_are_told_apart(store: CountingS
     fleet.report(store, replace(fleet.full_machine("third"), copies=()))
     exporter.render()
     assert store.reads["facts"] == before + 1
+
+
+def test_other_advisories_are_judged_once_for_hosts_with_equal_facts(store: CountingStore) -> None:
+    odd_fleet(store)
+    for number in range(20):
+        fleet.report(store, fleet.Machine(f"twin-{number}"))
+    fleet.report(store, pyenv_machine("moved", "3.0.19"), at=FIX - timedelta(days=9))
+    fleet.report(store, pyenv_machine("moved", "3.0.18"), at=FIX + timedelta(days=9))
+    assessors = [fleet.assessor()]
+    exporter = FleetExporter(store, lambda: assessors[-1])
+    exporter.render()
+    before = Counter(store.reads)
+    catalogue = fleet.catalogue()
+    assessors.append(Assessor(replace(catalogue, advisories=catalogue.advisories[1:]), fleet.TODAY))
+    page = exporter.render()[1]
+    assert store.reads["hosts"] == before["hosts"]
+    assert page == FleetExporter(store, lambda: assessors[-1]).render()[1]
+    # And back again, with a host that cannot be read any more.
+    store.lost.add(fleet.digest_of(fleet.full_machine().install_set))
+    assessors.append(fleet.assessor())
+    assert exporter.render()[1] == FleetExporter(store, lambda: assessors[-1]).render()[1]
 
 
 # --- exposure ---------------------------------------------------------------------------------------------------------
