@@ -6,7 +6,7 @@ for :func:`wanted_by_roots`, and gives what was found.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from libcensus.facts.changelog import PackageChangelog
@@ -14,6 +14,7 @@ from libcensus.facts.crypto import CryptoCopySet
 from libcensus.facts.interpreter import Build, InstallSet
 from libcensus.facts.platform import Platform
 from libcensus.facts.root import RootSet
+from libcensus.facts.tool import ToolSet
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,6 +36,7 @@ class HostFacts:
     roots: RootSet
     platforms: Mapping[str, Platform]
     changelogs: tuple[PackageChangelog, ...] = ()
+    tools: ToolSet = field(default_factory=ToolSet)
 
     @classmethod
     def of(cls, state: HostState, facts: Mapping[str, Fact]) -> HostFacts | None:
@@ -49,7 +51,8 @@ class HostFacts:
             or len(builds) < len(state.builds)
         ):
             return None
-        if not isinstance(copies, CryptoCopySet) or not isinstance(roots, RootSet):
+        tools = ToolSet() if state.tools is None else facts.get(state.tools)
+        if not isinstance(copies, CryptoCopySet) or not isinstance(roots, RootSet) or not isinstance(tools, ToolSet):
             return None
         platforms = {digest: fact for digest in roots.references if isinstance(fact := facts.get(digest), Platform)}
         if len(platforms) < len(roots.references):
@@ -57,7 +60,7 @@ class HostFacts:
         changelogs = [fact for digest in state.changelogs if isinstance(fact := facts.get(digest), PackageChangelog)]
         if len(changelogs) < len(state.changelogs):
             return None
-        return cls(state, platform, installs, builds, copies, roots, platforms, tuple(changelogs))
+        return cls(state, platform, installs, builds, copies, roots, platforms, tuple(changelogs), tools)
 
     def assess(self, assessor: Assessor) -> HostAssessment:
         """Return everything that is said about the host."""
@@ -71,12 +74,14 @@ class HostFacts:
             roots=self.roots,
             platforms=self.platforms,
             changelogs=self.changelogs,
+            tools=self.tools,
+            processes=self.state.report.processes,
         )
 
 
 def wanted(state: HostState) -> set[str]:
     """Return the addresses of the facts that verdicts on a host rest on, those that its roots name aside."""
-    sets = {digest for digest in (state.crypto_copies, state.roots) if digest is not None}
+    sets = {digest for digest in (state.crypto_copies, state.roots, state.tools) if digest is not None}
     return {state.platform, state.installs, *state.builds, *state.changelogs} | sets
 
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from libcensus.collector.posture.assessment import Assessor, Case, HostAssessment
+    from libcensus.collector.posture.staleness import StalenessKind, StalenessState
     from libcensus.collector.store.contract import HostStamp, HostState, Store
     from libcensus.facts.codec import Fact
 
@@ -34,6 +35,13 @@ _KEPT_PATTERNS = 100_000
 
 Pattern = tuple[int, ...]
 """What lies on a host, by number and sorted; a number stands twice where two places are judged alike."""
+
+
+LagKey = tuple["StalenessKind", "StalenessState", str]
+"""Why and whether an install is stale, and who built it."""
+
+Lags = tuple[tuple[LagKey, int], ...]
+"""How many installs of a host are how stale, sorted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +59,16 @@ class Judged:
 
 @dataclass(frozen=True, slots=True)
 class JudgedHost:
-    """One host; its pattern is absent where its facts cannot be read."""
+    """One host; its pattern is absent where its facts cannot be read.
+
+    ``lags`` count its installs by how old they are.
+    """
 
     host_id: str
     name: str
     inventory: str
     pattern: Pattern | None
+    lags: Lags = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +94,8 @@ class PostureIndex:
         self._numbers: dict[tuple[str, int, str | None], int] = {}
         self._patterns: dict[bytes, Pattern] = {}
         self._interned: dict[Pattern, Pattern] = {}
+        self._lags: dict[bytes, Lags] = {}
+        self._interned_lags: dict[Lags, Lags] = {}
 
     def fleet(self, is_wanted: Callable[[], bool] = lambda: True) -> JudgedFleet | None:
         """Return the fleet as the store has it now; None as soon as nobody wants it any more. Raises StoreError.
@@ -112,6 +126,8 @@ class PostureIndex:
         self._numbers.clear()
         self._patterns.clear()
         self._interned.clear()
+        self._lags.clear()
+        self._interned_lags.clear()
 
     def _has_changed(self, stamp: HostStamp) -> bool:
         old = self._entries.get(stamp.host_id)
@@ -132,6 +148,7 @@ class PostureIndex:
         if len(self._patterns) + len(new) > _KEPT_PATTERNS:
             new = list(states)
             self._patterns.clear()
+            self._lags.clear()
             facts |= self._store.facts({digest for state in new for digest in wanted(state)} - facts.keys())
             facts |= self._store.facts(wanted_by_roots(facts) - facts.keys())
         for state in states:
@@ -142,8 +159,12 @@ class PostureIndex:
                     _LOGGER.warning("host %s: its stored facts cannot be read; posture leaves it out", stamp.name)
                     self._entries[stamp.host_id] = JudgedHost(stamp.host_id, stamp.name, stamp.inventory, None)
                     continue
-                self._patterns[key] = self._pattern(known.assess(assessor))
-            self._entries[stamp.host_id] = JudgedHost(stamp.host_id, stamp.name, stamp.inventory, self._patterns[key])
+                assessment = known.assess(assessor)
+                self._patterns[key] = self._pattern(assessment)
+                self._lags[key] = self._counted(assessment)
+            self._entries[stamp.host_id] = JudgedHost(
+                stamp.host_id, stamp.name, stamp.inventory, self._patterns[key], self._lags[key]
+            )
 
     def _pattern(self, assessment: HostAssessment) -> Pattern:
         numbers = []
@@ -160,6 +181,11 @@ class PostureIndex:
         pattern = tuple(sorted(numbers))
         return self._interned.setdefault(pattern, pattern)
 
+    def _counted(self, assessment: HostAssessment) -> Lags:
+        counts = Counter((one.kind, one.state, one.provider) for one in assessment.stale_installs)
+        lags = tuple(sorted(counts.items()))
+        return self._interned_lags.setdefault(lags, lags)
+
 
 def hosts_by_pattern(hosts: Sequence[JudgedHost]) -> Counter[Pattern]:
     """Return how many hosts have each pattern; those that cannot be read have none."""
@@ -169,5 +195,14 @@ def hosts_by_pattern(hosts: Sequence[JudgedHost]) -> Counter[Pattern]:
 def _facts_key(state: HostState) -> bytes:
     """Return an address of what two hosts have in common that are judged alike: all but their name and its proofs."""
     host = replace(state.host, hostname="-", evidence=())
-    facts = (host, state.platform, state.installs, state.builds, state.crypto_copies, state.roots, state.changelogs)
+    own = (
+        state.platform,
+        state.installs,
+        state.builds,
+        state.crypto_copies,
+        state.roots,
+        state.changelogs,
+        state.tools,
+    )
+    facts = (host, *own)
     return hashlib.blake2b(repr(facts).encode("utf-8", "backslashreplace"), digest_size=16).digest()

@@ -61,6 +61,7 @@ class _ShapeKey:
     crypto_copies: str | None
     roots: str | None
     changelogs: tuple[str, ...]
+    tools: str | None
 
 
 @dataclass(slots=True)
@@ -336,6 +337,7 @@ def _shape_key(state: HostState) -> _ShapeKey:
         state.crypto_copies,
         state.roots,
         state.changelogs,
+        state.tools,
     )
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from libcensus.collector.posture.finding import Component, Severity, VexStatus
+from libcensus.collector.posture.staleness import StalenessKind, StalenessState
 from libcensus.collector.postureindex import hosts_by_pattern
 from libcensus.collector.service.errors import HostNotFoundError, InvalidFieldError, OverdueError
 from libcensus.collector.service.posture_codec import (
@@ -16,6 +17,7 @@ from libcensus.collector.service.posture_codec import (
     PostureAnswer,
     ProviderCount,
     RemedyCount,
+    StaleCount,
 )
 from libcensus.facts.vocabulary import Provider
 
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
 
     from libcensus.collector.posture.catalogue import Catalogue
     from libcensus.collector.posture.finding import Judgement
-    from libcensus.collector.postureindex import Judged, JudgedFleet, JudgedHost, Pattern, PostureIndex
+    from libcensus.collector.postureindex import Judged, JudgedFleet, JudgedHost, LagKey, Pattern, PostureIndex
 
 EXAMPLES = 5
 """How many hosts of a remedy are named."""
@@ -108,6 +110,7 @@ class PostureReader:
             open_hosts=open_hosts,
             day=fleet.assessor.today,
             advisories_day=fleet.assessor.catalogue.snapshot_date,
+            staleness=() if question.advisory or question.component else _staleness(hosts, question.provider),
         )
 
 
@@ -261,6 +264,33 @@ def _remedies(
             if len(examples[key]) == EXAMPLES:
                 wanted.discard(key)
     return tuple(RemedyCount(str(key[1]), findings[key], on_hosts[key], tuple(examples[key])) for key in chosen)
+
+
+def _staleness(hosts: Iterable[JudgedHost], provider: str) -> tuple[StaleCount, ...]:
+    """Return how many installs are how stale, by kind and provider; those of one provider, where one is named."""
+    installs: Counter[LagKey] = Counter()
+    on_hosts: Counter[LagKey] = Counter()
+    for lags, times in Counter(host.lags for host in hosts).items():
+        for key, number in lags:
+            installs[key] += number * times
+            on_hosts[key] += times
+    found = sorted({(kind, name) for kind, _, name in installs if provider in {"", name}}, key=_stale_order)
+    return tuple(
+        StaleCount(
+            kind,
+            name,
+            installs[kind, StalenessState.STALE, name],
+            on_hosts[kind, StalenessState.STALE, name],
+            installs[kind, StalenessState.UNKNOWN, name],
+            on_hosts[kind, StalenessState.UNKNOWN, name],
+            installs[kind, StalenessState.CURRENT, name],
+        )
+        for kind, name in found
+    )
+
+
+def _stale_order(key: tuple[StalenessKind, str]) -> tuple[int, str]:
+    return list(StalenessKind).index(key[0]), key[1]
 
 
 def _worst_hosts(
