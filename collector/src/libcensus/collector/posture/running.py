@@ -54,7 +54,7 @@ def _remedy(group: ProcessGroup, root: ScannedRoot | None) -> str:
     if others:
         steps.append(f"restart what started {'process' if len(others) == 1 else 'processes'} {', '.join(others)}")
     if group.processes > len(group.examples):
-        steps.append(f"restart whatever else runs {group.executable}")
+        steps.append(f"restart {'whatever else' if steps else 'what'} runs {group.executable}")
     return "; ".join(steps)
 
 
