@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from libcensus.collector.advisories.snapshot import load_snapshot
 from libcensus.collector.posture.assessment import Assessor
 from libcensus.collector.posture.finding import Component, Severity, Subject, SubjectKind, VexStatus
+from libcensus.collector.posture.staleness import Staleness, StalenessKind, StalenessState
 from libcensus.collector.postureindex import PostureIndex
 from libcensus.collector.service import posture_codec as codec
 from libcensus.collector.service.errors import HostNotFoundError, InvalidFieldError, OverdueError
@@ -44,9 +45,12 @@ class Simulated:
         self.reader = PostureReader(PostureIndex(store, lambda: assessor))
         shower = FleetReader(store, lambda: assessor)
         self.findings: dict[str, list[tuple[str, Finding]]] = {}
+        self.staleness: dict[str, tuple[Staleness, ...]] = {}
+        self.providers: dict[tuple[str, Subject], str] = {}
         self.remedies: dict[tuple[str, Subject, str], str] = {}
         for stamp in store.host_stamps():
             detail = shower.show_host(stamp.name)
+            self.staleness[stamp.name] = detail.staleness
             state = store.find_host(stamp.name)
             assert state is not None
             providers = {
@@ -62,6 +66,7 @@ class Simulated:
                     changelogs=detail.changelogs,
                 ).subjects
             }
+            self.providers |= {(stamp.name, subject): str(one) for subject, one in providers.items()}
             environments = {
                 Subject(SubjectKind.CRYPTO_COPY, copy.root, copy.path): copy.environment
                 for copy in detail.crypto_copies.copies
@@ -154,6 +159,42 @@ def test_every_figure_is_that_of_counting_host_by_host(simulated: Simulated, que
         assert dict(host.affected) == severities
         assert host.total == severities.total()
         assert host.under_investigation == sum(found.status is UNCLEAR for _, found in chosen[name])
+
+
+@pytest.mark.parametrize("provider", ["", "pbs", "distro"])
+def test_what_is_stale_is_counted_as_the_hosts_tell_it(simulated: Simulated, provider: str) -> None:
+    counted: Counter[Any] = Counter()
+    on_hosts: Counter[Any] = Counter()
+    for name, own in simulated.staleness.items():
+        # What runs is no fact of a host's inventory, and counted by itself.
+        keys = {
+            (one.kind, one.state, simulated.providers[name, subject], subject)
+            for one in own
+            if one.kind is not StalenessKind.PROCESSES_ON_OLD_FILES
+            for subject in one.concerns
+            if subject.kind is SubjectKind.INSTALL
+        }
+        counted.update(key[:3] for key in keys)
+        on_hosts.update({key[:3] for key in keys})
+    wanted = {key: (counted[key], on_hosts[key]) for key in counted if provider in {"", key[2]}}
+    told = simulated.reader.posture(Question(provider=provider)).staleness
+    assert {
+        (one.kind, state, one.provider): numbers
+        for one in told
+        for state, numbers in (
+            (StalenessState.STALE, (one.stale, one.stale_hosts)),
+            (StalenessState.UNKNOWN, (one.unknown, one.unknown_hosts)),
+        )
+        if numbers[0]
+    } == wanted
+    assert len({key[0] for key in wanted}) > (provider == "")
+    assert sum(one.current for one in told) > 0
+    assert [one.kind for one in told] == sorted((one.kind for one in told), key=list(StalenessKind).index)
+
+
+def test_nothing_is_stale_by_one_advisory_or_component(simulated: Simulated) -> None:
+    assert simulated.reader.posture(Question(advisory="CVE-2025-15467")).staleness == ()
+    assert simulated.reader.posture(Question(component="openssl")).staleness == ()
 
 
 def test_the_first_ones_are_the_worst_and_the_others_are_counted(simulated: Simulated) -> None:
@@ -295,6 +336,9 @@ answers = st.builds(
     open_hosts=counts,
     day=days,
     advisories_day=days,
+    staleness=several(
+        st.builds(codec.StaleCount, st.sampled_from(StalenessKind), facts.words, many, counts, many, counts, many)
+    ),
 )  # fmt: skip
 
 

@@ -72,9 +72,9 @@ def scan_command(
         title = assessed.scan.host.hostname if folder == "/" else folder
         print_account(out, title, assessed, datetime.now(UTC).date())
         if findings:
+            print_stale(out, assessed.staleness)
             out.line()
             print_findings(out, assessed.findings)
-            print_stale(out, assessed.staleness)
         if explain:
             print_evidence(out, assessed)
     if fail_on is not None:

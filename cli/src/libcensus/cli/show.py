@@ -57,9 +57,9 @@ def show_command(host: str, collector: CollectorAddress, output: str, *, finding
         return 0
     print_account(out, detail.summary.name, assessed, datetime.now(UTC).date())
     if findings:
+        print_stale(out, assessed.staleness)
         out.line()
         print_findings(out, assessed.findings)
-        print_stale(out, assessed.staleness)
     if explain:
         print_evidence(out, assessed)
     return 0
