@@ -295,7 +295,7 @@ def test_the_newest_build_is_never_stale(build: PbsBuild, data: st.DataObject) -
         assert lag.state is CURRENT
     environment = Held(venv(EnvironmentState.PINNED), fresh)
     base = Held(install(crypto("3.5.9"), BASE), fresh)
-    assert judge_environment(environment, Bases.of([base]), SNAPSHOT)[1].state is CURRENT
+    assert judge_environment(environment, Bases([base]), SNAPSHOT)[1].state is CURRENT
 
 
 # --- environments -------------------------------------------------------------------------------------------------
@@ -407,7 +407,7 @@ def test_environments(
     words: str,
 ) -> None:
     bases = [Held(based(BASE, 1), OLD), *(Held(based(path, number), build) for path, number, build in others)]
-    kind, lag = judge_environment(Held(environment, own), Bases.of(bases), catalogue())
+    kind, lag = judge_environment(Held(environment, own), Bases(bases), catalogue())
     assert kind is StalenessKind.ENVIRONMENT_BEHIND_BASE
     assert lag.state is state
     if state is STALE:
@@ -430,7 +430,7 @@ def test_a_copied_executable_is_held_against_what_its_base_has_now(
     own: Build, base: Build, state: StalenessState
 ) -> None:
     environment = Held(venv(EnvironmentState.COPIED, build=digest(9)), own)
-    _, lag = judge_environment(environment, Bases.of([Held(based(BASE, 1), base)]), catalogue())
+    _, lag = judge_environment(environment, Bases([Held(based(BASE, 1), base)]), catalogue())
     assert lag.state is state
     if state is STALE:
         assert "another build than the one that its executable was copied from" in lag.evidence[-1].detail
@@ -439,10 +439,10 @@ def test_a_copied_executable_is_held_against_what_its_base_has_now(
 def test_what_nobody_could_read_is_unknown() -> None:
     unread = replace(OLD, version=None, provider_build=None)
     environment = Held(venv(EnvironmentState.PINNED), unread)
-    _, lag = judge_environment(environment, Bases.of([Held(based(BASE, 1), unread)]), catalogue())
+    _, lag = judge_environment(environment, Bases([Held(based(BASE, 1), unread)]), catalogue())
     assert lag.state is UNKNOWN
     assert "its version could not be read" in lag.evidence[-1].detail
-    _, lag = judge_environment(environment, Bases.of([Held(based(BASE, 1), None)]), catalogue())
+    _, lag = judge_environment(environment, Bases([Held(based(BASE, 1), None)]), catalogue())
     assert lag.state is UNKNOWN
 
 
@@ -457,7 +457,7 @@ def test_what_nobody_could_read_is_unknown() -> None:
 def test_an_environment_is_made_again_with_what_made_it(
     installer: Installer, base_installer: Installer, command: str
 ) -> None:
-    bases = Bases.of([Held(based(BASE, 1, base_installer), OLD), Held(based(NEWER, 2, base_installer), NEW)])
+    bases = Bases([Held(based(BASE, 1, base_installer), OLD), Held(based(NEWER, 2, base_installer), NEW)])
     _, lag = judge_environment(Held(venv(EnvironmentState.PINNED, installer=installer), OLD), bases, catalogue())
     assert lag.remedy == f"re-create this environment and install its packages again: {command}"
 
@@ -475,7 +475,7 @@ def test_an_environment_without_its_base(
     recorded: str | None, left: list[Held], newest: str | None, remedy: str
 ) -> None:
     environment = venv(EnvironmentState.DANGLING, None, base="/gone/bin/python3", recorded=recorded)
-    kind, lag = judge_environment(Held(environment, None), Bases.of(left), catalogue())
+    kind, lag = judge_environment(Held(environment, None), Bases(left), catalogue())
     assert (kind, lag.state) == (StalenessKind.ENVIRONMENT_BASE_GONE, STALE)
     assert (lag.has, lag.newest) == ("/gone/bin/python3", newest)
     assert remedy in (lag.remedy or "")
@@ -484,7 +484,7 @@ def test_an_environment_without_its_base(
 def test_a_base_outside_of_what_was_scanned_may_be_there() -> None:
     doubt = Evidence("state", EvidenceKind.ABSENCE, "/etc/os-release", "it may be a part of a machine")
     environment = venv(EnvironmentState.DANGLING, None, evidence=(doubt,))
-    kind, lag = judge_environment(Held(environment, None), Bases.of([]), catalogue())
+    kind, lag = judge_environment(Held(environment, None), Bases([]), catalogue())
     assert (kind, lag.state) == (StalenessKind.ENVIRONMENT_BASE_GONE, UNKNOWN)
     assert "not known, because it may be a part of a machine" in lag.evidence[-1].detail
 
@@ -499,7 +499,7 @@ def test_an_old_pypy_is_held_against_those_of_its_language() -> None:
         for number, (path, build) in enumerate(zip(paths, (pypy, newer, other), strict=True))
     ]
     environment = Held(venv(EnvironmentState.PINNED, base=paths[0]), pypy)
-    _, lag = judge_environment(environment, Bases.of(held), catalogue())
+    _, lag = judge_environment(environment, Bases(held), catalogue())
     assert (lag.state, lag.newest) == (STALE, "PyPy 7.3.16")
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import shlex
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from libcensus.collector.posture.eol import INTERPRETERS
@@ -38,27 +39,25 @@ class Held:
     build: Build | None
 
 
-@dataclass(frozen=True, slots=True)
 class Bases:
     """The installs of one host that environments can be made from."""
 
-    held: tuple[Held, ...]
-    _by_path: dict[tuple[str, str], Held]
-    _by_store: dict[tuple[object, ...], list[Held]]
-
-    @classmethod
-    def of(cls, held: Iterable[Held]) -> Bases:
-        """Return the bases among these installs, ready to be looked up."""
-        found = tuple(one for one in held if one.install.kind is InstallKind.BASE)
-        by_path: dict[tuple[str, str], Held] = {}
-        by_store: dict[tuple[object, ...], list[Held]] = {}
-        for one in found:
+    def __init__(self, held: Iterable[Held]) -> None:
+        self._held = tuple(one for one in held if one.install.kind is InstallKind.BASE)
+        self._by_path: dict[tuple[str, str], Held] = {}
+        for one in self._held:
             install = one.install
             for path in (*install.aliases, install.realpath, install.path):
-                by_path[install.root, path] = one
+                self._by_path[install.root, path] = one
+
+    @cached_property
+    def _by_store(self) -> dict[tuple[object, ...], list[Held]]:
+        # Few hosts have an environment that does not follow its base, so that few need it.
+        found: dict[tuple[object, ...], list[Held]] = {}
+        for one in self._held:
             if one.build is not None:
-                by_store.setdefault(_store(one, one.build), []).append(one)
-        return cls(found, by_path, by_store)
+                found.setdefault(_store(one, one.build), []).append(one)
+        return found
 
     def base_of(self, install: Install) -> Held | None:
         """Return the install that an environment names as its base."""
@@ -72,7 +71,7 @@ class Bases:
         """Return the CPythons of a root that are of a release line."""
         return [
             one
-            for one in self.held
+            for one in self._held
             if one.install.root == root
             and one.build is not None
             and INTERPRETERS.get(one.build.implementation) is Component.CPYTHON

@@ -84,7 +84,7 @@ class StalenessJudge:
         self, installs: Sequence[InstallAssessment], builds: Mapping[str, Build], system: Callable[[str], OsRelease]
     ) -> Iterable[Staleness]:
         held = [Held(one.install, builds.get(one.install.build or "")) for one in installs]
-        bases = Bases.of(held)
+        bases = Bases(held)
         for judged, one in zip(installs, held, strict=True):
             subject = StaleSubject(StaleSubjectKind.INSTALL, judged.subject.root, judged.subject.path)
             if one.install.kind is InstallKind.VENV:

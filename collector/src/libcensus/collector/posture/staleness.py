@@ -102,14 +102,13 @@ class Staleness:
     ) -> Staleness:
         """Return a judgement at one subject; ``within`` tells where its remedy is to be applied, if not on the host."""
         remedy = lag.remedy if lag.remedy is None or within is None else f"{within}: {lag.remedy}"
-        return cls(
-            subject, kind, lag.state, lag.has, lag.newest, lag.since, remedy, lag.evidence, tuple(sorted(set(concerns)))
-        )
+        return cls(subject, kind, lag.state, lag.has, lag.newest, lag.since, remedy, lag.evidence, tuple(concerns))
 
     @property
-    def sort_key(self) -> tuple[StaleSubject, StalenessKind]:
-        """The order in which they are told."""
-        return self.subject, self.kind
+    def sort_key(self) -> tuple[str, str, str, str]:
+        """The order in which they are told: by subject, then kind."""
+        subject = self.subject
+        return subject.kind, subject.root, subject.path, self.kind
 
 
 @dataclass(frozen=True, slots=True, order=True)
