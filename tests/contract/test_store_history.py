@@ -166,3 +166,36 @@ def test_hosts_of_one_build_have_histories_of_their_own(store: Store) -> None:
     store.apply_reports([received("b" * 32, census.address, hours(5))])
     assert [one.first_seen for one in store.intervals("b" * 32)] == [hours(5)]
     assert spans(store) == [(PYTHON, hours(0), hours(0), None)]
+
+
+# --- what a host had when ---------------------------------------------------------------------------------------------
+
+
+def test_the_facts_of_every_past_moment_are_known(store: Store) -> None:
+    tell(store, hours(0), install(PYTHON, OLD), mark="1")
+    tell(store, hours(1), install(PYTHON, OLD), mark="1")
+    tell(store, hours(2), install(PYTHON, NEW), mark="2")
+    tell(store, hours(5), install(PYTHON, OLD), mark="1")
+    found = store.inventory_history([A, "nobody"])
+    assert list(found) == [A]
+    assert [(one.first_seen, one.gone_at) for one in found[A]] == [
+        (hours(0), hours(2)),
+        (hours(2), hours(5)),
+        (hours(5), None),
+    ]
+    assert found[A][0].inventory == found[A][2].inventory != found[A][1].inventory
+    assert store.facts([found[A][1].inventory])
+    assert store.stamps_at(hours(-1)) == []
+    for moment, expected in ((0, 0), (1.9, 0), (2, 1), (4.9, 1), (5, 2), (999, 2)):
+        (stamp,) = store.stamps_at(hours(moment))
+        assert (stamp.host_id, stamp.inventory) == (A, found[A][expected].inventory)
+        assert stamp.last_report == found[A][expected].first_seen
+
+
+def test_history_has_no_gap_where_the_clock_went_back(store: Store) -> None:
+    for hour, python in ((5, OLD), (1, NEW), (6, OLD)):
+        tell(store, hours(hour), install(PYTHON, python))
+    ends = [(one.first_seen, one.gone_at) for one in store.inventory_history([A])[A]]
+    assert [end for _, end in ends[:-1]] == [begin for begin, _ in ends[1:]]
+    assert all(end is None or begin <= end for begin, end in ends)
+    assert len(store.stamps_at(hours(7))) == 1

@@ -455,6 +455,7 @@ def test_the_evidence_leads_from_bytes_to_the_verdict() -> None:
         EvidenceKind.PATH,
         EvidenceKind.ADVISORY,
         EvidenceKind.RELEASE_TABLE,
+        EvidenceKind.RELEASE_TABLE,
     ]
     assert finding.evidence[2].detail == "openssl 3.5.4, static"
 

@@ -315,7 +315,7 @@ def test_remedies_of_a_python_build_standalone(installer: Installer, command: st
     ("use", "provider", "package", "remedy"),
     [
         (crypto("3.0.18", Linkage.LOCAL, path="/usr/local/lib/libcrypto.so.3"), Provider.PYENV, None,
-         "replace /usr/local/lib/libcrypto.so.3 by OpenSSL 3.0.19 or newer, then restart what uses it"),
+         "replace <file> by OpenSSL 3.0.19 or newer, then restart what uses it"),
         (crypto("3.0.18"), Provider.PYENV, None, "rebuild with OpenSSL 3.0.19 or newer: pyenv install --force 3.12.12"),
         (crypto("3.0.18", Linkage.BUNDLED), Provider.CONDA, None, "conda update openssl in this environment"),
         (crypto("3.0.18"), Provider.DOCKER_OFFICIAL, None, "pull a newer image that holds OpenSSL 3.0.19 or newer"),
@@ -330,8 +330,23 @@ def test_remedies_of_upstream_copies(use: CryptoUse, provider: Provider, package
     found = _judge(use, provider=provider, package=package)["CVE-2025-15467"]
     assert found.remedy is not None
     assert found.remedy.startswith(remedy)
-    assert found.fix_available == date(2026, 1, 27)
     assert "OpenSSL 3.0.19 was released on 2026-01-27" in _words(found)
+    day = date(2026, 1, 27)
+    assert found.clocks.released == day
+    # Who builds it on the spot waits for nobody else; when another provider had it, no source tells.
+    on_the_spot = provider in {Provider.PYENV, Provider.SOURCE}
+    assert found.fix_available == (day if on_the_spot else None)
+    assert found.clocks.since == found.fix_available
+    assert ("no source tells since when" in _words(found)) is not on_the_spot
+
+
+def test_the_clocks_of_a_build_that_uv_installs_end_with_the_first_uv_that_knows_it() -> None:
+    by_uv = _pbs("3.5.4", "3.12.12", "20260114", Installer.UV)["CVE-2025-15467"].clocks
+    assert (by_uv.published, by_uv.released, by_uv.built) == (date(2026, 1, 27),) * 3
+    assert by_uv.installable is not None
+    assert by_uv.since == by_uv.installable >= date(2026, 1, 27)
+    by_hand = _pbs("3.5.4", "3.12.12", "20260114", Installer.UNKNOWN)["CVE-2025-15467"].clocks
+    assert (by_hand.installable, by_hand.since) == (None, date(2026, 1, 27))
 
 
 def test_a_vendors_package_decides_which_build_it_ships() -> None:
@@ -344,7 +359,8 @@ def test_a_vendors_package_decides_which_build_it_ships() -> None:
     )["CVE-2025-15467"]
     assert found.remedy is not None
     assert found.remedy.startswith("update package google-cloud-cli")
-    assert found.fix_available == date(2026, 1, 27)
+    assert found.fix_available is None
+    assert "no source tells since when the third party behind google-cloud-cli has had the fix" in _words(found)
     assert "python-build-standalone" not in _words(found)
 
 

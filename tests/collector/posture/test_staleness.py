@@ -19,13 +19,13 @@ from libcensus.collector.posture.finding import Component, Subject, SubjectKind
 from libcensus.collector.posture.newest import judge_newest
 from libcensus.collector.posture.running import judge_processes
 from libcensus.collector.posture.staleness import (
-    Lag,
+    BuildMark,
     Staleness,
     StalenessKind,
     StalenessState,
     StaleSubject,
     StaleSubjectKind,
-    stale_installs,
+    StaleVerdict,
 )
 from libcensus.facts.evidence import Evidence
 from libcensus.facts.host import Host, OsRelease
@@ -90,14 +90,14 @@ def catalogue(**changes: object) -> Catalogue:
     return replace(SNAPSHOT, **fields)  # type: ignore[arg-type]
 
 
-def lag_of(
+def verdict_of(
     build: Build | None,
     installer: Installer = Installer.UV,
     package: Package | None = None,
     today: date = TODAY,
     system: OsRelease = DEBIAN,
-) -> Lag:
-    return judge_newest(build, installer, package, system, catalogue(), today)
+) -> StaleVerdict:
+    return judge_newest(None if build is None else BuildMark.of(build), installer, package, system, catalogue(), today)
 
 
 # --- behind the provider ------------------------------------------------------------------------------------------
@@ -125,16 +125,16 @@ def lag_of(
 def test_python_build_standalone_is_ordered_by_day(
     version: str, mark: str | None, state: StalenessState, newest: str | None, since: date | None, words: str
 ) -> None:
-    lag = lag_of(python_build(version, provider_build=mark))
-    assert (lag.state, lag.newest, lag.since) == (state, newest, since)
-    assert words in lag.evidence[-1].detail
-    assert (lag.remedy is not None) is (state is STALE)
+    verdict = verdict_of(python_build(version, provider_build=mark))
+    assert (verdict.state, verdict.newest, verdict.since) == (state, newest, since)
+    assert words in verdict.evidence[-1].detail
+    assert (verdict.remedy is not None) is (state is STALE)
 
 
 def test_what_was_not_out_yet_is_not_missed() -> None:
     build = python_build("3.12.12", provider_build="20260101")
-    assert lag_of(build, today=date(2026, 1, 31)).state is CURRENT
-    assert lag_of(build, today=date(2026, 2, 1)).newest == "CPython 3.12.12, build 20260201 with OpenSSL 3.5.5"
+    assert verdict_of(build, today=date(2026, 1, 31)).state is CURRENT
+    assert verdict_of(build, today=date(2026, 2, 1)).newest == "CPython 3.12.12, build 20260201 with OpenSSL 3.5.5"
 
 
 @pytest.mark.parametrize(
@@ -146,13 +146,13 @@ def test_what_was_not_out_yet_is_not_missed() -> None:
     ],
 )
 def test_who_brings_a_newer_build(installer: Installer, remedy: str) -> None:
-    assert lag_of(python_build(provider_build="20260101"), installer).remedy == remedy
+    assert verdict_of(python_build(provider_build="20260101"), installer).remedy == remedy
 
 
 def test_the_first_uv_that_knows_the_newest_build_is_named() -> None:
-    lag = lag_of(python_build("3.11.14", provider_build="20260201"))
-    assert lag.remedy is not None
-    assert lag.remedy.endswith("; uv 0.9.2 is the first to know it)")
+    verdict = verdict_of(python_build("3.11.14", provider_build="20260201"))
+    assert verdict.remedy is not None
+    assert verdict.remedy.endswith("; uv 0.9.2 is the first to know it)")
 
 
 @pytest.mark.parametrize(
@@ -178,18 +178,18 @@ def test_the_first_uv_that_knows_the_newest_build_is_named() -> None:
 def test_what_is_built_from_a_release_is_ordered_by_that(
     provider: Provider, version: str | None, state: StalenessState, newest: str | None, since: date | None, words: str
 ) -> None:
-    lag = lag_of(python_build(version, provider), Installer.UNKNOWN)
-    assert (lag.state, lag.newest, lag.since) == (state, newest, since)
-    assert words in (lag.remedy or lag.evidence[-1].detail)
+    verdict = verdict_of(python_build(version, provider), Installer.UNKNOWN)
+    assert (verdict.state, verdict.newest, verdict.since) == (state, newest, since)
+    assert words in (verdict.remedy or verdict.evidence[-1].detail)
 
 
 def test_nothing_is_said_of_what_cannot_be_read() -> None:
-    assert lag_of(None).state is UNKNOWN
+    assert verdict_of(None).state is UNKNOWN
     ruby = replace(python_build("3.3.8", Provider.UPSTREAM), implementation=Implementation.RUBY)
-    assert "no releases of Ruby that 3.3.8" in lag_of(ruby).evidence[0].detail
+    assert "no releases of Ruby that 3.3.8" in verdict_of(ruby).evidence[0].detail
     strange = replace(ruby, implementation=Implementation.UNKNOWN)
-    assert lag_of(strange).state is UNKNOWN
-    assert lag_of(strange).has == "unknown 3.3.8"
+    assert verdict_of(strange).state is UNKNOWN
+    assert verdict_of(strange).has == "unknown 3.3.8"
 
 
 def fixes(**changes: object) -> dict[tuple[str, str, str], PackageFixes]:
@@ -258,22 +258,26 @@ def test_a_package_is_held_against_its_distributions_table(
     words: str,
 ) -> None:
     build = python_build("3.11.2", Provider.DISTRO)
-    lag = judge_newest(build, Installer.DPKG, package, DEBIAN, catalogue(package_fixes=fixes(**table)), today)
-    assert (lag.state, lag.since) == (state, since)
+    verdict = judge_newest(
+        BuildMark.of(build), Installer.DPKG, package, DEBIAN, catalogue(package_fixes=fixes(**table)), today
+    )
+    assert (verdict.state, verdict.since) == (state, since)
     if state is STALE:
-        assert lag.newest == newest
-        assert lag.remedy is not None
-        assert lag.remedy.startswith(
+        assert verdict.newest == newest
+        assert verdict.remedy is not None
+        assert verdict.remedy.startswith(
             "apt-get update && apt-get install --only-upgrade python3.11-minimal (python3.11 3"
         )
-    assert words in lag.evidence[-1].detail
+    assert words in verdict.evidence[-1].detail
 
 
 def test_a_package_of_an_unknown_system_or_interpreter() -> None:
     build = python_build("3.11.2", Provider.DISTRO)
-    assert "an unknown system has had" in lag_of(build, package=DEBIAN_PYTHON, system=OsRelease()).evidence[0].detail
+    assert (
+        "an unknown system has had" in verdict_of(build, package=DEBIAN_PYTHON, system=OsRelease()).evidence[0].detail
+    )
     strange = replace(build, implementation=Implementation.UNKNOWN)
-    assert lag_of(strange, package=DEBIAN_PYTHON).state is UNKNOWN
+    assert verdict_of(strange, package=DEBIAN_PYTHON).state is UNKNOWN
 
 
 @given(st.sampled_from([*SNAPSHOT.pbs_builds]), st.data())
@@ -290,9 +294,9 @@ def test_the_newest_build_is_never_stale(build: PbsBuild, data: st.DataObject) -
         for release in SNAPSHOT.releases[Component.CPYTHON].values()
         if release.branch == minor and release.date is not None and newest.date < release.date <= today
     ]
-    lag = judge_newest(fresh, Installer.UV, None, DEBIAN, SNAPSHOT, today)
+    verdict = judge_newest(BuildMark.of(fresh), Installer.UV, None, DEBIAN, SNAPSHOT, today)
     if provider is Provider.PBS or not known:
-        assert lag.state is CURRENT
+        assert verdict.state is CURRENT
     environment = Held(venv(EnvironmentState.PINNED), fresh)
     base = Held(install(crypto("3.5.9"), BASE), fresh)
     assert judge_environment(environment, Bases([base]), SNAPSHOT)[1].state is CURRENT
@@ -407,13 +411,13 @@ def test_environments(
     words: str,
 ) -> None:
     bases = [Held(based(BASE, 1), OLD), *(Held(based(path, number), build) for path, number, build in others)]
-    kind, lag = judge_environment(Held(environment, own), Bases(bases), catalogue())
+    kind, verdict = judge_environment(Held(environment, own), Bases(bases), catalogue())
     assert kind is StalenessKind.ENVIRONMENT_BEHIND_BASE
-    assert lag.state is state
+    assert verdict.state is state
     if state is STALE:
-        assert lag.newest == newest
+        assert verdict.newest == newest
     if words:
-        assert words in lag.evidence[-1].detail
+        assert words in verdict.evidence[-1].detail
 
 
 @pytest.mark.parametrize(
@@ -430,20 +434,20 @@ def test_a_copied_executable_is_held_against_what_its_base_has_now(
     own: Build, base: Build, state: StalenessState
 ) -> None:
     environment = Held(venv(EnvironmentState.COPIED, build=digest(9)), own)
-    _, lag = judge_environment(environment, Bases([Held(based(BASE, 1), base)]), catalogue())
-    assert lag.state is state
+    _, verdict = judge_environment(environment, Bases([Held(based(BASE, 1), base)]), catalogue())
+    assert verdict.state is state
     if state is STALE:
-        assert "another build than the one that its executable was copied from" in lag.evidence[-1].detail
+        assert "another build than the one that its executable was copied from" in verdict.evidence[-1].detail
 
 
 def test_what_nobody_could_read_is_unknown() -> None:
     unread = replace(OLD, version=None, provider_build=None)
     environment = Held(venv(EnvironmentState.PINNED), unread)
-    _, lag = judge_environment(environment, Bases([Held(based(BASE, 1), unread)]), catalogue())
-    assert lag.state is UNKNOWN
-    assert "its version could not be read" in lag.evidence[-1].detail
-    _, lag = judge_environment(environment, Bases([Held(based(BASE, 1), None)]), catalogue())
-    assert lag.state is UNKNOWN
+    _, verdict = judge_environment(environment, Bases([Held(based(BASE, 1), unread)]), catalogue())
+    assert verdict.state is UNKNOWN
+    assert "its version could not be read" in verdict.evidence[-1].detail
+    _, verdict = judge_environment(environment, Bases([Held(based(BASE, 1), None)]), catalogue())
+    assert verdict.state is UNKNOWN
 
 
 @pytest.mark.parametrize(
@@ -458,8 +462,8 @@ def test_an_environment_is_made_again_with_what_made_it(
     installer: Installer, base_installer: Installer, command: str
 ) -> None:
     bases = Bases([Held(based(BASE, 1, base_installer), OLD), Held(based(NEWER, 2, base_installer), NEW)])
-    _, lag = judge_environment(Held(venv(EnvironmentState.PINNED, installer=installer), OLD), bases, catalogue())
-    assert lag.remedy == f"re-create this environment and install its packages again: {command}"
+    _, verdict = judge_environment(Held(venv(EnvironmentState.PINNED, installer=installer), OLD), bases, catalogue())
+    assert verdict.remedy == f"re-create this environment and install its packages again: {command}"
 
 
 @pytest.mark.parametrize(
@@ -475,18 +479,18 @@ def test_an_environment_without_its_base(
     recorded: str | None, left: list[Held], newest: str | None, remedy: str
 ) -> None:
     environment = venv(EnvironmentState.DANGLING, None, base="/gone/bin/python3", recorded=recorded)
-    kind, lag = judge_environment(Held(environment, None), Bases(left), catalogue())
-    assert (kind, lag.state) == (StalenessKind.ENVIRONMENT_BASE_GONE, STALE)
-    assert (lag.has, lag.newest) == ("/gone/bin/python3", newest)
-    assert remedy in (lag.remedy or "")
+    kind, verdict = judge_environment(Held(environment, None), Bases(left), catalogue())
+    assert (kind, verdict.state) == (StalenessKind.ENVIRONMENT_BASE_GONE, STALE)
+    assert (verdict.has, verdict.newest) == ("/gone/bin/python3", newest)
+    assert remedy in (verdict.remedy or "")
 
 
 def test_a_base_outside_of_what_was_scanned_may_be_there() -> None:
     doubt = Evidence("state", EvidenceKind.ABSENCE, "/etc/os-release", "it may be a part of a machine")
     environment = venv(EnvironmentState.DANGLING, None, evidence=(doubt,))
-    kind, lag = judge_environment(Held(environment, None), Bases([]), catalogue())
-    assert (kind, lag.state) == (StalenessKind.ENVIRONMENT_BASE_GONE, UNKNOWN)
-    assert "not known, because it may be a part of a machine" in lag.evidence[-1].detail
+    kind, verdict = judge_environment(Held(environment, None), Bases([]), catalogue())
+    assert (kind, verdict.state) == (StalenessKind.ENVIRONMENT_BASE_GONE, UNKNOWN)
+    assert "not known, because it may be a part of a machine" in verdict.evidence[-1].detail
 
 
 def test_an_old_pypy_is_held_against_those_of_its_language() -> None:
@@ -499,8 +503,8 @@ def test_an_old_pypy_is_held_against_those_of_its_language() -> None:
         for number, (path, build) in enumerate(zip(paths, (pypy, newer, other), strict=True))
     ]
     environment = Held(venv(EnvironmentState.PINNED, base=paths[0]), pypy)
-    _, lag = judge_environment(environment, Bases(held), catalogue())
-    assert (lag.state, lag.newest) == (STALE, "PyPy 7.3.16")
+    _, verdict = judge_environment(environment, Bases(held), catalogue())
+    assert (verdict.state, verdict.newest) == (STALE, "PyPy 7.3.16")
 
 
 # --- uv -----------------------------------------------------------------------------------------------------------
@@ -542,9 +546,9 @@ def test_a_uv_that_cannot_bring_the_fix(
     concerned: tuple[Subject, ...],
     words: str,
 ) -> None:
-    lag, subjects = judge_uv(tool, waiting, (), catalogue(), TODAY)
-    assert (lag.state, lag.newest, lag.since, subjects) == (state, newest, since, concerned)
-    assert words in " ".join(item.detail for item in lag.evidence)
+    verdict, subjects = judge_uv(tool, waiting, (), catalogue(), TODAY)
+    assert (verdict.state, verdict.newest, verdict.since, subjects) == (state, newest, since, concerned)
+    assert words in " ".join(item.detail for item in verdict.evidence)
 
 
 UPDATE = "uv self update (to 0.9.2 or newer), then uv python upgrade"
@@ -577,9 +581,9 @@ UV_PACKAGE = Package("rpm", "uv", "0.9.0-1", "uv", "0.9.0-1")
 )
 def test_what_brings_a_newer_uv(tool: Tool, settings: list[ToolSetting], remedy: str) -> None:
     waiting = {ONE: OpenFixes({date(2026, 3, 23): tuple(f"CVE-{number}" for number in range(7))})}
-    lag, _ = judge_uv(tool, waiting, settings, catalogue(), TODAY)
-    assert lag.remedy == remedy
-    told = " ".join(item.detail for item in lag.evidence)
+    verdict, _ = judge_uv(tool, waiting, settings, catalogue(), TODAY)
+    assert verdict.remedy == remedy
+    told = " ".join(item.detail for item in verdict.evidence)
     assert "uv 0.9.2 of 2026-03-24 is the first that can install 20250323" in told
     assert "CVE-4 and 2 more" in told
     assert ("python-downloads = never" in told) is (NEVER in settings)
@@ -617,9 +621,9 @@ def test_an_image_that_was_built_before_a_fix(
     concerned: tuple[Subject, ...],
     words: str,
 ) -> None:
-    lag, subjects = judge_image(root, image, inside, TODAY)
-    assert (lag.state, lag.since, subjects) == (state, since, concerned)
-    assert words in " ".join(item.detail for item in lag.evidence)
+    verdict, subjects = judge_image(root, image, inside, TODAY)
+    assert (verdict.state, verdict.since, subjects) == (state, since, concerned)
+    assert words in " ".join(item.detail for item in verdict.evidence)
 
 
 @pytest.mark.parametrize(
@@ -694,9 +698,9 @@ UNITS = (ProcessExample(7, "b.service"), ProcessExample(8, "a.service"), Process
 def test_processes_on_old_files(
     running: ProcessGroup, root: ScannedRoot | None, state: StalenessState, remedy: str | None
 ) -> None:
-    lag = judge_processes(running, root)
-    assert (lag.state, lag.remedy) == (state, remedy)
-    assert bool(lag.evidence) is (state is not CURRENT)
+    verdict = judge_processes(running, root)
+    assert (verdict.state, verdict.remedy) == (state, remedy)
+    assert bool(verdict.evidence) is (state is not CURRENT)
 
 
 # --- whole hosts --------------------------------------------------------------------------------------------------
@@ -758,17 +762,3 @@ def test_processes_that_run_no_known_install_concern_none() -> None:
     processes = ProcessSet((replace(group(MappingState.DELETED), install=None),))
     (found,) = host_of([], {}, processes=processes)
     assert found.concerns == ()
-
-
-def test_what_many_judgements_are_about_is_counted_once() -> None:
-    tool = StaleSubject(StaleSubjectKind.TOOL, "/", "/bin/uv")
-    copy = Subject(SubjectKind.CRYPTO_COPY, "/", "/lib/x.so")
-    judged = [
-        Staleness.of(tool, StalenessKind.UV_TOO_OLD, Lag(state), [ONE, copy]) for state in (CURRENT, STALE, UNKNOWN)
-    ]
-    judged.append(Staleness.of(tool, StalenessKind.BEHIND_PROVIDER, Lag(UNKNOWN), [ONE, TWO]))
-    found = stale_installs(judged, {ONE: "pbs"})
-    assert [(one.kind, one.state, one.provider, one.subject) for one in found] == [
-        (StalenessKind.BEHIND_PROVIDER, UNKNOWN, "pbs", ONE),
-        (StalenessKind.UV_TOO_OLD, STALE, "pbs", ONE),
-    ]

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from libcensus.collector.advisories.snapshot import load_snapshot
 from libcensus.collector.posture.assessment import Assessor
 from libcensus.collector.posture.finding import Component, Severity, Subject, SubjectKind, VexStatus
-from libcensus.collector.posture.staleness import Staleness, StalenessKind, StalenessState
-from libcensus.collector.postureindex import PostureIndex
+from libcensus.collector.posture.staleness import StaleInstall, Staleness, StalenessKind, StalenessState
+from libcensus.collector.postureindex import PostureIndexes
 from libcensus.collector.service import posture_codec as codec
 from libcensus.collector.service.errors import HostNotFoundError, InvalidFieldError, OverdueError
 from libcensus.collector.service.fleet import FleetReader
@@ -42,31 +42,30 @@ class Simulated:
     """A simulated fleet, its reader, and every finding of every host as ``show`` tells them."""
 
     def __init__(self, store: SqlStore, assessor: Assessor) -> None:
-        self.reader = PostureReader(PostureIndex(store, lambda: assessor))
+        self.reader = PostureReader(PostureIndexes(store, lambda: assessor))
         shower = FleetReader(store, lambda: assessor)
         self.findings: dict[str, list[tuple[str, Finding]]] = {}
+        self.ages: dict[str, tuple[StaleInstall, ...]] = {}
         self.staleness: dict[str, tuple[Staleness, ...]] = {}
-        self.providers: dict[tuple[str, Subject], str] = {}
         self.remedies: dict[tuple[str, Subject, str], str] = {}
         for stamp in store.host_stamps():
             detail = shower.show_host(stamp.name)
             self.staleness[stamp.name] = detail.staleness
             state = store.find_host(stamp.name)
             assert state is not None
-            providers = {
-                item.subject: item.provider
-                for item in assessor.assess(
-                    detail.host,
-                    detail.platform,
-                    detail.installs,
-                    detail.builds,
-                    platform_digest=state.platform,
-                    crypto_copies=detail.crypto_copies,
-                    roots=detail.roots,
-                    changelogs=detail.changelogs,
-                ).subjects
-            }
-            self.providers |= {(stamp.name, subject): str(one) for subject, one in providers.items()}
+            assessment = assessor.assess(
+                detail.host,
+                detail.platform,
+                detail.installs,
+                detail.builds,
+                platform_digest=state.platform,
+                crypto_copies=detail.crypto_copies,
+                roots=detail.roots,
+                changelogs=detail.changelogs,
+                tools=detail.tools,
+            )
+            self.ages[stamp.name] = assessment.stale_installs
+            providers = {item.subject: item.provider for item in assessment.subjects}
             environments = {
                 Subject(SubjectKind.CRYPTO_COPY, copy.root, copy.path): copy.environment
                 for copy in detail.crypto_copies.copies
@@ -165,18 +164,11 @@ def test_every_figure_is_that_of_counting_host_by_host(simulated: Simulated, que
 def test_what_is_stale_is_counted_as_the_hosts_tell_it(simulated: Simulated, provider: str) -> None:
     counted: Counter[Any] = Counter()
     on_hosts: Counter[Any] = Counter()
-    for name, own in simulated.staleness.items():
-        # What runs is no fact of a host's inventory, and counted by itself.
-        keys = {
-            (one.kind, one.state, simulated.providers[name, subject], subject)
-            for one in own
-            if one.kind is not StalenessKind.PROCESSES_ON_OLD_FILES
-            for subject in one.concerns
-            if subject.kind is SubjectKind.INSTALL
-        }
-        counted.update(key[:3] for key in keys)
-        on_hosts.update({key[:3] for key in keys})
-    wanted = {key: (counted[key], on_hosts[key]) for key in counted if provider in {"", key[2]}}
+    for own in simulated.ages.values():
+        keys = [(one.kind, one.state, one.provider) for one in own if provider in {"", one.provider}]
+        counted.update(keys)
+        on_hosts.update(set(keys))
+    wanted = {key: (counted[key], on_hosts[key]) for key in counted if key[1] is not StalenessState.CURRENT}
     told = simulated.reader.posture(Question(provider=provider)).staleness
     assert {
         (one.kind, state, one.provider): numbers
@@ -190,6 +182,21 @@ def test_what_is_stale_is_counted_as_the_hosts_tell_it(simulated: Simulated, pro
     assert len({key[0] for key in wanted}) > (provider == "")
     assert sum(one.current for one in told) > 0
     assert [one.kind for one in told] == sorted((one.kind for one in told), key=list(StalenessKind).index)
+
+
+def test_what_a_host_tells_to_be_stale_is_counted(simulated: Simulated) -> None:
+    for name, own in simulated.staleness.items():
+        # What runs is no fact of a host's inventory, and counted by itself.
+        told = {
+            (one.kind, subject)
+            for one in own
+            if one.state is StalenessState.STALE and one.kind is not StalenessKind.PROCESSES_ON_OLD_FILES
+            for subject in one.concerns
+            if subject.kind is SubjectKind.INSTALL
+        }
+        counted = [(one.kind, one.subject) for one in simulated.ages[name] if one.state is StalenessState.STALE]
+        assert len(counted) == len(set(counted))
+        assert set(counted) == told
 
 
 def test_nothing_is_stale_by_one_advisory_or_component(simulated: Simulated) -> None:
@@ -248,15 +255,15 @@ def test_what_nothing_can_be_of_is_refused(
 def test_hosts_that_change_leave_or_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with SqlStore.open(f"sqlite:///{tmp_path / 'census.db'}") as store:
         days = [fleet.assessor()]
-        index = PostureIndex(store, lambda: days[-1])
-        reader = PostureReader(index)
+        indexes = PostureIndexes(store, lambda: days[-1])
+        reader = PostureReader(indexes)
         assert reader.posture(Question()).hosts == 0
         for name in ("web-1", "web-2"):
             fleet.report(store, fleet.Machine(name))
         both = reader.posture(Question())
         assert (both.hosts, both.affected_hosts) == (2, 2)
         assert {one.hosts for one in both.counts} == {2}
-        found = index.fleet()
+        found = indexes.present.fleet()
         assert found is not None
         # Two hosts with equal facts are judged once.
         assert len({host.pattern for host in found.hosts}) == 1
@@ -267,9 +274,11 @@ def test_hosts_that_change_leave_or_cannot_be_read(tmp_path: Path, monkeypatch: 
         stamps = store.host_stamps()
         with monkeypatch.context() as patched:
             patched.setattr(store, "facts", lambda _: {})
-            days.append(fleet.assessor())
-            unread = reader.posture(Question())
+            unread = PostureReader(PostureIndexes(store, lambda: days[-1])).posture(Question())
             assert (unread.hosts, unread.unreadable_hosts, unread.counts) == (2, 2, ())
+            # Another catalogue changes verdicts, and what is known of the hosts stays.
+            days.append(fleet.assessor())
+            assert (reader.posture(Question()).hosts, reader.posture(Question()).unreadable_hosts) == (2, 0)
         days.append(fleet.assessor())
         monkeypatch.setattr(store, "host_stamps", lambda: [one for one in stamps if one.name != "web-1"])
         assert (reader.posture(Question()).hosts, reader.posture(Question()).affected_hosts) == (1, 0)
@@ -279,7 +288,7 @@ def test_who_hung_up_is_not_answered_and_the_next_one_is(tmp_path: Path) -> None
     with SqlStore.open(f"sqlite:///{tmp_path / 'census.db'}") as store:
         fleet.report(store, fleet.Machine("web-1"))
         assessor = fleet.assessor()
-        reader = PostureReader(PostureIndex(store, lambda: assessor))
+        reader = PostureReader(PostureIndexes(store, lambda: assessor))
         with pytest.raises(OverdueError):
             reader.posture(Question(), lambda: False)
         assert reader.posture(Question()).hosts == 1

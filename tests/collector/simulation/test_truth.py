@@ -16,7 +16,7 @@ from libcensus.collector.metrics.exporter import FleetExporter
 from libcensus.collector.posture.finding import Component, VexStatus
 from libcensus.collector.posture.staleness import StalenessKind
 from libcensus.collector.posture.verdict import PortabilityState
-from libcensus.collector.postureindex import PostureIndex
+from libcensus.collector.postureindex import PostureIndexes
 from libcensus.collector.service.fleet import FleetReader
 from libcensus.collector.service.portability import PortabilityReader
 from libcensus.collector.service.posture import PostureReader, Question
@@ -173,7 +173,7 @@ def test_environments_without_a_base_are_counted(fleet: Filled) -> None:
     by_reason = told(page, "libcensus_stale_installs", "reason")
     assert by_reason[gone,] == truth.stale_environments > 0
     assert told(page, "libcensus_install_stale", "reason") == by_reason
-    answer = PostureReader(PostureIndex(fleet.store, lambda: fleet.assessor)).posture(Question())
+    answer = PostureReader(PostureIndexes(fleet.store, lambda: fleet.assessor)).posture(Question())
     counted: Counter[tuple[str, ...]] = Counter()
     for one in answer.staleness:
         counted[one.kind,] += one.stale

@@ -218,6 +218,10 @@ def test_a_database_written_by_revision_0001_keeps_its_content(addresses: tuple[
         assert found.report == later.report
         assert found.crypto_copies is not None
         assert len(store.intervals("a" * 32)) == 1
+        # What the host had is known from the last report before the upgrade on.
+        past = store.inventory_history(["a" * 32])["a" * 32]
+        assert [(one.first_seen, one.gone_at) for one in past] == [(NOON, later.received_at), (later.received_at, None)]
+        assert past[0].inventory == inventory.digest
 
 
 def test_a_database_of_a_newer_version_is_refused(addresses: tuple[str, str]) -> None:

@@ -28,7 +28,7 @@ from libcensus.collector.metrics.exporter import FleetExporter
 from libcensus.collector.metrics.exposition import Format
 from libcensus.collector.posture.assessment import Assessor
 from libcensus.collector.posture.prepared import PortabilityMemory
-from libcensus.collector.postureindex import PostureIndex
+from libcensus.collector.postureindex import PostureIndexes
 from libcensus.collector.process_metrics import CollectorMetrics
 from libcensus.collector.service.census import CensusServicer, UploadBudget
 from libcensus.collector.service.fleet import FleetReader, FleetServicer
@@ -37,6 +37,7 @@ from libcensus.collector.service.identity import LoopbackIdentity
 from libcensus.collector.service.interceptor import CallInterceptor, StreamKeeper
 from libcensus.collector.service.portability import PortabilityReader, PortabilityWarmup
 from libcensus.collector.service.posture import PostureReader
+from libcensus.collector.service.providers import ProvidersReader
 from libcensus.collector.service.server import OFFERED, bind_plaintext, make_server
 from libcensus.collector.store.sql import SqlStore
 
@@ -149,14 +150,20 @@ class Collector:
             keeper = StreamKeeper(settings.call_seconds)
             portability = PortabilityReader(FleetIndex(store), assessor_for)
             warmup = PortabilityWarmup(portability)
-            posture = PostureReader(PostureIndex(store, assessor_for))
+            indexes = PostureIndexes(store, assessor_for)
             identity = LoopbackIdentity()
             workers = ThreadPoolExecutor(max_workers=settings.workers, thread_name_prefix="grpc-worker")
             server = make_server(
                 settings,
                 workers,
                 CensusServicer(store, ingest, identity, metrics, settings, budget, self.version),
-                FleetServicer(FleetReader(store, assessor_for), portability, posture, identity),
+                FleetServicer(
+                    FleetReader(store, assessor_for),
+                    portability,
+                    PostureReader(indexes),
+                    ProvidersReader(indexes),
+                    identity,
+                ),
                 health_servicer,
                 CallInterceptor(metrics, keeper),
             )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from libcensus.facts.changelog import PackageChangelog
 from libcensus.facts.crypto import CryptoCopySet
+from libcensus.facts.host import Inventory
 from libcensus.facts.interpreter import Build, InstallSet
 from libcensus.facts.platform import Platform
 from libcensus.facts.root import RootSet
@@ -22,13 +23,17 @@ if TYPE_CHECKING:
     from libcensus.collector.posture.assessment import Assessor, HostAssessment
     from libcensus.collector.store.contract import HostState
     from libcensus.facts.codec import Fact
+    from libcensus.facts.process import ProcessSet
 
 
 @dataclass(frozen=True, slots=True)
 class HostFacts:
-    """What verdicts on one host rest on; ``builds`` and ``platforms`` (those of its roots) are keyed by address."""
+    """What verdicts on one host rest on, now or on a past day.
 
-    state: HostState
+    ``builds`` and ``platforms`` (those of its roots) are keyed by address.
+    """
+
+    state: HostState | Inventory
     platform: Platform
     installs: InstallSet
     builds: Mapping[str, Build]
@@ -38,8 +43,13 @@ class HostFacts:
     changelogs: tuple[PackageChangelog, ...] = ()
     tools: ToolSet = field(default_factory=ToolSet)
 
+    @property
+    def processes(self) -> ProcessSet | None:
+        """What runs there, where it is told: what ran on a past day is not kept."""
+        return None if isinstance(self.state, Inventory) else self.state.report.processes
+
     @classmethod
-    def of(cls, state: HostState, facts: Mapping[str, Fact]) -> HostFacts | None:
+    def of(cls, state: HostState | Inventory, facts: Mapping[str, Fact]) -> HostFacts | None:
         """Return the facts of a host; None where one that its report names is not among the given ones."""
         platform, installs = facts.get(state.platform), facts.get(state.installs)
         builds = {digest: fact for digest in state.builds if isinstance(fact := facts.get(digest), Build)}
@@ -75,11 +85,11 @@ class HostFacts:
             platforms=self.platforms,
             changelogs=self.changelogs,
             tools=self.tools,
-            processes=self.state.report.processes,
+            processes=self.processes,
         )
 
 
-def wanted(state: HostState) -> set[str]:
+def wanted(state: HostState | Inventory) -> set[str]:
     """Return the addresses of the facts that verdicts on a host rest on, those that its roots name aside."""
     sets = {digest for digest in (state.crypto_copies, state.roots, state.tools) if digest is not None}
     return {state.platform, state.installs, *state.builds, *state.changelogs} | sets

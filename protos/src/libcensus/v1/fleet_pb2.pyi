@@ -81,7 +81,7 @@ class FindingSubject(_message.Message):
     def __init__(self, kind: _Optional[str] = ..., root: _Optional[str] = ..., path: _Optional[str] = ...) -> None: ...
 
 class Finding(_message.Message):
-    __slots__ = ("subject", "component", "linkage", "advisory", "severity", "status", "fixed_in", "fix_available", "remedy", "evidence")
+    __slots__ = ("subject", "component", "linkage", "advisory", "severity", "status", "fixed_in", "fix_available", "remedy", "evidence", "published", "fix_released", "fix_installable")
     SUBJECT_FIELD_NUMBER: _ClassVar[int]
     COMPONENT_FIELD_NUMBER: _ClassVar[int]
     LINKAGE_FIELD_NUMBER: _ClassVar[int]
@@ -92,6 +92,9 @@ class Finding(_message.Message):
     FIX_AVAILABLE_FIELD_NUMBER: _ClassVar[int]
     REMEDY_FIELD_NUMBER: _ClassVar[int]
     EVIDENCE_FIELD_NUMBER: _ClassVar[int]
+    PUBLISHED_FIELD_NUMBER: _ClassVar[int]
+    FIX_RELEASED_FIELD_NUMBER: _ClassVar[int]
+    FIX_INSTALLABLE_FIELD_NUMBER: _ClassVar[int]
     subject: FindingSubject
     component: str
     linkage: str
@@ -102,7 +105,10 @@ class Finding(_message.Message):
     fix_available: str
     remedy: str
     evidence: _containers.RepeatedCompositeFieldContainer[_facts_pb2.Evidence]
-    def __init__(self, subject: _Optional[_Union[FindingSubject, _Mapping]] = ..., component: _Optional[str] = ..., linkage: _Optional[str] = ..., advisory: _Optional[str] = ..., severity: _Optional[str] = ..., status: _Optional[str] = ..., fixed_in: _Optional[str] = ..., fix_available: _Optional[str] = ..., remedy: _Optional[str] = ..., evidence: _Optional[_Iterable[_Union[_facts_pb2.Evidence, _Mapping]]] = ...) -> None: ...
+    published: str
+    fix_released: str
+    fix_installable: str
+    def __init__(self, subject: _Optional[_Union[FindingSubject, _Mapping]] = ..., component: _Optional[str] = ..., linkage: _Optional[str] = ..., advisory: _Optional[str] = ..., severity: _Optional[str] = ..., status: _Optional[str] = ..., fixed_in: _Optional[str] = ..., fix_available: _Optional[str] = ..., remedy: _Optional[str] = ..., evidence: _Optional[_Iterable[_Union[_facts_pb2.Evidence, _Mapping]]] = ..., published: _Optional[str] = ..., fix_released: _Optional[str] = ..., fix_installable: _Optional[str] = ...) -> None: ...
 
 class EndOfLife(_message.Message):
     __slots__ = ("subject", "component", "branch", "state", "date", "distribution_until", "evidence")
@@ -375,18 +381,20 @@ class GetMatrixResponse(_message.Message):
     def __init__(self, builds: _Optional[_Iterable[_Union[MatrixBuild, _Mapping]]] = ..., platforms: _Optional[_Iterable[_Union[PlatformHosts, _Mapping]]] = ..., reasons: _Optional[_Iterable[_Union[PortabilityReason, _Mapping]]] = ..., cells: _Optional[_Iterable[_Union[MatrixCell, _Mapping]]] = ..., unreadable_hosts: _Optional[int] = ...) -> None: ...
 
 class GetPostureRequest(_message.Message):
-    __slots__ = ("host", "advisory", "provider", "component", "limit")
+    __slots__ = ("host", "advisory", "provider", "component", "limit", "day")
     HOST_FIELD_NUMBER: _ClassVar[int]
     ADVISORY_FIELD_NUMBER: _ClassVar[int]
     PROVIDER_FIELD_NUMBER: _ClassVar[int]
     COMPONENT_FIELD_NUMBER: _ClassVar[int]
     LIMIT_FIELD_NUMBER: _ClassVar[int]
+    DAY_FIELD_NUMBER: _ClassVar[int]
     host: str
     advisory: str
     provider: str
     component: str
     limit: int
-    def __init__(self, host: _Optional[str] = ..., advisory: _Optional[str] = ..., provider: _Optional[str] = ..., component: _Optional[str] = ..., limit: _Optional[int] = ...) -> None: ...
+    day: str
+    def __init__(self, host: _Optional[str] = ..., advisory: _Optional[str] = ..., provider: _Optional[str] = ..., component: _Optional[str] = ..., limit: _Optional[int] = ..., day: _Optional[str] = ...) -> None: ...
 
 class FindingCount(_message.Message):
     __slots__ = ("component", "severity", "status", "findings", "hosts")
@@ -415,7 +423,7 @@ class ProviderCount(_message.Message):
     def __init__(self, provider: _Optional[str] = ..., status: _Optional[str] = ..., findings: _Optional[int] = ..., hosts: _Optional[int] = ...) -> None: ...
 
 class AdvisoryPosture(_message.Message):
-    __slots__ = ("advisory", "component", "severity", "published", "affected", "affected_hosts", "under_investigation", "under_investigation_hosts", "fixed_hosts", "not_affected_hosts")
+    __slots__ = ("advisory", "component", "severity", "published", "affected", "affected_hosts", "under_investigation", "under_investigation_hosts", "fixed_hosts", "not_affected_hosts", "exposed_hosts")
     ADVISORY_FIELD_NUMBER: _ClassVar[int]
     COMPONENT_FIELD_NUMBER: _ClassVar[int]
     SEVERITY_FIELD_NUMBER: _ClassVar[int]
@@ -426,6 +434,7 @@ class AdvisoryPosture(_message.Message):
     UNDER_INVESTIGATION_HOSTS_FIELD_NUMBER: _ClassVar[int]
     FIXED_HOSTS_FIELD_NUMBER: _ClassVar[int]
     NOT_AFFECTED_HOSTS_FIELD_NUMBER: _ClassVar[int]
+    EXPOSED_HOSTS_FIELD_NUMBER: _ClassVar[int]
     advisory: str
     component: str
     severity: str
@@ -436,7 +445,8 @@ class AdvisoryPosture(_message.Message):
     under_investigation_hosts: int
     fixed_hosts: int
     not_affected_hosts: int
-    def __init__(self, advisory: _Optional[str] = ..., component: _Optional[str] = ..., severity: _Optional[str] = ..., published: _Optional[str] = ..., affected: _Optional[int] = ..., affected_hosts: _Optional[int] = ..., under_investigation: _Optional[int] = ..., under_investigation_hosts: _Optional[int] = ..., fixed_hosts: _Optional[int] = ..., not_affected_hosts: _Optional[int] = ...) -> None: ...
+    exposed_hosts: int
+    def __init__(self, advisory: _Optional[str] = ..., component: _Optional[str] = ..., severity: _Optional[str] = ..., published: _Optional[str] = ..., affected: _Optional[int] = ..., affected_hosts: _Optional[int] = ..., under_investigation: _Optional[int] = ..., under_investigation_hosts: _Optional[int] = ..., fixed_hosts: _Optional[int] = ..., not_affected_hosts: _Optional[int] = ..., exposed_hosts: _Optional[int] = ...) -> None: ...
 
 class RemedyCount(_message.Message):
     __slots__ = ("remedy", "findings", "hosts", "examples")
@@ -477,19 +487,21 @@ class StaleCount(_message.Message):
     def __init__(self, kind: _Optional[str] = ..., provider: _Optional[str] = ..., stale: _Optional[int] = ..., stale_hosts: _Optional[int] = ..., unknown: _Optional[int] = ..., unknown_hosts: _Optional[int] = ..., current: _Optional[int] = ...) -> None: ...
 
 class HostPosture(_message.Message):
-    __slots__ = ("host_id", "name", "affected", "under_investigation")
+    __slots__ = ("host_id", "name", "affected", "under_investigation", "exposed")
     HOST_ID_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     AFFECTED_FIELD_NUMBER: _ClassVar[int]
     UNDER_INVESTIGATION_FIELD_NUMBER: _ClassVar[int]
+    EXPOSED_FIELD_NUMBER: _ClassVar[int]
     host_id: str
     name: str
     affected: _containers.RepeatedCompositeFieldContainer[SeverityCount]
     under_investigation: int
-    def __init__(self, host_id: _Optional[str] = ..., name: _Optional[str] = ..., affected: _Optional[_Iterable[_Union[SeverityCount, _Mapping]]] = ..., under_investigation: _Optional[int] = ...) -> None: ...
+    exposed: int
+    def __init__(self, host_id: _Optional[str] = ..., name: _Optional[str] = ..., affected: _Optional[_Iterable[_Union[SeverityCount, _Mapping]]] = ..., under_investigation: _Optional[int] = ..., exposed: _Optional[int] = ...) -> None: ...
 
 class GetPostureResponse(_message.Message):
-    __slots__ = ("hosts", "affected_hosts", "under_investigation_hosts", "unreadable_hosts", "counts", "providers", "advisories", "remedies", "remedies_total", "worst_hosts", "open_hosts", "day", "advisories_day", "staleness")
+    __slots__ = ("hosts", "affected_hosts", "under_investigation_hosts", "unreadable_hosts", "counts", "providers", "advisories", "remedies", "remedies_total", "worst_hosts", "open_hosts", "day", "advisories_day", "exposed_hosts", "staleness")
     HOSTS_FIELD_NUMBER: _ClassVar[int]
     AFFECTED_HOSTS_FIELD_NUMBER: _ClassVar[int]
     UNDER_INVESTIGATION_HOSTS_FIELD_NUMBER: _ClassVar[int]
@@ -503,6 +515,7 @@ class GetPostureResponse(_message.Message):
     OPEN_HOSTS_FIELD_NUMBER: _ClassVar[int]
     DAY_FIELD_NUMBER: _ClassVar[int]
     ADVISORIES_DAY_FIELD_NUMBER: _ClassVar[int]
+    EXPOSED_HOSTS_FIELD_NUMBER: _ClassVar[int]
     STALENESS_FIELD_NUMBER: _ClassVar[int]
     hosts: int
     affected_hosts: int
@@ -517,5 +530,92 @@ class GetPostureResponse(_message.Message):
     open_hosts: int
     day: str
     advisories_day: str
+    exposed_hosts: int
     staleness: _containers.RepeatedCompositeFieldContainer[StaleCount]
-    def __init__(self, hosts: _Optional[int] = ..., affected_hosts: _Optional[int] = ..., under_investigation_hosts: _Optional[int] = ..., unreadable_hosts: _Optional[int] = ..., counts: _Optional[_Iterable[_Union[FindingCount, _Mapping]]] = ..., providers: _Optional[_Iterable[_Union[ProviderCount, _Mapping]]] = ..., advisories: _Optional[_Iterable[_Union[AdvisoryPosture, _Mapping]]] = ..., remedies: _Optional[_Iterable[_Union[RemedyCount, _Mapping]]] = ..., remedies_total: _Optional[int] = ..., worst_hosts: _Optional[_Iterable[_Union[HostPosture, _Mapping]]] = ..., open_hosts: _Optional[int] = ..., day: _Optional[str] = ..., advisories_day: _Optional[str] = ..., staleness: _Optional[_Iterable[_Union[StaleCount, _Mapping]]] = ...) -> None: ...
+    def __init__(self, hosts: _Optional[int] = ..., affected_hosts: _Optional[int] = ..., under_investigation_hosts: _Optional[int] = ..., unreadable_hosts: _Optional[int] = ..., counts: _Optional[_Iterable[_Union[FindingCount, _Mapping]]] = ..., providers: _Optional[_Iterable[_Union[ProviderCount, _Mapping]]] = ..., advisories: _Optional[_Iterable[_Union[AdvisoryPosture, _Mapping]]] = ..., remedies: _Optional[_Iterable[_Union[RemedyCount, _Mapping]]] = ..., remedies_total: _Optional[int] = ..., worst_hosts: _Optional[_Iterable[_Union[HostPosture, _Mapping]]] = ..., open_hosts: _Optional[int] = ..., day: _Optional[str] = ..., advisories_day: _Optional[str] = ..., exposed_hosts: _Optional[int] = ..., staleness: _Optional[_Iterable[_Union[StaleCount, _Mapping]]] = ...) -> None: ...
+
+class GetProvidersRequest(_message.Message):
+    __slots__ = ("provider", "component", "since", "day")
+    PROVIDER_FIELD_NUMBER: _ClassVar[int]
+    COMPONENT_FIELD_NUMBER: _ClassVar[int]
+    SINCE_FIELD_NUMBER: _ClassVar[int]
+    DAY_FIELD_NUMBER: _ClassVar[int]
+    provider: str
+    component: str
+    since: str
+    day: str
+    def __init__(self, provider: _Optional[str] = ..., component: _Optional[str] = ..., since: _Optional[str] = ..., day: _Optional[str] = ...) -> None: ...
+
+class PatchedShare(_message.Message):
+    __slots__ = ("days", "patched", "total")
+    DAYS_FIELD_NUMBER: _ClassVar[int]
+    PATCHED_FIELD_NUMBER: _ClassVar[int]
+    TOTAL_FIELD_NUMBER: _ClassVar[int]
+    days: int
+    patched: int
+    total: int
+    def __init__(self, days: _Optional[int] = ..., patched: _Optional[int] = ..., total: _Optional[int] = ...) -> None: ...
+
+class ProviderPatching(_message.Message):
+    __slots__ = ("provider", "component", "severity", "measured", "seconds", "median_days", "p90_days", "within", "unmeasured", "undated", "removed", "open", "unfixed", "oldest_open")
+    PROVIDER_FIELD_NUMBER: _ClassVar[int]
+    COMPONENT_FIELD_NUMBER: _ClassVar[int]
+    SEVERITY_FIELD_NUMBER: _ClassVar[int]
+    MEASURED_FIELD_NUMBER: _ClassVar[int]
+    SECONDS_FIELD_NUMBER: _ClassVar[int]
+    MEDIAN_DAYS_FIELD_NUMBER: _ClassVar[int]
+    P90_DAYS_FIELD_NUMBER: _ClassVar[int]
+    WITHIN_FIELD_NUMBER: _ClassVar[int]
+    UNMEASURED_FIELD_NUMBER: _ClassVar[int]
+    UNDATED_FIELD_NUMBER: _ClassVar[int]
+    REMOVED_FIELD_NUMBER: _ClassVar[int]
+    OPEN_FIELD_NUMBER: _ClassVar[int]
+    UNFIXED_FIELD_NUMBER: _ClassVar[int]
+    OLDEST_OPEN_FIELD_NUMBER: _ClassVar[int]
+    provider: str
+    component: str
+    severity: str
+    measured: int
+    seconds: float
+    median_days: int
+    p90_days: int
+    within: _containers.RepeatedCompositeFieldContainer[PatchedShare]
+    unmeasured: int
+    undated: int
+    removed: int
+    open: int
+    unfixed: int
+    oldest_open: str
+    def __init__(self, provider: _Optional[str] = ..., component: _Optional[str] = ..., severity: _Optional[str] = ..., measured: _Optional[int] = ..., seconds: _Optional[float] = ..., median_days: _Optional[int] = ..., p90_days: _Optional[int] = ..., within: _Optional[_Iterable[_Union[PatchedShare, _Mapping]]] = ..., unmeasured: _Optional[int] = ..., undated: _Optional[int] = ..., removed: _Optional[int] = ..., open: _Optional[int] = ..., unfixed: _Optional[int] = ..., oldest_open: _Optional[str] = ...) -> None: ...
+
+class ChannelLag(_message.Message):
+    __slots__ = ("channel", "component", "fixes", "median_days", "p90_days", "longest_days")
+    CHANNEL_FIELD_NUMBER: _ClassVar[int]
+    COMPONENT_FIELD_NUMBER: _ClassVar[int]
+    FIXES_FIELD_NUMBER: _ClassVar[int]
+    MEDIAN_DAYS_FIELD_NUMBER: _ClassVar[int]
+    P90_DAYS_FIELD_NUMBER: _ClassVar[int]
+    LONGEST_DAYS_FIELD_NUMBER: _ClassVar[int]
+    channel: str
+    component: str
+    fixes: int
+    median_days: int
+    p90_days: int
+    longest_days: int
+    def __init__(self, channel: _Optional[str] = ..., component: _Optional[str] = ..., fixes: _Optional[int] = ..., median_days: _Optional[int] = ..., p90_days: _Optional[int] = ..., longest_days: _Optional[int] = ...) -> None: ...
+
+class GetProvidersResponse(_message.Message):
+    __slots__ = ("patching", "lags", "hosts", "watched_since", "day", "advisories_day")
+    PATCHING_FIELD_NUMBER: _ClassVar[int]
+    LAGS_FIELD_NUMBER: _ClassVar[int]
+    HOSTS_FIELD_NUMBER: _ClassVar[int]
+    WATCHED_SINCE_FIELD_NUMBER: _ClassVar[int]
+    DAY_FIELD_NUMBER: _ClassVar[int]
+    ADVISORIES_DAY_FIELD_NUMBER: _ClassVar[int]
+    patching: _containers.RepeatedCompositeFieldContainer[ProviderPatching]
+    lags: _containers.RepeatedCompositeFieldContainer[ChannelLag]
+    hosts: int
+    watched_since: str
+    day: str
+    advisories_day: str
+    def __init__(self, patching: _Optional[_Iterable[_Union[ProviderPatching, _Mapping]]] = ..., lags: _Optional[_Iterable[_Union[ChannelLag, _Mapping]]] = ..., hosts: _Optional[int] = ..., watched_since: _Optional[str] = ..., day: _Optional[str] = ..., advisories_day: _Optional[str] = ...) -> None: ...

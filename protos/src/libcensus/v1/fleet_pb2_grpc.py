@@ -64,6 +64,11 @@ class FleetServiceStub:
                 request_serializer=libcensus_dot_v1_dot_fleet__pb2.GetPostureRequest.SerializeToString,
                 response_deserializer=libcensus_dot_v1_dot_fleet__pb2.GetPostureResponse.FromString,
                 _registered_method=True)
+        self.GetProviders = channel.unary_unary(
+                '/libcensus.v1.FleetService/GetProviders',
+                request_serializer=libcensus_dot_v1_dot_fleet__pb2.GetProvidersRequest.SerializeToString,
+                response_deserializer=libcensus_dot_v1_dot_fleet__pb2.GetProvidersResponse.FromString,
+                _registered_method=True)
 
 
 class FleetServiceServicer:
@@ -111,6 +116,13 @@ class FleetServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetProviders(self, request, context):
+        """Tells how long fixes took, per provider: to be published by it, and to reach the fleet.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_FleetServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -143,6 +155,11 @@ def add_FleetServiceServicer_to_server(servicer, server):
                     servicer.GetPosture,
                     request_deserializer=libcensus_dot_v1_dot_fleet__pb2.GetPostureRequest.FromString,
                     response_serializer=libcensus_dot_v1_dot_fleet__pb2.GetPostureResponse.SerializeToString,
+            ),
+            'GetProviders': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetProviders,
+                    request_deserializer=libcensus_dot_v1_dot_fleet__pb2.GetProvidersRequest.FromString,
+                    response_serializer=libcensus_dot_v1_dot_fleet__pb2.GetProvidersResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -307,6 +324,33 @@ class FleetService:
             '/libcensus.v1.FleetService/GetPosture',
             libcensus_dot_v1_dot_fleet__pb2.GetPostureRequest.SerializeToString,
             libcensus_dot_v1_dot_fleet__pb2.GetPostureResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetProviders(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/libcensus.v1.FleetService/GetProviders',
+            libcensus_dot_v1_dot_fleet__pb2.GetProvidersRequest.SerializeToString,
+            libcensus_dot_v1_dot_fleet__pb2.GetProvidersResponse.FromString,
             options,
             channel_credentials,
             insecure,

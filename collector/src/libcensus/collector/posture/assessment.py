@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Self
 from libcensus.collector.posture.backport import PackageEvidence
 from libcensus.collector.posture.eol import INTERPRETERS, judge_support
 from libcensus.collector.posture.finding import (
+    ENVIRONMENT,
     Component,
     EndOfLife,
     Finding,
@@ -28,7 +29,7 @@ from libcensus.collector.posture.hoststaleness import Circle, StalenessJudge
 from libcensus.collector.posture.prepared import PortabilityMemory, make_room
 from libcensus.collector.posture.remedy import Circumstances
 from libcensus.collector.posture.security import judge_cpython, judge_glibc, judge_openssl
-from libcensus.collector.posture.staleness import StaleInstall, Staleness, StalenessState, stale_installs
+from libcensus.collector.posture.staleness import StalenessState
 from libcensus.facts.crypto import CryptoUse
 from libcensus.facts.evidence import Evidence
 from libcensus.facts.platform import Platform
@@ -45,11 +46,12 @@ from libcensus.facts.vocabulary import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
     from datetime import date
 
     from libcensus.collector.posture.catalogue import Catalogue
     from libcensus.collector.posture.finding import Judgement, Support
+    from libcensus.collector.posture.staleness import StaleGrounds, StaleInstall, Staleness
     from libcensus.collector.posture.verdict import Verdict
     from libcensus.facts.changelog import PackageChangelog
     from libcensus.facts.crypto import CryptoCopy, CryptoCopySet, CryptoLibrary
@@ -71,6 +73,22 @@ CRYPTO_COMPONENTS = {
     CryptoFamily.BORINGSSL: Component.BORINGSSL,
     CryptoFamily.AWS_LC: Component.AWS_LC,
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Grounds:
+    """All that a case rests on beside the catalogue and the day: equal ones are judged once, wherever they lie.
+
+    ``owner`` has the interpreter and ``package`` the crypto library or the C library; ``changelogs`` are theirs, in the
+    order of library and interpreter. ``glibc`` is the version of a C library, whose circumstances are absent.
+    """
+
+    circumstances: Circumstances | None
+    package: Package | None
+    system: OsRelease | None
+    owner: Package | None = None
+    changelogs: tuple[PackageChangelog | None, PackageChangelog | None] = (None, None)
+    glibc: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +120,7 @@ class InstallAssessment:
     provider: Provider
     version: str | None
     facts: tuple[Evidence, ...]
+    grounds: Grounds
     case: Case
     within: str | None = None
     own_facts: tuple[Evidence, ...] = ()
@@ -120,6 +139,7 @@ class InstallAssessment:
                 item,
                 self.own_facts if item.component in INTERPRETERS.values() else self.facts,
                 self.within,
+                file=self.install.crypto.path,
             )
             for item in self.case.judgements
         )
@@ -144,6 +164,7 @@ class CopyAssessment:
     copy: CryptoCopy
     provider: str
     facts: tuple[Evidence, ...]
+    grounds: Grounds
     case: Case
     within: str | None = None
 
@@ -155,7 +176,12 @@ class CopyAssessment:
     @property
     def findings(self) -> tuple[Finding, ...]:
         """The copy's findings, sorted by advisory; made at each access."""
-        return tuple(Finding.of(self.subject, item, self.facts, self.within) for item in self.case.judgements)
+        return tuple(
+            Finding.of(
+                self.subject, item, self.facts, self.within, file=self.copy.path, environment=self.copy.environment
+            )
+            for item in self.case.judgements
+        )
 
     @property
     def end_of_life(self) -> tuple[EndOfLife, ...]:
@@ -174,6 +200,7 @@ class LibcAssessment:
     subject: Subject
     provider: Provider
     facts: tuple[Evidence, ...]
+    grounds: Grounds
     case: Case
     within: str | None = None
 
@@ -195,23 +222,23 @@ class LibcAssessment:
 
 @dataclass(frozen=True, slots=True)
 class HostAssessment:
-    """Everything that is said about one host: per install, crypto copy and C library, and per build on its platform."""
+    """Everything that is said about one host: per install, crypto copy and C library, and per build on its platform.
+
+    ``judged_staleness`` is of everything that can be behind what it could be; ``stale_installs`` are the installs as
+    they are counted by that, those that are up to date among them.
+    """
 
     installs: tuple[InstallAssessment, ...]
     verdicts: Mapping[BuildPlace, Verdict] = field(default_factory=dict)
     copies: tuple[CopyAssessment, ...] = ()
     libcs: tuple[LibcAssessment, ...] = ()
     judged_staleness: tuple[Staleness, ...] = ()
+    stale_installs: tuple[StaleInstall, ...] = ()
 
     @property
     def staleness(self) -> tuple[Staleness, ...]:
         """What is stale, and what nobody can tell of, in their order."""
         return tuple(one for one in self.judged_staleness if one.state is not StalenessState.CURRENT)
-
-    @property
-    def stale_installs(self) -> tuple[StaleInstall, ...]:
-        """Every install under each kind of staleness that was judged of it, those that are up to date among them."""
-        return stale_installs(self.judged_staleness, {one.subject: str(one.provider) for one in self.installs})
 
     @property
     def subjects(self) -> tuple[InstallAssessment | CopyAssessment | LibcAssessment, ...]:
@@ -258,8 +285,8 @@ class Assessor:
         self.catalogue = catalogue
         self.today = today
         self.portability = PortabilityMemory() if portability is None else portability
-        self._cases: dict[object, Case] = {}
-        self._staleness = StalenessJudge(catalogue, today)
+        self._cases: dict[Grounds, Case] = {}
+        self._staleness = StalenessJudge(catalogue, today, self.case)
 
     def assess(
         self,
@@ -310,6 +337,7 @@ class Assessor:
             if (found := self.assess_libc(name, libc, system, changelogs=named)) is not None
         )
         circle = Circle(root, tools, roots, processes)
+        age = self._staleness.judge(own_installs, (*own_copies, *libcs), builds, places.system, circle)
         return HostAssessment(
             installs=own_installs,
             verdicts={
@@ -319,8 +347,13 @@ class Assessor:
             },
             copies=own_copies,
             libcs=libcs,
-            judged_staleness=self._staleness.judge(own_installs, (*own_copies, *libcs), builds, places.system, circle),
+            judged_staleness=age.judged,
+            stale_installs=age.installs,
         )
+
+    def staleness_state(self, grounds: StaleGrounds) -> StalenessState:
+        """Return whether grounds mean that an install is stale; equal ones are judged once."""
+        return self._staleness.state(grounds)
 
     def verdict(self, digest: str, build: Build, platform: Platform, platform_digest: str | None = None) -> Verdict:
         """Return whether a build starts on a platform; the same pair is judged once."""
@@ -340,7 +373,8 @@ class Assessor:
         build = None if install.build is None else builds.get(install.build)
         owner = _owner(install, installs)
         circumstances = Circumstances(
-            crypto=install.crypto,
+            # Where the library lies is said by the finding: the same copy in many places is one case.
+            crypto=replace(install.crypto, path=None),
             provider=Provider.UNKNOWN if build is None else build.provider,
             installer=install.installer,
             version=None if build is None else build.version,
@@ -350,15 +384,16 @@ class Assessor:
         package = _crypto_owner(install.crypto, owner)
         # Only what the distribution built depends on which distribution it is.
         owned = any(item is not None and item.origin is PackageOrigin.DISTRIBUTION for item in (owner, package))
-        system = os_release if owned else None
-        case = self._case_of(circumstances, owner, package, system, changelogs)
+        read = _changelog_of(package, changelogs), _changelog_of(owner, changelogs)
+        grounds = Grounds(circumstances, package, os_release if owned else None, owner, read)
         return InstallAssessment(
             subject=Subject(SubjectKind.INSTALL, root if install.root == "/" else install.root, install.path),
             install=install,
             provider=circumstances.provider,
             version=circumstances.version,
             facts=_crypto_facts(install, build),
-            case=case,
+            grounds=grounds,
+            case=self.case(grounds),
             own_facts=_own_facts(install, build, owner),
         )
 
@@ -373,24 +408,27 @@ class Assessor:
         library = copy.library
         is_told = copy.linkage is not Linkage.UNKNOWN
         circumstances = Circumstances(
-            crypto=CryptoUse(copy.linkage, copy.path, library if is_told else None),
+            crypto=CryptoUse(copy.linkage, None, library if is_told else None),
             provider=Provider.UNKNOWN,
             installer=Installer.UNKNOWN,
             version=None,
             provider_build=None,
             implementation=Implementation.UNKNOWN,
             owner=copy.owner,
-            environment=copy.environment,
+            environment=None if copy.environment is None else ENVIRONMENT,
             is_copy=True,
         )
         package = library.package
         owned = package is not None and package.origin is PackageOrigin.DISTRIBUTION
+        read = _changelog_of(package, changelogs), None
+        grounds = Grounds(circumstances, package, os_release if owned else None, None, read)
         return CopyAssessment(
             subject=Subject(SubjectKind.CRYPTO_COPY, copy.root, copy.path),
             copy=copy,
             provider=_copy_provider(copy),
             facts=_copy_facts(copy),
-            case=self._case_of(circumstances, None, package, os_release if owned else None, changelogs),
+            grounds=grounds,
+            case=self.case(grounds),
         )
 
     def assess_libc(
@@ -407,41 +445,23 @@ class Assessor:
         number, package, path = libc.version, libc.package, libc.path or "libc.so.6"
         owned = package is not None and package.origin is PackageOrigin.DISTRIBUTION
         system = os_release if owned else None
-        changelog = _changelog_of(package, changelogs)
-
-        def judge() -> Case:
-            known = self._known(Component.GLIBC, package, system, changelog)
-            return Case.of(judge_glibc(number, self.catalogue, self.today, package=package, known=known), ())
-
-        case = self._remembered((Component.GLIBC, number, package, system, changelog), judge)
+        grounds = Grounds(None, package, system, None, (_changelog_of(package, changelogs), None), number)
         version = Evidence("libc", EvidenceKind.PATH, path, f"glibc {libc.version}")
         return LibcAssessment(
             subject=Subject(SubjectKind.LIBC, root, path),
             provider=Provider.DISTRO if owned else Provider.UNKNOWN,
             facts=(version,) if package is None else (version, _package_fact(package, path, "package")),
-            case=case,
+            grounds=grounds,
+            case=self.case(grounds),
         )
 
-    def _remembered(self, key: object, make: Callable[[], Case]) -> Case:
-        """Return the case of a key; equal ones are judged once."""
-        case = self._cases.get(key)
+    def case(self, grounds: Grounds) -> Case:
+        """Return the case of grounds; equal ones are judged once."""
+        case = self._cases.get(grounds)
         if case is None:
             make_room(self._cases, MEMORY)
-            case = self._cases[key] = make()
+            case = self._cases[grounds] = self._judge(grounds)
         return case
-
-    def _case_of(
-        self,
-        circumstances: Circumstances,
-        owner: Package | None,
-        package: Package | None,
-        system: OsRelease | None,
-        changelogs: Mapping[Package, PackageChangelog] | None,
-    ) -> Case:
-        """Return the case of an install or a copy: ``owner`` has the interpreter, ``package`` the crypto library."""
-        read = _changelog_of(package, changelogs), _changelog_of(owner, changelogs)
-        key = (circumstances, owner, package, system, read)
-        return self._remembered(key, lambda: self._case(circumstances, owner, package, system, read))
 
     def _known(
         self,
@@ -455,14 +475,14 @@ class Assessor:
             return None
         return PackageEvidence.of(component, package, system, changelog, self.catalogue)
 
-    def _case(
-        self,
-        circumstances: Circumstances,
-        owner: Package | None,
-        package: Package | None,
-        system: OsRelease | None,
-        changelogs: tuple[PackageChangelog | None, PackageChangelog | None],
-    ) -> Case:
+    def _judge(self, grounds: Grounds) -> Case:
+        package, system, owner = grounds.package, grounds.system, grounds.owner
+        circumstances, changelogs = grounds.circumstances, grounds.changelogs
+        if circumstances is None:
+            if grounds.glibc is None:
+                raise AssertionError("grounds of nothing")
+            glibc = self._known(Component.GLIBC, package, system, changelogs[0])
+            return Case.of(judge_glibc(grounds.glibc, self.catalogue, self.today, package=package, known=glibc), ())
         openssl = self._known(Component.OPENSSL, package, system, changelogs[0])
         python = self._known(Component.CPYTHON, owner, system, changelogs[1])
         judgements = judge_openssl(circumstances, self.catalogue, self.today, package=package, known=openssl)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from libcensus.collector.posture.finding import VexStatus
 from libcensus.collector.posture.newest import pbs_build
 from libcensus.collector.posture.remedy import first_uv, remedy_for_package
-from libcensus.collector.posture.staleness import Lag, StalenessState
+from libcensus.collector.posture.staleness import StalenessState, StaleVerdict
 from libcensus.facts.evidence import Evidence
 from libcensus.facts.vocabulary import EvidenceKind, RootKind
 
@@ -55,13 +55,40 @@ class OpenFixes:
         return cls(dated, tuple(undated))
 
 
+def uv_state(newest_build: str | None, own: OpenFixes, catalogue: Catalogue, today: date) -> StalenessState:
+    """Return whether a uv that knows builds up to one is too old for what is open at one install."""
+    days = [day for day in own.dated if day <= today]
+    if not days:
+        return StalenessState.CURRENT
+    known = pbs_build(newest_build, catalogue)
+    if known is None:
+        return StalenessState.UNKNOWN
+    return StalenessState.STALE if max(days) > known.date else StalenessState.CURRENT
+
+
+def image_state(created: date | None, own: OpenFixes, today: date) -> StalenessState:
+    """Return whether an image of a day is older than a fix of what is open at one subject in it."""
+    days = [day for day in own.dated if day <= today]
+    if created is None:
+        return StalenessState.UNKNOWN if days else StalenessState.CURRENT
+    if days and max(days) > created:
+        return StalenessState.STALE
+    return StalenessState.UNKNOWN if own.undated else StalenessState.CURRENT
+
+
+def built_on(root: ScannedRoot, image: ScannedRoot | None) -> date | None:
+    """Return the day on which a root's image was built; ``image`` is what a container was started from."""
+    told = root.created or (None if image is None else image.created)
+    return None if told is None else date.fromisoformat(told[:10])
+
+
 def _absent(reason: str) -> Evidence:
     return Evidence("staleness", EvidenceKind.ABSENCE, "", f"not known, because {reason}")
 
 
 def judge_uv(
     tool: Tool, waiting: Mapping[Subject, OpenFixes], settings: Sequence[ToolSetting], catalogue: Catalogue, today: date
-) -> tuple[Lag, tuple[Subject, ...]]:
+) -> tuple[StaleVerdict, tuple[Subject, ...]]:
     """Return whether a uv is too old for what is open on its root, and the installs that it cannot mend.
 
     ``waiting`` are the installs that uv manages there. A build is needed as soon as one advisory is fixed by it.
@@ -70,20 +97,20 @@ def judge_uv(
     has = f"uv {tool.version or 'of unknown version'}"
     proofs = tuple(item for item in tool.evidence if item.subject in {"version", "newest_build"})
     if not wanted:
-        return Lag(StalenessState.CURRENT, has, evidence=proofs), tuple(sorted(waiting))
+        return StaleVerdict(StalenessState.CURRENT, has, evidence=proofs), tuple(sorted(waiting))
     concerned = tuple(sorted(wanted))
     if tool.newest_build is None:
         reason = "the program does not tell which builds it can install"
-        return Lag(StalenessState.UNKNOWN, has, evidence=(*proofs, _absent(reason))), concerned
+        return StaleVerdict(StalenessState.UNKNOWN, has, evidence=(*proofs, _absent(reason))), concerned
     has = f"{has}, which can install builds up to {tool.newest_build}"
     own = pbs_build(tool.newest_build, catalogue)
     if own is None:
         reason = f"the snapshot of {catalogue.snapshot_date.isoformat()} knows no build {tool.newest_build}"
-        return Lag(StalenessState.UNKNOWN, has, evidence=(*proofs, _absent(reason))), concerned
+        return StaleVerdict(StalenessState.UNKNOWN, has, evidence=(*proofs, _absent(reason))), concerned
     too_new = {subject: [day for day in days if day > own.date] for subject, days in wanted.items()}
     missed = {subject: days for subject, days in too_new.items() if days}
     if not missed:
-        return Lag(StalenessState.CURRENT, has, evidence=proofs), concerned
+        return StaleVerdict(StalenessState.CURRENT, has, evidence=proofs), concerned
     days = sorted({day for found in missed.values() for day in found})
     build = next(one for one in catalogue.pbs_builds if one.date == days[-1])
     uv = first_uv(catalogue, build)
@@ -102,7 +129,7 @@ def judge_uv(
         )
     newest = f"uv {uv}, build {build.tag}" if uv is not None else f"build {build.tag}"
     remedy = _uv_remedy(tool, uv, build.tag, forbidding)
-    return Lag(StalenessState.STALE, has, newest, days[0], remedy, tuple(evidence)), tuple(sorted(missed))
+    return StaleVerdict(StalenessState.STALE, has, newest, days[0], remedy, tuple(evidence)), tuple(sorted(missed))
 
 
 def _uv_remedy(tool: Tool, uv: str | None, tag: str, forbidding: Sequence[ToolSetting]) -> str:
@@ -136,22 +163,21 @@ def _some(names: Sequence[str], shown: int = 5) -> str:
 
 def judge_image(
     root: ScannedRoot, image: ScannedRoot | None, inside: Mapping[Subject, OpenFixes], today: date
-) -> tuple[Lag, tuple[Subject, ...]]:
+) -> tuple[StaleVerdict, tuple[Subject, ...]]:
     """Return whether a root's image was built before a fix of what is open in it, and what waits for that.
 
     ``image`` is the one in storage that a container was started from, where the scan has seen it.
     """
-    told = root if root.created is not None else image
-    created = None if told is None or told.created is None else date.fromisoformat(told.created[:10])
-    proofs = root.evidence if told is None else told.evidence
+    created = built_on(root, image)
+    proofs = root.evidence if root.created is not None or image is None else image.evidence
     dated = {subject: [day for day in own.dated if day <= today] for subject, own in inside.items()}
     has = None if created is None else f"an image of {created.isoformat()}"
     if created is None:
         concerned = tuple(sorted(subject for subject, days in dated.items() if days))
         if not concerned:
-            return Lag(StalenessState.CURRENT), ()
+            return StaleVerdict(StalenessState.CURRENT), ()
         reason = "nothing tells when its image was built: only images in storage do, with `--images`"
-        return Lag(StalenessState.UNKNOWN, evidence=(*proofs, _absent(reason))), concerned
+        return StaleVerdict(StalenessState.UNKNOWN, evidence=(*proofs, _absent(reason))), concerned
     late = {subject: [day for day in days if day > created] for subject, days in dated.items()}
     missed = {subject: days for subject, days in late.items() if days}
     if missed:
@@ -161,13 +187,15 @@ def judge_image(
         words += f"{days[0].isoformat()} to {days[-1].isoformat()}: {_some(names)}"
         evidence = (*proofs, Evidence("staleness", EvidenceKind.ADVISORY, "", words))
         newest = f"an image built after {days[-1].isoformat()}"
-        return Lag(StalenessState.STALE, has, newest, days[0], _image_remedy(root), evidence), tuple(sorted(missed))
+        return StaleVerdict(StalenessState.STALE, has, newest, days[0], _image_remedy(root), evidence), tuple(
+            sorted(missed)
+        )
     undated = tuple(sorted(subject for subject, own in inside.items() if own.undated))
     if undated:
         names = sorted({name for own in inside.values() for name in own.undated})
         reason = f"no day is known since which there have been fixes of what is open in it: {_some(names)}"
-        return Lag(StalenessState.UNKNOWN, has, evidence=(*proofs, _absent(reason))), undated
-    return Lag(StalenessState.CURRENT, has, evidence=proofs), tuple(sorted(inside))
+        return StaleVerdict(StalenessState.UNKNOWN, has, evidence=(*proofs, _absent(reason))), undated
+    return StaleVerdict(StalenessState.CURRENT, has, evidence=proofs), tuple(sorted(inside))
 
 
 def _image_remedy(root: ScannedRoot) -> str:

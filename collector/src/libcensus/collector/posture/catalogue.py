@@ -8,7 +8,7 @@ list it".
 from __future__ import annotations
 
 from collections.abc import Mapping  # noqa: TC003  the dataclass decorator of slots needs it at run time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from libcensus.collector.posture.quirks import QuirkTable
@@ -175,3 +175,10 @@ class Catalogue:
     distribution_releases: tuple[DistributionRelease, ...] = ()
     package_fixes: Mapping[tuple[str, str, str], PackageFixes] = field(default_factory=dict)
     quirks: QuirkTable = field(default_factory=QuirkTable)
+
+    def as_of(self, day: date) -> Catalogue:
+        """Return the catalogue without the advisories that were published after a day.
+
+        Ranges, tables of fixes and builds stay as they are known now: they tell what was true on that day, too.
+        """
+        return replace(self, advisories=tuple(one for one in self.advisories if one.published <= day))

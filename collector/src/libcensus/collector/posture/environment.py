@@ -11,12 +11,18 @@ from __future__ import annotations
 import shlex
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from libcensus.collector.posture.eol import INTERPRETERS
 from libcensus.collector.posture.finding import Component
 from libcensus.collector.posture.newest import name_of, pbs_build
-from libcensus.collector.posture.staleness import Lag, StalenessKind, StalenessState
+from libcensus.collector.posture.staleness import (
+    BuildMark,
+    EnvironmentGrounds,
+    StalenessKind,
+    StalenessState,
+    StaleVerdict,
+)
 from libcensus.collector.posture.versions import branch_of, parse_cpython
 from libcensus.facts.evidence import Evidence
 from libcensus.facts.vocabulary import EnvironmentState, EvidenceKind, Installer, InstallKind, Provider
@@ -94,59 +100,102 @@ def _store(held: Held, build: Build) -> tuple[object, ...]:
     return (*where, build.provider, build.implementation, minor_of(build), build.arch, abi)
 
 
-def judge_environment(environment: Held, bases: Bases, catalogue: Catalogue) -> tuple[StalenessKind, Lag]:
+class Weighed(NamedTuple):
+    """How old an environment is; ``newest`` is the place among those beside its base that decides, None for its base.
+
+    Of an unknown state it is the one that could not be compared; ``reason`` tells of what is not about that.
+    """
+
+    state: StalenessState
+    newest: int | None = None
+    reason: str | None = None
+
+
+def grounds_of(environment: Held, bases: Bases) -> EnvironmentGrounds:
+    """Return what the state of an environment rests on."""
+    return _held_against(environment, bases)[0]
+
+
+def _held_against(environment: Held, bases: Bases) -> tuple[EnvironmentGrounds, Held | None, list[Held]]:
+    """Return the grounds of an environment, its base, and what lies beside that, as far as it is held against them."""
+    install, build = environment.install, environment.build
+    if install.state not in _HANDLED:
+        return EnvironmentGrounds(install.state, is_doubtful=_doubt(install) is not None), None, []
+    base = bases.base_of(install)
+    own = None if build is None else BuildMark.of(build)
+    if base is None or base.build is None:
+        return EnvironmentGrounds(install.state, own=own), None, []
+    is_replaced = install.state is EnvironmentState.COPIED and install.build != base.install.build
+    present = BuildMark.of(base.build)
+    beside = [one for one in bases.beside(base) if one is not base and one.install.build != install.build]
+    marks = tuple(BuildMark.of(one.build) for one in beside if one.build is not None)
+    grounds = EnvironmentGrounds(install.state, own=own, base=present, is_replaced=is_replaced, beside=marks)
+    return grounds, base, beside
+
+
+def weigh(grounds: EnvironmentGrounds, catalogue: Catalogue) -> Weighed:
+    """Return how old an environment is, by its grounds alone."""
+    own, base = grounds.own, grounds.base
+    if grounds.state is EnvironmentState.DANGLING:
+        return Weighed(StalenessState.UNKNOWN if grounds.is_doubtful else StalenessState.STALE)
+    if grounds.state is EnvironmentState.FOLLOWS:
+        return Weighed(StalenessState.CURRENT)
+    if grounds.state not in _HANDLED:
+        return Weighed(StalenessState.UNKNOWN, reason="how it hangs on its base is not known")
+    if own is None:
+        return Weighed(StalenessState.UNKNOWN, reason="what it runs could not be read")
+    if base is None:
+        reason = "its base is none of the interpreters that were found and could be read"
+        return Weighed(StalenessState.UNKNOWN, reason=reason)
+    is_behind = grounds.is_replaced and _is_newer(own, base, catalogue) is not True
+    best, newest, unclear = base if is_behind else own, None, None
+    for number, one in enumerate(grounds.beside):
+        newer = _is_newer(one, best, catalogue)
+        if newer:
+            best, newest, is_behind = one, number, True
+        elif newer is None and unclear is None:
+            unclear = number
+    if is_behind:
+        return Weighed(StalenessState.STALE, newest)
+    if unclear is not None:
+        return Weighed(StalenessState.UNKNOWN, unclear)
+    if own.version is None:
+        return Weighed(StalenessState.UNKNOWN, reason="its version could not be read")
+    return Weighed(StalenessState.CURRENT)
+
+
+def judge_environment(environment: Held, bases: Bases, catalogue: Catalogue) -> tuple[StalenessKind, StaleVerdict]:
     """Return whether an environment has lost its base or is behind it."""
     install, build = environment.install, environment.build
     if install.state is EnvironmentState.DANGLING:
         return StalenessKind.ENVIRONMENT_BASE_GONE, _judge_dangling(install, bases)
     kind = StalenessKind.ENVIRONMENT_BEHIND_BASE
     told = tuple(item for item in install.evidence if item.subject in {"state", "base", "recorded_version"})
-    has = None if build is None else name_of(build)
-    if install.state is EnvironmentState.FOLLOWS:
-        return kind, Lag(StalenessState.CURRENT, has, has, evidence=told)
-    if install.state not in _HANDLED:
-        reason = next((item.detail for item in told if item.subject == "state"), "no link or file tells it")
-        return kind, _unknown(has, f"how it hangs on its base is not known: {reason}", told)
-    if build is None:
-        return kind, _unknown(None, "what it runs could not be read", told)
-    base = bases.base_of(install)
-    if base is None or base.build is None:
-        return kind, _unknown(has, "its base is none of the interpreters that were found and could be read", told)
-    is_copy = install.state is EnvironmentState.COPIED
-    best: Held | None = base if is_copy and _was_replaced(install, build, base, base.build, catalogue) else None
-    unclear: Held | None = None
-    for one in bases.beside(base):
-        # Both have a build: those beside a base are kept by it.
-        held = one.build
-        if held is None or install.build == one.install.build:
-            continue
-        newer = _is_newer(held, build, catalogue)
-        if newer is None and one is not base:
-            unclear = unclear or one
-        elif newer and (best is None or best.build is None or _is_newer(held, best.build, catalogue)):
-            best = one
-    if best is not None and best.build is not None:
-        words = f"made again, it would get {best.install.path}: {name_of(best.build)}"
-        if best is base:
-            words += ", another build than the one that its executable was copied from"
-        proof = Evidence("staleness", EvidenceKind.PATH, best.install.path, words)
-        newest = name_of(best.build)
-        remedy = _remedy(install, best)
-        return kind, Lag(StalenessState.STALE, has, newest, None, remedy, (*told, proof))
-    if unclear is not None and unclear.build is not None:
-        reason = f"nothing tells whether {name_of(unclear.build)} in {unclear.install.path} is newer"
+    has = None if build is None else name_of(BuildMark.of(build))
+    grounds, base, beside = _held_against(environment, bases)
+    weighed = weigh(grounds, catalogue)
+    if weighed.state is StalenessState.CURRENT:
+        return kind, StaleVerdict(StalenessState.CURRENT, has, has, evidence=told)
+    if weighed.reason is not None:
+        reason = weighed.reason
+        if install.state not in _HANDLED:
+            more = next((item.detail for item in told if item.subject == "state"), "no link or file tells it")
+            reason = f"{reason}: {more}"
         return kind, _unknown(has, reason, told)
-    if build.version is None:
-        return kind, _unknown(has, "its version could not be read", told)
-    return kind, Lag(StalenessState.CURRENT, has, has, evidence=told)
+    chosen = base if weighed.newest is None else beside[weighed.newest]
+    if chosen is None or chosen.build is None:
+        raise AssertionError("held against nothing")
+    newest = name_of(BuildMark.of(chosen.build))
+    if weighed.state is StalenessState.UNKNOWN:
+        return kind, _unknown(has, f"nothing tells whether {newest} in {chosen.install.path} is newer", told)
+    words = f"made again, it would get {chosen.install.path}: {newest}"
+    if chosen is base:
+        words += ", another build than the one that its executable was copied from"
+    proof = Evidence("staleness", EvidenceKind.PATH, chosen.install.path, words)
+    return kind, StaleVerdict(StalenessState.STALE, has, newest, None, _remedy(install, chosen), (*told, proof))
 
 
-def _was_replaced(install: Install, own: Build, base: Held, present: Build, catalogue: Catalogue) -> bool:
-    """Tell whether a copied executable is another than its base has now, and not a newer one."""
-    return install.build != base.install.build and _is_newer(own, present, catalogue) is not True
-
-
-def _is_newer(one: Build, other: Build, catalogue: Catalogue) -> bool | None:
+def _is_newer(one: BuildMark, other: BuildMark, catalogue: Catalogue) -> bool | None:
     """Tell whether a build is newer than another of its kind; None where nothing tells."""
     read = [None if build.version is None else parse_cpython(build.version) for build in (one, other)]
     if read[0] is None or read[1] is None:
@@ -162,8 +211,13 @@ def _is_newer(one: Build, other: Build, catalogue: Catalogue) -> bool | None:
     return None
 
 
-def _judge_dangling(install: Install, bases: Bases) -> Lag:
-    doubt = next((one for one in install.evidence if one.subject == "state" and one.kind is EvidenceKind.ABSENCE), None)
+def _doubt(install: Install) -> Evidence | None:
+    """Return what says that a base which is not there may lie outside of what was scanned."""
+    return next((one for one in install.evidence if one.subject == "state" and one.kind is EvidenceKind.ABSENCE), None)
+
+
+def _judge_dangling(install: Install, bases: Bases) -> StaleVerdict:
+    doubt = _doubt(install)
     told = tuple(item for item in install.evidence if item.subject in {"state", "base"})
     has = install.base or install.realpath
     if doubt is not None:
@@ -175,10 +229,10 @@ def _judge_dangling(install: Install, bases: Bases) -> Lag:
     if not left:
         folder = shlex.quote(_folder(install))
         remedy = f"re-create this environment with a Python that is there, or remove it: {folder}"
-        return Lag(StalenessState.STALE, has, None, None, remedy, (*told, proof))
+        return StaleVerdict(StalenessState.STALE, has, None, None, remedy, (*told, proof))
     newest = left[-1]
-    name = newest.install.path if newest.build is None else name_of(newest.build)
-    return Lag(StalenessState.STALE, has, name, None, _remedy(install, newest), (*told, proof))
+    name = newest.install.path if newest.build is None else name_of(BuildMark.of(newest.build))
+    return StaleVerdict(StalenessState.STALE, has, name, None, _remedy(install, newest), (*told, proof))
 
 
 _NO_VERSION = parse_cpython("0.0")
@@ -201,6 +255,6 @@ def _remedy(install: Install, base: Held) -> str:
     return f"re-create this environment and install its packages again: {command}"
 
 
-def _unknown(has: str | None, reason: str, told: tuple[Evidence, ...]) -> Lag:
+def _unknown(has: str | None, reason: str, told: tuple[Evidence, ...]) -> StaleVerdict:
     proof = Evidence("staleness", EvidenceKind.ABSENCE, "", f"not known, because {reason}")
-    return Lag(StalenessState.UNKNOWN, has, evidence=(*told, proof))
+    return StaleVerdict(StalenessState.UNKNOWN, has, evidence=(*told, proof))

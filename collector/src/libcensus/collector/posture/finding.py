@@ -70,6 +70,11 @@ class SupportState(StrEnum):
     UNKNOWN = "unknown"
 
 
+ENVIRONMENT = "<environment>"
+FILE = "<file>"
+"""What stands in a remedy for the folder of the environment and for the copy's own file: each finding puts in its own,
+so that the same copy in many places is judged once."""
+
 UNKNOWN_BRANCH = "unknown"
 """The branch of a version that nobody could read."""
 
@@ -84,12 +89,33 @@ class Subject:
 
 
 @dataclass(frozen=True, slots=True)
+class Clocks:
+    """The days on which a fix came nearer, up to where a host could have had it; each absent where no source tells.
+
+    ``published`` is the advisory's, ``released`` that of upstream's release with the fix, ``built`` that of the
+    provider's first build or package with it, ``installable`` that of the first release of the tool, or of the
+    distribution, that could install that. The fifth clock, the day on which the host has it, is the host's history.
+    """
+
+    published: dt.date
+    released: dt.date | None = None
+    built: dt.date | None = None
+    installable: dt.date | None = None
+
+    @property
+    def since(self) -> dt.date | None:
+        """The day since which the fix could be applied: not before anybody could know of it; None where unknown."""
+        days = [day for day in (self.built, self.installable) if day is not None]
+        return max(*days, self.published) if days else None
+
+
+@dataclass(frozen=True, slots=True)
 class Judgement:
     """One advisory against one copy of a component, wherever that copy lies: a finding without its subject.
 
     ``fixed_in`` is the first fixed version of the branch that the copy is on, absent where none is published;
-    ``fix_available`` the day since which the fix could have been there from this provider; ``evidence`` leads from the
-    version to the verdict. The same copy in many places is judged once.
+    ``fix_available`` the day since which its provider has had the fix, and ``clocks`` all days on the way; ``evidence``
+    leads from the version to the verdict. The same copy in many places is judged once.
     """
 
     component: Component
@@ -101,6 +127,7 @@ class Judgement:
     fix_available: dt.date | None
     remedy: str | None
     evidence: tuple[Evidence, ...]
+    clocks: Clocks
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,8 +135,8 @@ class Finding:
     """One advisory against one subject.
 
     ``fixed_in`` is the first fixed version of the branch that the subject is on, absent where none is published;
-    ``fix_available`` the day since which the fix could have been there from this provider; ``evidence`` the chain
-    from bytes to verdict.
+    ``fix_available`` the day since which its provider has had the fix; ``evidence`` the chain from bytes to verdict.
+    ``clocks`` are absent from collectors that do not tell them.
     """
 
     subject: Subject
@@ -122,6 +149,7 @@ class Finding:
     fix_available: dt.date | None
     remedy: str | None
     evidence: tuple[Evidence, ...]
+    clocks: Clocks | None = None
 
     @classmethod
     def of(
@@ -130,12 +158,18 @@ class Finding:
         judgement: Judgement,
         facts: tuple[Evidence, ...] = (),
         within: str | None = None,
+        *,
+        file: str | None = None,
+        environment: str | None = None,
     ) -> Self:
         """Return the finding of a judgement at one subject; ``facts`` are the proofs read there, put before it.
 
-        ``within`` tells where the remedy is to be applied, where that is not the host itself.
+        ``within`` tells where the remedy is to be applied, where that is not the host itself; ``file`` and
+        ``environment`` are what the remedy is about.
         """
         remedy = judgement.remedy
+        if remedy is not None:
+            remedy = at_place(remedy, file=file, environment=environment)
         return cls(
             subject=subject,
             component=judgement.component,
@@ -147,6 +181,7 @@ class Finding:
             fix_available=judgement.fix_available,
             remedy=remedy if remedy is None or within is None else f"{within}: {remedy}",
             evidence=facts + judgement.evidence,
+            clocks=judgement.clocks,
         )
 
 
@@ -194,6 +229,11 @@ class EndOfLife:
             evidence=facts + support.evidence,
             distribution_until=support.distribution_until,
         )
+
+
+def at_place(remedy: str, *, file: str | None, environment: str | None) -> str:
+    """Return a remedy with the file and the environment of one place put in."""
+    return remedy.replace(FILE, file or "the library").replace(ENVIRONMENT, environment or "the environment")
 
 
 def worst_severity(findings: Iterable[Finding | Judgement]) -> Severity | None:

@@ -15,7 +15,7 @@ from libcensus.collector.posture.eol import INTERPRETERS, TITLES
 from libcensus.collector.posture.finding import Component
 from libcensus.collector.posture.ordering import UnreadableVersionError, is_at_least
 from libcensus.collector.posture.remedy import first_uv, pbs_command, remedy_for_package
-from libcensus.collector.posture.staleness import Lag, StalenessState
+from libcensus.collector.posture.staleness import StalenessState, StaleVerdict
 from libcensus.collector.posture.versions import branch_of, is_before, parse_version
 from libcensus.facts.evidence import Evidence
 from libcensus.facts.vocabulary import EvidenceKind, Implementation, Installer, PackageOrigin, Provider
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from datetime import date
 
     from libcensus.collector.posture.catalogue import Catalogue, PackageFixes, PbsBuild
+    from libcensus.collector.posture.staleness import BuildMark
     from libcensus.facts.host import OsRelease
-    from libcensus.facts.interpreter import Build
     from libcensus.facts.package import Package
 
 _OF_RELEASES = frozenset({Provider.PYENV, Provider.SOURCE, Provider.DOCKER_OFFICIAL, Provider.UPSTREAM})
@@ -36,13 +36,13 @@ _NEVER_AFFECTED = "0"
 
 
 def judge_newest(
-    build: Build | None,
+    build: BuildMark | None,
     installer: Installer,
     package: Package | None,
-    os_release: OsRelease,
+    os_release: OsRelease | None,
     catalogue: Catalogue,
     today: date,
-) -> Lag:
+) -> StaleVerdict:
     """Return whether an install that stands by itself is behind its provider; ``package`` owns it.
 
     Only what was published up to ``today`` counts.
@@ -64,7 +64,7 @@ def judge_newest(
     return _unknown(name_of(build), f"nothing here tells what {build.provider} has built since")
 
 
-def name_of(build: Build) -> str:
+def name_of(build: BuildMark) -> str:
     """Return a build in words: product, version, and the provider's own mark."""
     component = INTERPRETERS.get(build.implementation)
     title = build.implementation.value if component is None else TITLES[component]
@@ -77,9 +77,9 @@ def pbs_build(tag: str | None, catalogue: Catalogue) -> PbsBuild | None:
     return next((one for one in catalogue.pbs_builds if one.tag == (tag or "")[:8]), None)
 
 
-def _unknown(has: str | None, reason: str) -> Lag:
+def _unknown(has: str | None, reason: str) -> StaleVerdict:
     evidence = Evidence("staleness", EvidenceKind.ABSENCE, "", f"not known, because {reason}")
-    return Lag(StalenessState.UNKNOWN, has, evidence=(evidence,))
+    return StaleVerdict(StalenessState.UNKNOWN, has, evidence=(evidence,))
 
 
 def _table(words: str) -> Evidence:
@@ -89,7 +89,7 @@ def _table(words: str) -> Evidence:
 # --- python-build-standalone --------------------------------------------------------------------------------------
 
 
-def _judge_pbs(build: Build, version: str, installer: Installer, catalogue: Catalogue, today: date) -> Lag:
+def _judge_pbs(build: BuildMark, version: str, installer: Installer, catalogue: Catalogue, today: date) -> StaleVerdict:
     has = name_of(build)
     minor = branch_of(Component.CPYTHON, version)
     known = [one for one in catalogue.pbs_builds if minor in one.cpython and one.date <= today]
@@ -102,7 +102,7 @@ def _judge_pbs(build: Build, version: str, installer: Installer, catalogue: Cata
         later = [one for one in known if one.date > own.date]
         if not later:
             words = f"python-build-standalone {own.tag} of {own.date.isoformat()} is the newest of CPython {minor}"
-            return Lag(StalenessState.CURRENT, has, has, evidence=(_table(f"{words}, {_as_of(catalogue)}"),))
+            return StaleVerdict(StalenessState.CURRENT, has, has, evidence=(_table(f"{words}, {_as_of(catalogue)}"),))
         words = f"{len(later)} builds of CPython {minor} came after {own.tag} of {own.date.isoformat()}, the newest "
         words += f"{newest.tag} of {newest.date.isoformat()}"
         return _behind_pbs(newest, minor, has, later[0].date, installer, catalogue, words)
@@ -132,20 +132,20 @@ def _behind_pbs(
     installer: Installer,
     catalogue: Catalogue,
     words: str,
-) -> Lag:
+) -> StaleVerdict:
     wanted = _name_pbs(newest, newest.cpython[minor])
     command = pbs_command(installer, minor)
     uv = first_uv(catalogue, newest) if installer is Installer.UV else None
     known = f"; uv {uv} is the first to know it" if uv else ""
     remedy = f"install python-build-standalone's {wanted}" if command is None else f"{command} ({wanted}{known})"
     evidence = _table(f"{words}, {_as_of(catalogue)}")
-    return Lag(StalenessState.STALE, has, wanted, since, remedy, (evidence,))
+    return StaleVerdict(StalenessState.STALE, has, wanted, since, remedy, (evidence,))
 
 
 # --- releases of the project --------------------------------------------------------------------------------------
 
 
-def _judge_release(build: Build, version: str, catalogue: Catalogue, today: date) -> Lag:
+def _judge_release(build: BuildMark, version: str, catalogue: Catalogue, today: date) -> StaleVerdict:
     has = name_of(build)
     component = INTERPRETERS.get(build.implementation)
     title = build.implementation.value if component is None else TITLES[component]
@@ -178,10 +178,10 @@ def _judge_release(build: Build, version: str, catalogue: Catalogue, today: date
     if is_before(last, own):
         return _unknown(has, f"the snapshot knows {title} {newest[0]} as the newest of its line, which is older")
     if not is_before(own, last):
-        return Lag(StalenessState.CURRENT, has, f"{title} {newest[0]}", evidence=evidence)
+        return StaleVerdict(StalenessState.CURRENT, has, f"{title} {newest[0]}", evidence=evidence)
     remedy = _release_remedy(build, f"{title} {newest[0]}", newest[0])
     since = _next_release(component, version, catalogue, today)
-    return Lag(StalenessState.STALE, has, f"{title} {newest[0]}", since, remedy, evidence)
+    return StaleVerdict(StalenessState.STALE, has, f"{title} {newest[0]}", since, remedy, evidence)
 
 
 def _next_release(component: Component, version: str, catalogue: Catalogue, today: date) -> date | None:
@@ -193,7 +193,7 @@ def _next_release(component: Component, version: str, catalogue: Catalogue, toda
     return None if release is None or release.date is None or release.date > today else release.date
 
 
-def _release_remedy(build: Build, target: str, version: str) -> str:
+def _release_remedy(build: BuildMark, target: str, version: str) -> str:
     if build.provider is Provider.PYENV:
         return f"pyenv install {version}, then make its environments again"
     if build.provider is Provider.DOCKER_OFFICIAL:
@@ -206,15 +206,18 @@ def _release_remedy(build: Build, target: str, version: str) -> str:
 # --- packages -----------------------------------------------------------------------------------------------------
 
 
-def _judge_package(build: Build, package: Package, os_release: OsRelease, catalogue: Catalogue, today: date) -> Lag:
+def _judge_package(
+    build: BuildMark, package: Package, os_release: OsRelease | None, catalogue: Catalogue, today: date
+) -> StaleVerdict:
     has = f"{package.name} {package.version}"
     if package.origin is not PackageOrigin.DISTRIBUTION:
         who = package.vendor or "somebody"
         return _unknown(has, f"{who} built the package {package.name}, and nothing here tells what is newest of it")
     component = INTERPRETERS.get(build.implementation)
-    system = " ".join(part for part in (os_release.id, os_release.version_id) if part) or "an unknown system"
+    told = () if os_release is None else (os_release.id, os_release.version_id)
+    system = " ".join(part for part in told if part) or "an unknown system"
     fixes = None
-    if component is not None:
+    if component is not None and os_release is not None:
         fixes = PackageEvidence.of(component, package, os_release, None, catalogue).fixes
     if fixes is None:
         return _unknown(has, f"no table here tells the versions of {package.source} that {system} has had")
@@ -232,9 +235,9 @@ def _judge_package(build: Build, package: Package, os_release: OsRelease, catalo
     reaches = f"{fixes.source}, which reaches {fixes.reaches.isoformat()}"
     if not later:
         words = f"{package.source} {package.source_version} is at least what {system} had newest by {reaches}"
-        return Lag(StalenessState.CURRENT, has, has, evidence=(_table(words),))
+        return StaleVerdict(StalenessState.CURRENT, has, has, evidence=(_table(words),))
     words = f"{system} has had {package.source} {later[-1]} by {reaches}"
-    return Lag(
+    return StaleVerdict(
         StalenessState.STALE,
         has,
         f"{package.source} {later[-1]}",

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from libcensus.collector.posture.finding import Component
+from libcensus.collector.posture.finding import FILE, Component
 from libcensus.collector.posture.versions import branch_of
 from libcensus.facts.vocabulary import Implementation, Installer, Linkage, Provider
 
@@ -50,7 +50,8 @@ class Circumstances:
     """All that a security verdict depends on, beside what the world published: equal ones are judged once.
 
     ``version`` and ``provider_build`` are the interpreter's. A crypto copy is no interpreter: ``owner`` is what brought
-    it and ``environment`` the folder that loads it, each absent where nothing tells.
+    it, and ``environment`` is the word that stands for the folder that loads it; each is absent where nothing tells. No
+    path is in here.
     """
 
     crypto: CryptoUse
@@ -105,9 +106,17 @@ def pbs_with(circumstances: Circumstances, catalogue: Catalogue, is_fixed: Calla
 
 
 def first_uv(catalogue: Catalogue, build: PbsBuild) -> str | None:
-    """Return the first uv release whose newest python-build-standalone is this build or a later one."""
+    """Return the first uv release whose newest python-build-standalone is this build or a later one.
+
+    None where the oldest uv of the catalogue knows it: an older one may have known it, too.
+    """
     days = {item.tag: item.date for item in catalogue.pbs_builds}
-    return next((uv for uv, tag in catalogue.uv_newest_pbs.items() if days[tag] >= build.date), None)
+    is_first = True
+    for uv, tag in catalogue.uv_newest_pbs.items():
+        if days[tag] >= build.date:
+            return None if is_first else uv
+        is_first = False
+    return None
 
 
 def pbs_command(installer: Installer, minor: str) -> str | None:
@@ -189,7 +198,7 @@ def _step(circumstances: Circumstances, package: Package | None, target: str) ->
     if circumstances.owner is not None:
         return _step_of_owner(circumstances.owner, circumstances.environment, target)
     if circumstances.crypto.linkage is Linkage.LOCAL or circumstances.is_copy:
-        return f"replace {circumstances.crypto.path or 'the library'} by {target}, then restart what uses it"
+        return f"replace {FILE} by {target}, then restart what uses it"
     if circumstances.provider is Provider.PYENV:
         return f"rebuild with {target}: pyenv install --force {circumstances.version or 'VERSION'}"
     if circumstances.provider is Provider.CONDA:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING
 
-from libcensus.collector.posture.staleness import Lag, StalenessState
+from libcensus.collector.posture.staleness import StalenessState, StaleVerdict
 from libcensus.facts.evidence import Evidence
 from libcensus.facts.vocabulary import EvidenceKind, MappingState, RootKind
 
@@ -22,7 +22,7 @@ _OF_A_USER = "user@"
 """A user's whole session is a service of this name: nothing to restart for one process in it."""
 
 
-def judge_processes(group: ProcessGroup, root: ScannedRoot | None) -> Lag:
+def judge_processes(group: ProcessGroup, root: ScannedRoot | None) -> StaleVerdict:
     """Return whether processes that run one executable run on what is gone; ``root`` is what they run in."""
     proofs: list[Evidence] = []
     if group.state in _GONE:
@@ -34,13 +34,13 @@ def judge_processes(group: ProcessGroup, root: ScannedRoot | None) -> Lag:
             proofs.append(Evidence("processes", EvidenceKind.PROCESS, library.path, words))
     if proofs:
         has = f"{group.outdated} of {group.processes} processes on files that are gone"
-        return Lag(StalenessState.STALE, has, "what is on disk now", None, _remedy(group, root), tuple(proofs))
+        return StaleVerdict(StalenessState.STALE, has, "what is on disk now", None, _remedy(group, root), tuple(proofs))
     if group.unread or group.state is MappingState.UNKNOWN:
         count = group.unread or group.processes
         words = f"not known, because what {count} of {group.processes} processes have mapped could not be seen"
         proof = Evidence("staleness", EvidenceKind.ABSENCE, group.executable, words)
-        return Lag(StalenessState.UNKNOWN, f"{group.processes} processes", evidence=(proof,))
-    return Lag(StalenessState.CURRENT, f"{group.processes} processes")
+        return StaleVerdict(StalenessState.UNKNOWN, f"{group.processes} processes", evidence=(proof,))
+    return StaleVerdict(StalenessState.CURRENT, f"{group.processes} processes")
 
 
 def _remedy(group: ProcessGroup, root: ScannedRoot | None) -> str:

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING
 
 from libcensus.collector.posture.backport import is_listed_as_open, judge_backport
 from libcensus.collector.posture.eol import TITLES, branch_state, supported_branches
-from libcensus.collector.posture.finding import Component, Judgement, SupportState, VexStatus
+from libcensus.collector.posture.finding import Clocks, Component, Judgement, SupportState, VexStatus
 from libcensus.collector.posture.remedy import (
     Circumstances,
+    first_uv,
     is_pbs_copy,
     pbs_fix,
     pbs_with,
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
     from datetime import date
 
     from libcensus.collector.posture.backport import BackportVerdict, PackageEvidence
-    from libcensus.collector.posture.catalogue import Advisory, AffectedRange, Catalogue
+    from libcensus.collector.posture.catalogue import Advisory, AffectedRange, Catalogue, PbsBuild
     from libcensus.collector.posture.versions import ComponentVersion
     from libcensus.facts.package import Package
 
@@ -233,7 +234,7 @@ def _judge(
     found = advisory.range_of(copy.version.branch)
     fixed_in = None if found is None else found.fixed
     evidence = [_advisory_evidence(copy, advisory, found, catalogue)]
-    fix_available: date | None = None
+    fix: _Fix | None = None
     remedy: str | None = None
     authority = authority_of(copy.linkage, copy.package)
     if advisory.windows_only:
@@ -243,8 +244,9 @@ def _judge(
         )
     elif placement is Placement.INSIDE and authority is Authority.UPSTREAM:
         status = VexStatus.AFFECTED
-        fix_available, remedy, proof = _fix(copy, advisory, found, circumstances, catalogue, today)
-        evidence.extend(proof)
+        fix = _fix(copy, advisory, found, circumstances, catalogue, today)
+        remedy = fix.remedy
+        evidence.extend(fix.proof)
     elif authority is Authority.DISTRIBUTION and known is not None:
         verdict = judge_backport(
             advisory.id,
@@ -255,15 +257,17 @@ def _judge(
             # OpenSSL's few assumed beginnings are those of their branches, and were held against its packages.
             has_fault=copy.component is Component.OPENSSL or (found is not None and not found.introduced_assumed),
         )
-        status, fixed_in, fix_available = verdict.status, verdict.fixed_in, verdict.available
+        status, fixed_in = verdict.status, verdict.fixed_in
         evidence.append(verdict.evidence)
         remedy = _remedy_of_distribution(verdict, known.package)
+        # What the distribution publishes can be installed on the same day.
+        fix = _Fix(remedy, verdict.available, verdict.available)
     else:
         status = VexStatus.UNDER_INVESTIGATION
         evidence.append(_note(_doubt(copy, advisory, placement, authority, catalogue)))
         if authority is Authority.UPSTREAM:
             # Whether and when it would be a fix is not known; leaving the unassessed branch is the way all the same.
-            _, remedy, _ = _fix(copy, advisory, found, circumstances, catalogue, today)
+            remedy = _fix(copy, advisory, found, circumstances, catalogue, today).remedy
         elif copy.package is not None:
             remedy = remedy_for_package(copy.package)
     return Judgement(
@@ -273,10 +277,31 @@ def _judge(
         severity=advisory.severity,
         status=status,
         fixed_in=fixed_in,
-        fix_available=fix_available,
+        fix_available=None if fix is None else fix.built,
         remedy=remedy,
         evidence=tuple(evidence),
+        clocks=Clocks(
+            advisory.published,
+            _released(copy.component, None if found is None else found.fixed, catalogue),
+            None if fix is None else fix.built,
+            None if fix is None else fix.installable,
+        ),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Fix:
+    """What brings a fix, since when it was built and could be installed, and the proof."""
+
+    remedy: str | None
+    built: date | None = None
+    installable: date | None = None
+    proof: tuple[Evidence, ...] = ()
+
+
+def _released(component: Component, version: str | None, catalogue: Catalogue) -> date | None:
+    release = None if version is None else catalogue.releases.get(component, {}).get(version)
+    return None if release is None else release.date
 
 
 def _remedy_of_distribution(verdict: BackportVerdict, package: Package) -> str | None:
@@ -341,26 +366,26 @@ def _fix(
     circumstances: Circumstances,
     catalogue: Catalogue,
     today: date,
-) -> tuple[date | None, str, tuple[Evidence, ...]]:
-    """Return since when the provider has had a fix, what brings it, and the proof."""
+) -> _Fix:
+    """Return what brings the fix to a copy of upstream's, and since when its provider has had it."""
     fixed = None if found is None else found.fixed
     if copy.component is Component.GLIBC:
-        told = "no fix published for glibc" if fixed is None else f"a host whose glibc is {fixed} or newer"
-        return None, told, ()
+        return _Fix("no fix published for glibc" if fixed is None else f"a host whose glibc is {fixed} or newer")
     if copy.component is Component.CPYTHON:
         return _python_fix(copy, fixed, circumstances, catalogue)
     if is_pbs_copy(circumstances, copy.package):
         build = pbs_fix(circumstances, catalogue, lambda text: _is_fixed(text, advisory, catalogue))
-        return (
-            None if build is None else build.date,
-            remedy_for_affected(circumstances, catalogue, pbs=build),
-            () if build is None else (_pbs_evidence(build.tag, build.openssl, build.date),),
+        remedy = remedy_for_affected(circumstances, catalogue, pbs=build)
+        if build is None:
+            return _Fix(remedy)
+        proof = _table(
+            f"python-build-standalone {build.tag} of {build.date.isoformat()} carries OpenSSL {build.openssl}"
         )
+        return _pbs_days(remedy, build, circumstances, catalogue, proof)
     premium = fixed is not None and fixed in advisory.premium_only_fixes
     unfixed = f"OpenSSL {fixed} fixes it for customers of premium support only" if premium else "no fix published"
     if found is None:
         unfixed = f"OpenSSL {copy.version.branch} is not assessed"
-    release = None if fixed is None or premium else catalogue.releases[Component.OPENSSL].get(fixed)
     remedy = remedy_for_affected(
         circumstances,
         catalogue,
@@ -369,33 +394,65 @@ def _fix(
         unfixed=unfixed,
         supported=supported_branches(catalogue, Component.OPENSSL, today),
     )
-    if release is None or release.date is None:
-        return None, remedy, ()
-    words = f"OpenSSL {release.version} was released on {release.date.isoformat()}"
-    words += " (inferred)" if release.date_inferred else ""
-    return release.date, remedy, (Evidence("fix", EvidenceKind.RELEASE_TABLE, "", words),)
+    return _upstream_days(remedy, copy, None if premium else fixed, circumstances, catalogue)
 
 
-def _python_fix(
-    copy: Copy, fixed: str | None, circumstances: Circumstances, catalogue: Catalogue
-) -> tuple[date | None, str, tuple[Evidence, ...]]:
-    """Return since when a fixed CPython of the same line could have been there, what brings it, and the proof."""
+def _python_fix(copy: Copy, fixed: str | None, circumstances: Circumstances, catalogue: Catalogue) -> _Fix:
+    """Return what brings a fixed CPython of the same line, and since when its provider has had it."""
     end = None if fixed is None else parse_version(Component.CPYTHON, fixed)
     if circumstances.provider is Provider.PBS and copy.package is None and end is not None:
         build = pbs_with(circumstances, catalogue, lambda text: _has_reached(text, end))
-        proof: tuple[Evidence, ...] = ()
-        if build is not None:
-            words = f"python-build-standalone {build.tag} of {build.date.isoformat()} is CPython "
-            words += build.cpython[copy.version.branch]
-            proof = (Evidence("fix", EvidenceKind.RELEASE_TABLE, "", words),)
         remedy = remedy_for_python(circumstances, catalogue, fixed, pbs=build)
-        return (None if build is None else build.date), remedy, proof
+        if build is None:
+            return _Fix(remedy)
+        words = f"python-build-standalone {build.tag} of {build.date.isoformat()} is CPython "
+        return _pbs_days(remedy, build, circumstances, catalogue, _table(words + build.cpython[copy.version.branch]))
     remedy = remedy_for_python(circumstances, catalogue, fixed, package=copy.package)
-    release = None if fixed is None else catalogue.releases[Component.CPYTHON].get(fixed)
+    return _upstream_days(remedy, copy, fixed, circumstances, catalogue)
+
+
+def _pbs_days(
+    remedy: str, build: PbsBuild, circumstances: Circumstances, catalogue: Catalogue, proof: Evidence
+) -> _Fix:
+    """Return the fix by a build of python-build-standalone, with the day of the first uv that knows it."""
+    uv = first_uv(catalogue, build) if circumstances.installer is Installer.UV else None
+    day = None if uv is None else catalogue.uv_dates.get(uv)
+    if day is None:
+        return _Fix(remedy, build.date, None, (proof,))
+    known = _table(f"uv {uv} of {day.isoformat()} is the first to know the build {build.tag}")
+    return _Fix(remedy, build.date, max(day, build.date), (proof, known))
+
+
+def _upstream_days(
+    remedy: str, copy: Copy, fixed: str | None, circumstances: Circumstances, catalogue: Catalogue
+) -> _Fix:
+    """Return the fix by an upstream release, which counts as the provider's own where it is built on the spot."""
+    release = None if fixed is None else catalogue.releases.get(copy.component, {}).get(fixed)
     if release is None or release.date is None:
-        return None, remedy, ()
-    words = f"CPython {release.version} was released on {release.date.isoformat()}"
-    return release.date, remedy, (Evidence("fix", EvidenceKind.RELEASE_TABLE, "", words),)
+        return _Fix(remedy)
+    words = f"{TITLES[copy.component]} {release.version} was released on {release.date.isoformat()}"
+    proof = _table(words + (" (inferred)" if release.date_inferred else ""))
+    if _is_built_on_the_spot(copy, circumstances):
+        return _Fix(remedy, release.date, release.date, (proof,))
+    maker = circumstances.provider.value if circumstances.owner is None else circumstances.owner.ecosystem
+    if copy.package is not None:
+        maker = f"the third party behind {copy.package.name}"
+    unknown = "whoever made it" if maker == Provider.UNKNOWN else maker
+    words = f"no source tells since when {unknown} has had the fix"
+    return _Fix(remedy, None, None, (proof, Evidence("fix", EvidenceKind.ABSENCE, "", words)))
+
+
+def _is_built_on_the_spot(copy: Copy, circumstances: Circumstances) -> bool:
+    """Tell whether those who use a copy built it themselves: upstream's release is all that they have to wait for."""
+    if copy.package is not None or circumstances.owner is not None:
+        return False
+    if copy.component is Component.CPYTHON and circumstances.provider is Provider.UPSTREAM:
+        return True
+    return circumstances.provider in {Provider.PYENV, Provider.SOURCE} or copy.linkage is Linkage.LOCAL
+
+
+def _table(words: str) -> Evidence:
+    return Evidence("fix", EvidenceKind.RELEASE_TABLE, "", words)
 
 
 def _has_reached(text: str, end: ComponentVersion) -> bool:
@@ -406,8 +463,3 @@ def _has_reached(text: str, end: ComponentVersion) -> bool:
 def _is_fixed(text: str, advisory: Advisory, catalogue: Catalogue) -> bool:
     version = parse_version(advisory.component, text)
     return version is not None and place(version, advisory, catalogue) is Placement.OUTSIDE
-
-
-def _pbs_evidence(tag: str, openssl: str | None, day: date) -> Evidence:
-    words = f"python-build-standalone {tag} of {day.isoformat()} carries OpenSSL {openssl}"
-    return Evidence("fix", EvidenceKind.RELEASE_TABLE, "", words)

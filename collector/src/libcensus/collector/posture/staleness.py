@@ -9,15 +9,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
-
-from libcensus.collector.posture.finding import Subject, SubjectKind
+from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
     import datetime as dt
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
+    from libcensus.collector.posture.assessment import Grounds
+    from libcensus.collector.posture.finding import Subject
     from libcensus.facts.evidence import Evidence
+    from libcensus.facts.host import OsRelease
+    from libcensus.facts.interpreter import Build
+    from libcensus.facts.package import Package
+    from libcensus.facts.vocabulary import EnvironmentState, Implementation, Installer, Provider
 
 
 class StalenessKind(StrEnum):
@@ -58,7 +62,7 @@ class StaleSubject:
 
 
 @dataclass(frozen=True, slots=True)
-class Lag:
+class StaleVerdict:
     """A judgement without its subject: ``has`` and ``newest`` are what is there and what could be, in words.
 
     ``since`` is the day since which it is behind, absent where nothing tells; ``evidence`` tells why, or why nobody
@@ -75,7 +79,7 @@ class Lag:
 
 @dataclass(frozen=True, slots=True)
 class Staleness:
-    """One thing that is behind what it could be, or of which nobody can tell; the fields are those of :class:`Lag`.
+    """One thing that is behind what it could be, or of which nobody can tell; its fields are those of the verdict.
 
     ``concerns`` are the subjects that wait for the remedy, sorted: the install itself, the installs that an old ``uv``
     cannot mend, what lies in an image.
@@ -96,13 +100,23 @@ class Staleness:
         cls,
         subject: StaleSubject,
         kind: StalenessKind,
-        lag: Lag,
+        verdict: StaleVerdict,
         concerns: Iterable[Subject] = (),
         within: str | None = None,
-    ) -> Staleness:
+    ) -> Self:
         """Return a judgement at one subject; ``within`` tells where its remedy is to be applied, if not on the host."""
-        remedy = lag.remedy if lag.remedy is None or within is None else f"{within}: {lag.remedy}"
-        return cls(subject, kind, lag.state, lag.has, lag.newest, lag.since, remedy, lag.evidence, tuple(concerns))
+        remedy = verdict.remedy if verdict.remedy is None or within is None else f"{within}: {verdict.remedy}"
+        return cls(
+            subject,
+            kind,
+            verdict.state,
+            verdict.has,
+            verdict.newest,
+            verdict.since,
+            remedy,
+            verdict.evidence,
+            tuple(concerns),
+        )
 
     @property
     def sort_key(self) -> tuple[str, str, str, str]:
@@ -111,28 +125,80 @@ class Staleness:
         return subject.kind, subject.root, subject.path, self.kind
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@dataclass(frozen=True, slots=True)
+class BuildMark:
+    """What tells builds of one interpreter apart in their order; their files and places do not."""
+
+    implementation: Implementation
+    version: str | None
+    provider: Provider
+    provider_build: str | None
+
+    @classmethod
+    def of(cls, build: Build) -> Self:
+        """Return the mark of a build."""
+        return cls(build.implementation, build.version, build.provider, build.provider_build)
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderGrounds:
+    """What tells whether an install is behind its provider: ``build`` is absent where its files could not be read."""
+
+    build: BuildMark | None
+    installer: Installer
+    package: Package | None
+    system: OsRelease | None
+
+
+@dataclass(frozen=True, slots=True)
+class EnvironmentGrounds:
+    """What tells whether an environment is behind its base.
+
+    ``is_doubtful`` marks one whose lost base may lie outside of what was scanned, ``is_replaced`` one whose executable
+    is another build than its base is now. ``base`` and ``beside`` are what it could be made from again, other than its
+    own build; of an environment that is not held against anything they are absent.
+    """
+
+    state: EnvironmentState
+    is_doubtful: bool = False
+    own: BuildMark | None = None
+    base: BuildMark | None = None
+    is_replaced: bool = False
+    beside: tuple[BuildMark, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class UvGrounds:
+    """What tells whether an install waits for a newer uv: the newest build of each uv of its root, and its case."""
+
+    builds: tuple[str | None, ...]
+    case: Grounds
+
+
+@dataclass(frozen=True, slots=True)
+class ImageGrounds:
+    """What tells whether an install waits for a newer image: the day of that, and its case."""
+
+    created: dt.date | None
+    case: Grounds
+
+
+StaleGrounds = ProviderGrounds | EnvironmentGrounds | UvGrounds | ImageGrounds
+"""All that a state rests on beside the catalogue and the day: equal ones are judged once, wherever they lie."""
+
+
+@dataclass(frozen=True, slots=True)
 class StaleInstall:
-    """One install under one reason, as it is counted: once, however many judgements of that kind are about it."""
+    """One install under one reason, as it is counted: once for each kind that applies to it."""
 
     kind: StalenessKind
     state: StalenessState
     provider: str
     subject: Subject
+    grounds: StaleGrounds
 
 
-_RANKS = {state: number for number, state in enumerate(StalenessState)}
-
-
-def stale_installs(judged: Iterable[Staleness], providers: Mapping[Subject, str]) -> tuple[StaleInstall, ...]:
-    """Return every install that a judgement concerns, once per kind under the first state, sorted.
-
-    ``providers`` names who built each install; what has none there is no install.
-    """
-    found: dict[tuple[StalenessKind, Subject], StalenessState] = {}
-    for one in judged:
-        for subject in one.concerns:
-            if subject.kind is SubjectKind.INSTALL and subject in providers:
-                held = found.get((one.kind, subject), one.state)
-                found[one.kind, subject] = min(held, one.state, key=_RANKS.__getitem__)
-    return tuple(sorted(StaleInstall(kind, state, providers[on], on) for (kind, on), state in found.items()))
+def worst_state(states: Iterable[StalenessState]) -> StalenessState:
+    """Return the first state in their order, current without any."""
+    order = list(StalenessState)
+    return min(states, key=order.index, default=StalenessState.CURRENT)

@@ -29,6 +29,7 @@ from libcensus.collector.service.fleet_codec import (
 from libcensus.collector.service.portability_codec import libcs_to_proto, matrix_to_proto, portability_to_proto
 from libcensus.collector.service.posture import Question
 from libcensus.collector.service.posture_codec import posture_to_proto
+from libcensus.collector.service.providers_codec import providers_to_proto
 from libcensus.facts.codec import artefact_from_proto
 from libcensus.facts.validation import InvalidFactError
 from libcensus.facts.vocabulary import LibcFamily, ProbeState
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from libcensus.collector.service.identity import IdentitySource
     from libcensus.collector.service.portability import PortabilityReader
     from libcensus.collector.service.posture import PostureReader
+    from libcensus.collector.service.providers import ProvidersReader
     from libcensus.collector.store.contract import HostState, Store
     from libcensus.facts.codec import Fact
     from libcensus.facts.interpreter import InstallSet
@@ -165,11 +167,17 @@ class FleetServicer:
     """Serves operators."""
 
     def __init__(
-        self, reader: FleetReader, portability: PortabilityReader, posture: PostureReader, identity: IdentitySource
+        self,
+        reader: FleetReader,
+        portability: PortabilityReader,
+        posture: PostureReader,
+        providers: ProvidersReader,
+        identity: IdentitySource,
     ) -> None:
         self._reader = reader
         self._portability = portability
         self._posture = posture
+        self._providers = providers
         self._identity = identity
 
     def handlers(self) -> dict[str, grpc.RpcMethodHandler[Any, Any]]:
@@ -192,6 +200,9 @@ class FleetServicer:
             ),
             "GetPosture": grpc.unary_unary_rpc_method_handler(
                 self.get_posture, response_serializer=fleet_pb2.GetPostureResponse.SerializeToString
+            ),
+            "GetProviders": grpc.unary_unary_rpc_method_handler(
+                self.get_providers, response_serializer=fleet_pb2.GetProvidersResponse.SerializeToString
             ),
         }
 
@@ -235,8 +246,20 @@ class FleetServicer:
         """Answer how many findings there are, of what, and where the worst are."""
         self._identity.require_operator(context)
         request = parse_message(fleet_pb2.GetPostureRequest, raw)
-        question = Question(request.host, request.advisory, request.provider, request.component, request.limit)
+        question = Question(
+            request.host, request.advisory, request.provider, request.component, request.limit, request.day
+        )
         return posture_to_proto(self._posture.posture(question, context.is_active))
+
+    def get_providers(self, raw: bytes, context: grpc.ServicerContext) -> fleet_pb2.GetProvidersResponse:
+        """Answer how long fixes took, per provider."""
+        self._identity.require_operator(context)
+        request = parse_message(fleet_pb2.GetProvidersRequest, raw)
+        return providers_to_proto(
+            self._providers.providers(
+                request.provider, request.component, request.since, request.day, context.is_active
+            )
+        )
 
 
 def summarize_host(state: HostState, counts: _Counts) -> HostSummary:

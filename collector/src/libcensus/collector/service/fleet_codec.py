@@ -12,6 +12,7 @@ from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from libcensus.collector.posture.finding import (
+    Clocks,
     Component,
     EndOfLife,
     Finding,
@@ -212,12 +213,19 @@ def finding_to_proto(value: Finding) -> fleet_pb2.Finding:
         fix_available=_day_to_proto(value.fix_available),
         remedy=value.remedy,
         evidence=[evidence_to_proto(item) for item in value.evidence],
+        published=None if value.clocks is None else _day_to_proto(value.clocks.published),
+        fix_released=None if value.clocks is None else _day_to_proto(value.clocks.released),
+        fix_installable=None if value.clocks is None else _day_to_proto(value.clocks.installable),
     )
 
 
 def finding_from_proto(message: fleet_pb2.Finding) -> Finding:
     """Decode a finding."""
     linkage = _optional(message, "linkage")
+    built = _day_from_proto("fix_available", _optional(message, "fix_available"))
+    published = _day_from_proto("published", _optional(message, "published"))
+    released = _day_from_proto("fix_released", _optional(message, "fix_released"))
+    installable = _day_from_proto("fix_installable", _optional(message, "fix_installable"))
     return Finding(
         subject=subject_from_proto(message.subject),
         component=_word(Component, "component", message.component),
@@ -226,9 +234,10 @@ def finding_from_proto(message: fleet_pb2.Finding) -> Finding:
         severity=_word(Severity, "severity", message.severity),
         status=_word(VexStatus, "status", message.status),
         fixed_in=_optional(message, "fixed_in"),
-        fix_available=_day_from_proto("fix_available", _optional(message, "fix_available")),
+        fix_available=built,
         remedy=_optional(message, "remedy"),
         evidence=tuple(evidence_from_proto(item) for item in message.evidence),
+        clocks=None if published is None else Clocks(published, released, built, installable),
     )
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from datetime import date
 from typing import TYPE_CHECKING, Any
 
-from libcensus.collector.posture.finding import Component, Severity, VexStatus
+from libcensus.collector.posture.finding import Component, Severity, VexStatus, at_place
 from libcensus.collector.posture.staleness import StalenessKind, StalenessState
 from libcensus.collector.postureindex import hosts_by_pattern
 from libcensus.collector.service.errors import HostNotFoundError, InvalidFieldError, OverdueError
@@ -23,17 +24,24 @@ from libcensus.facts.vocabulary import Provider
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-    from datetime import date
 
     from libcensus.collector.posture.catalogue import Catalogue
-    from libcensus.collector.posture.finding import Judgement
-    from libcensus.collector.postureindex import Judged, JudgedFleet, JudgedHost, LagKey, Pattern, PostureIndex
+    from libcensus.collector.posture.finding import Finding, Judgement
+    from libcensus.collector.postureindex import (
+        Judged,
+        JudgedFleet,
+        JudgedHost,
+        Pattern,
+        PostureIndex,
+        PostureIndexes,
+    )
 
 EXAMPLES = 5
 """How many hosts of a remedy are named."""
 
 ENVIRONMENT = "ENVIRONMENT"
-"""What stands in a remedy of many hosts for the folder of each environment."""
+FILE = "FILE"
+"""What stands in a remedy of many hosts for the folder of each environment, and for each copy's file."""
 
 _SEVERITIES = tuple(sorted(Severity, key=lambda severity: -severity.rank))
 _STATUSES = tuple(VexStatus)
@@ -43,15 +51,19 @@ _Key = tuple[Any, ...]
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What is asked about; an empty text is everything, and a ``limit`` of 0 none."""
+    """What is asked about; an empty text is everything, and a ``limit`` of 0 none.
+
+    ``day`` (YYYY-MM-DD) is the one at whose end the fleet is looked at; empty is now.
+    """
 
     host: str = ""
     advisory: str = ""
     provider: str = ""
     component: str = ""
     limit: int = 0
+    day: str = ""
 
-    def wants(self, judgement: Judgement) -> bool:
+    def wants(self, judgement: Judgement | Finding) -> bool:
         """Tell whether a judgement is asked about."""
         return self.advisory in {"", judgement.advisory} and self.component in {"", judgement.component}
 
@@ -64,13 +76,14 @@ class _Sum:
     keys: frozenset[_Key]
     affected: Counter[Severity]
     unclear: int
+    exposed: int
 
 
 class PostureReader:
     """Answers from the index and the verdicts of the day. Methods may be called from several threads at once."""
 
-    def __init__(self, index: PostureIndex) -> None:
-        self._index = index
+    def __init__(self, indexes: PostureIndexes) -> None:
+        self._indexes = indexes
 
     def posture(self, question: Question, is_wanted: Callable[[], bool] = lambda: True) -> PostureAnswer:
         """Return the findings that are asked about, counted.
@@ -78,13 +91,17 @@ class PostureReader:
         Raises HostNotFoundError, InvalidFieldError for what nothing can be of, and OverdueError as soon as nobody wants
         the answer any more.
         """
-        fleet = self._index.fleet(is_wanted)
+        index = self._indexes.on(day_of("day", question.day, self._indexes.today))
+        fleet = index.fleet(is_wanted)
         if fleet is None:
             raise OverdueError("the fleet was not judged in the time of the call; what was judged is kept: ask again")
         _check(question, fleet)
         hosts = _chosen(question.host, fleet)
         patterns = hosts_by_pattern(hosts)
-        sums = {number: _sum(fleet.judged[number], question) for number in {n for found in patterns for n in found}}
+        today = fleet.assessor.today
+        sums = {
+            number: _sum(fleet.judged[number], question, today) for number in {n for found in patterns for n in found}
+        }
         findings: Counter[_Key] = Counter()
         on_hosts: Counter[_Key] = Counter()
         for number, times in _occurrences(patterns).items():
@@ -94,7 +111,10 @@ class PostureReader:
             keys: set[_Key] = set().union(*(sums[number].keys for number in pattern))
             for key in keys:
                 on_hosts[key] += times
-        remedies = _remedies(findings, on_hosts, hosts, sums, question.limit)
+        if question.host:
+            remedies = _remedies_of(index, hosts[0], question)
+        else:
+            remedies = _remedies(findings, on_hosts, hosts, sums, question.limit)
         worst, open_hosts = _worst_hosts(hosts, sums, question.limit)
         return PostureAnswer(
             hosts=len(hosts),
@@ -104,30 +124,69 @@ class PostureReader:
             counts=_counts(findings, on_hosts),
             providers=_providers(findings, on_hosts),
             advisories=_advisories(findings, on_hosts, fleet.assessor.catalogue),
-            remedies=remedies,
-            remedies_total=sum(key[0] == "remedy" for key in findings),
+            remedies=remedies[: question.limit] if question.limit else remedies,
+            remedies_total=len(remedies) if question.host else sum(key[0] == "remedy" for key in findings),
             worst_hosts=worst,
             open_hosts=open_hosts,
             day=fleet.assessor.today,
             advisories_day=fleet.assessor.catalogue.snapshot_date,
-            staleness=() if question.advisory or question.component else _staleness(hosts, question.provider),
+            exposed_hosts=on_hosts["exposed",],
+            staleness=() if question.advisory or question.component else _staleness(hosts, fleet, question.provider),
         )
+
+
+def day_of(name: str, text: str, today: date) -> date:
+    """Return the day that a request names, today where it names none; raises InvalidFieldError.
+
+    What will be nobody knows, so a day that is still to come is refused.
+    """
+    if not text:
+        return today
+    try:
+        day = date.fromisoformat(text)
+    except ValueError:
+        raise InvalidFieldError(name, f"{text[:80]!r} is no day; write it as 2026-05-03") from None
+    if day > today:
+        raise InvalidFieldError(name, f"{text} is still to come; today is {today.isoformat()} (UTC)")
+    return day
+
+
+def _remedies_of(index: PostureIndex, host: JudgedHost, question: Question) -> tuple[RemedyCount, ...]:
+    """Return the remedies of one host, with the folders and files that they are about there."""
+    assessment = index.assess(host)
+    findings = (
+        finding
+        for item in (() if assessment is None else assessment.subjects)
+        if question.provider in {"", item.provider}
+        for finding in item.findings
+        if finding.status is VexStatus.AFFECTED and question.wants(finding)
+    )
+    counted = Counter(finding.remedy or "" for finding in findings)
+    ordered = sorted(counted.items(), key=lambda one: (-one[1], one[0]))
+    return tuple(RemedyCount(remedy, number, 1, (host.name,)) for remedy, number in ordered)
 
 
 def _check(question: Question, fleet: JudgedFleet) -> None:
     """Refuse what nothing can be of: that nothing is affected would be said of a mistyped name, too."""
     catalogue = fleet.assessor.catalogue
-    if question.component and question.component not in set(Component):
-        words = ", ".join(Component)
-        raise InvalidFieldError("component", f"{question.component[:80]!r} is none of {words}")
+    require_component(question.component)
+    require_provider(question.provider, fleet)
     if question.advisory and all(one.id != question.advisory for one in catalogue.advisories):
         known = f"{len(catalogue.advisories)} advisories of {catalogue.snapshot_date.isoformat()}"
         raise InvalidFieldError("advisory", f"{question.advisory[:80]!r} is not among the {known}")
-    providers = {*Provider, *(one.provider for one in fleet.judged)}
-    if question.provider and question.provider not in providers:
-        raise InvalidFieldError(
-            "provider", f"{question.provider[:80]!r} is none of {', '.join(sorted(map(str, providers)))}"
-        )
+
+
+def require_component(name: str) -> None:
+    """Refuse a component that there is none of; an empty text is every one. Raises InvalidFieldError."""
+    if name and name not in set(Component):
+        raise InvalidFieldError("component", f"{name[:80]!r} is none of {', '.join(Component)}")
+
+
+def require_provider(name: str, fleet: JudgedFleet) -> None:
+    """Refuse a provider that nothing can be of; an empty text is every one. Raises InvalidFieldError."""
+    known = {*Provider, *(one.provider for one in fleet.judged)}
+    if name and name not in known:
+        raise InvalidFieldError("provider", f"{name[:80]!r} is none of {', '.join(sorted(map(str, known)))}")
 
 
 def _chosen(name: str, fleet: JudgedFleet) -> Sequence[JudgedHost]:
@@ -147,36 +206,44 @@ def _occurrences(patterns: Mapping[Pattern, int]) -> Counter[int]:
     return total
 
 
-def _sum(judged: Judged, question: Question) -> _Sum:
+def _sum(judged: Judged, question: Question, today: date) -> _Sum:
     findings: Counter[_Key] = Counter()
     affected: Counter[Severity] = Counter()
-    unclear = 0
+    unclear = exposed = 0
     wanted = judged.case.judgements if question.provider in {"", judged.provider} else ()
     for item in wanted:
         if not question.wants(item):
             continue
-        for key in _keys(item, judged, is_general=not question.host):
+        for key in _keys(item, judged, today):
             findings[key] += 1
         if item.status is VexStatus.AFFECTED:
             affected[item.severity] += 1
+            exposed += _is_exposed(item, today)
         unclear += item.status is VexStatus.UNDER_INVESTIGATION
-    return _Sum(findings, frozenset(findings), affected, unclear)
+    return _Sum(findings, frozenset(findings), affected, unclear, exposed)
 
 
-def _keys(item: Judgement, judged: Judged, *, is_general: bool) -> Iterator[_Key]:
+def _is_exposed(item: Judgement, today: date) -> bool:
+    """Tell whether a fix of what is affected could have been applied by a day."""
+    since = item.clocks.since
+    return since is not None and since <= today
+
+
+def _keys(item: Judgement, judged: Judged, today: date) -> Iterator[_Key]:
     yield "any", item.status
     yield "count", item.component, item.severity, item.status
     yield "provider", judged.provider, item.status
     yield "advisory", item.advisory, item.component, item.severity, item.status
     if item.status is VexStatus.AFFECTED:
-        yield "remedy", _remedy(item, judged, is_general=is_general)
+        yield "remedy", _remedy(item, judged)
+        if _is_exposed(item, today):
+            yield ("exposed",)
+            yield "exposed", item.advisory, item.component, item.severity
 
 
-def _remedy(item: Judgement, judged: Judged, *, is_general: bool) -> str:
-    """Return what to do; over many hosts the same step in each environment is one remedy."""
-    remedy = item.remedy or ""
-    if is_general and judged.environment is not None:
-        remedy = remedy.replace(judged.environment, ENVIRONMENT)
+def _remedy(item: Judgement, judged: Judged) -> str:
+    """Return what to do; the same step in each environment is one remedy."""
+    remedy = at_place(item.remedy or "", file=FILE, environment=ENVIRONMENT)
     return f"{judged.within}: {remedy}" if judged.within is not None and remedy else remedy
 
 
@@ -223,6 +290,7 @@ def _advisories(
                 under_investigation_hosts=on_hosts.get(keys[VexStatus.UNDER_INVESTIGATION], 0),
                 fixed_hosts=on_hosts.get(keys[VexStatus.FIXED], 0),
                 not_affected_hosts=on_hosts.get(keys[VexStatus.NOT_AFFECTED], 0),
+                exposed_hosts=on_hosts.get(("exposed", advisory, component, severity), 0),
             )
         )
     return tuple(sorted(found, key=_advisory_order))
@@ -266,15 +334,19 @@ def _remedies(
     return tuple(RemedyCount(str(key[1]), findings[key], on_hosts[key], tuple(examples[key])) for key in chosen)
 
 
-def _staleness(hosts: Iterable[JudgedHost], provider: str) -> tuple[StaleCount, ...]:
+def _staleness(hosts: Iterable[JudgedHost], fleet: JudgedFleet, provider: str) -> tuple[StaleCount, ...]:
     """Return how many installs are how stale, by kind and provider; those of one provider, where one is named."""
-    installs: Counter[LagKey] = Counter()
-    on_hosts: Counter[LagKey] = Counter()
-    for lags, times in Counter(host.lags for host in hosts).items():
-        for key, number in lags:
+    installs: Counter[_Key] = Counter()
+    on_hosts: Counter[_Key] = Counter()
+    for numbers, times in Counter(host.ages for host in hosts).items():
+        found = Counter(
+            (one.kind, one.state, one.provider)
+            for one in (fleet.ages[number] for number in numbers)
+            if provider in {"", one.provider}
+        )
+        for key, number in found.items():
             installs[key] += number * times
             on_hosts[key] += times
-    found = sorted({(kind, name) for kind, _, name in installs if provider in {"", name}}, key=_stale_order)
     return tuple(
         StaleCount(
             kind,
@@ -285,7 +357,7 @@ def _staleness(hosts: Iterable[JudgedHost], provider: str) -> tuple[StaleCount, 
             on_hosts[kind, StalenessState.UNKNOWN, name],
             installs[kind, StalenessState.CURRENT, name],
         )
-        for kind, name in found
+        for kind, name in sorted({(kind, name) for kind, _, name in installs}, key=_stale_order)
     )
 
 
@@ -298,7 +370,7 @@ def _worst_hosts(
 ) -> tuple[tuple[HostPosture, ...], int]:
     """Return the hosts with something open, those with most of the highest severity first, and how many there are."""
     weights: dict[Pattern, tuple[int, ...]] = {}
-    found: list[tuple[tuple[int, ...], str, str]] = []
+    found: list[tuple[tuple[int, ...], str, str, int]] = []
     for host in hosts:
         if host.pattern is None:
             continue
@@ -310,7 +382,8 @@ def _worst_hosts(
             unclear = sum(sums[number].unclear for number in host.pattern)
             weight = weights[host.pattern] = (*(affected[severity] for severity in _SEVERITIES), unclear)
         if any(weight):
-            found.append((weight, host.name, host.host_id))
+            exposed = sum(sums[number].exposed for number in host.pattern)
+            found.append((weight, host.name, host.host_id, exposed))
     found.sort(key=lambda one: (tuple(-number for number in one[0]), one[1]))
     chosen = found[:limit] if limit else found
     return (
@@ -320,8 +393,9 @@ def _worst_hosts(
                 name,
                 tuple((severity, number) for severity, number in zip(_SEVERITIES, weight, strict=False) if number),
                 weight[-1],
+                exposed,
             )
-            for weight, name, host_id in chosen
+            for weight, name, host_id, exposed in chosen
         ),
         len(found),
     )

@@ -44,7 +44,10 @@ class ProviderCount:
 
 @dataclass(frozen=True, slots=True)
 class AdvisoryPosture:
-    """One advisory over the fleet: findings, and the hosts that have any, by status."""
+    """One advisory over the fleet: findings, and the hosts that have any, by status.
+
+    ``exposed_hosts`` are the affected ones on which a fix could have been applied by the day.
+    """
 
     advisory: str
     component: Component
@@ -56,6 +59,7 @@ class AdvisoryPosture:
     under_investigation_hosts: int
     fixed_hosts: int
     not_affected_hosts: int
+    exposed_hosts: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,12 +74,16 @@ class RemedyCount:
 
 @dataclass(frozen=True, slots=True)
 class HostPosture:
-    """One host with its affected findings by severity, the highest first; severities without any are not there."""
+    """One host with its affected findings by severity, the highest first; severities without any are not there.
+
+    ``exposed`` are the affected ones whose fix could have been applied by the day.
+    """
 
     host_id: str
     name: str
     affected: tuple[tuple[Severity, int], ...]
     under_investigation: int
+    exposed: int = 0
 
     @property
     def total(self) -> int:
@@ -104,8 +112,9 @@ class PostureAnswer:
     """The fleet's findings, or those that were asked for.
 
     ``remedies`` and ``worst_hosts`` are the first ones, ``remedies_total`` and ``open_hosts`` count all of them.
-    ``day`` is that of the verdicts, ``advisories_day`` the one that the advisories are of. ``staleness`` is empty where
-    one advisory or component was asked about: nothing is stale by one.
+    ``day`` is that of the verdicts, ``advisories_day`` the one that the advisories are of. ``exposed_hosts`` have an
+    affected finding whose fix could have been applied by the day. ``staleness`` is empty where one advisory or
+    component was asked about: nothing is stale by one.
     """
 
     hosts: int
@@ -121,6 +130,7 @@ class PostureAnswer:
     open_hosts: int
     day: date
     advisories_day: date
+    exposed_hosts: int = 0
     staleness: tuple[StaleCount, ...] = ()
 
 
@@ -150,13 +160,14 @@ def posture_to_proto(value: PostureAnswer) -> fleet_pb2.GetPostureResponse:
                 advisory=one.advisory,
                 component=one.component,
                 severity=one.severity,
-                published=None if one.published is None else _moment(one.published),
+                published=None if one.published is None else day_to_text(one.published),
                 affected=one.affected,
                 affected_hosts=one.affected_hosts,
                 under_investigation=one.under_investigation,
                 under_investigation_hosts=one.under_investigation_hosts,
                 fixed_hosts=one.fixed_hosts,
                 not_affected_hosts=one.not_affected_hosts,
+                exposed_hosts=one.exposed_hosts,
             )
             for one in value.advisories
         ],
@@ -173,12 +184,14 @@ def posture_to_proto(value: PostureAnswer) -> fleet_pb2.GetPostureResponse:
                     fleet_pb2.SeverityCount(severity=severity, findings=number) for severity, number in one.affected
                 ],
                 under_investigation=one.under_investigation,
+                exposed=one.exposed,
             )
             for one in value.worst_hosts
         ],
         open_hosts=value.open_hosts,
-        day=_moment(value.day),
-        advisories_day=_moment(value.advisories_day),
+        day=day_to_text(value.day),
+        advisories_day=day_to_text(value.advisories_day),
+        exposed_hosts=value.exposed_hosts,
         staleness=[
             fleet_pb2.StaleCount(
                 kind=one.kind,
@@ -203,16 +216,16 @@ def posture_from_proto(message: fleet_pb2.GetPostureResponse) -> PostureAnswer:
         unreadable_hosts=message.unreadable_hosts,
         counts=tuple(
             FindingCount(
-                _word(Component, "counts.component", one.component),
-                _severity(one.severity),
-                _word(VexStatus, "counts.status", one.status),
+                word_of(Component, "counts.component", one.component),
+                severity_of(one.severity),
+                word_of(VexStatus, "counts.status", one.status),
                 one.findings,
                 one.hosts,
             )
             for one in message.counts
         ),
         providers=tuple(
-            ProviderCount(one.provider, _word(VexStatus, "providers.status", one.status), one.findings, one.hosts)
+            ProviderCount(one.provider, word_of(VexStatus, "providers.status", one.status), one.findings, one.hosts)
             for one in message.providers
         ),
         advisories=tuple(_advisory(one) for one in message.advisories),
@@ -224,17 +237,19 @@ def posture_from_proto(message: fleet_pb2.GetPostureResponse) -> PostureAnswer:
             HostPosture(
                 one.host_id,
                 one.name,
-                tuple((_severity(count.severity), count.findings) for count in one.affected),
+                tuple((severity_of(count.severity), count.findings) for count in one.affected),
                 one.under_investigation,
+                one.exposed,
             )
             for one in message.worst_hosts
         ),
         open_hosts=message.open_hosts,
-        day=_day("day", message.day),
-        advisories_day=_day("advisories_day", message.advisories_day),
+        day=day_from_text("day", message.day),
+        advisories_day=day_from_text("advisories_day", message.advisories_day),
+        exposed_hosts=message.exposed_hosts,
         staleness=tuple(
             StaleCount(
-                _word(StalenessKind, "staleness.kind", one.kind),
+                word_of(StalenessKind, "staleness.kind", one.kind),
                 one.provider,
                 one.stale,
                 one.stale_hosts,
@@ -250,37 +265,42 @@ def posture_from_proto(message: fleet_pb2.GetPostureResponse) -> PostureAnswer:
 def _advisory(message: fleet_pb2.AdvisoryPosture) -> AdvisoryPosture:
     return AdvisoryPosture(
         advisory=message.advisory,
-        component=_word(Component, "advisories.component", message.component),
-        severity=_severity(message.severity),
-        published=_day("advisories.published", message.published) if message.HasField("published") else None,
+        component=word_of(Component, "advisories.component", message.component),
+        severity=severity_of(message.severity),
+        published=day_from_text("advisories.published", message.published) if message.HasField("published") else None,
         affected=message.affected,
         affected_hosts=message.affected_hosts,
         under_investigation=message.under_investigation,
         under_investigation_hosts=message.under_investigation_hosts,
         fixed_hosts=message.fixed_hosts,
         not_affected_hosts=message.not_affected_hosts,
+        exposed_hosts=message.exposed_hosts,
     )
 
 
-def _severity(text: str) -> Severity:
+def severity_of(text: str) -> Severity:
+    """Return a severity; one that this version does not know is unknown."""
     try:
         return Severity(text)
     except ValueError:
         return Severity.UNKNOWN
 
 
-def _word(kind: type[_Word], name: str, text: str) -> _Word:
+def word_of(kind: type[_Word], name: str, text: str) -> _Word:
+    """Return a word of the vocabulary; raises InvalidFactError, naming the field, for one that is not in it."""
     try:
         return kind(text)
     except ValueError:
         raise InvalidFactError(name, f"{text[:80]!r} is a word that this version does not know") from None
 
 
-def _moment(day: date) -> str:
+def day_to_text(day: date) -> str:
+    """Return a day as the moment with which it begins, in RFC 3339."""
     return f"{day.isoformat()}T00:00:00Z"
 
 
-def _day(name: str, text: Any) -> date:
+def day_from_text(name: str, text: Any) -> date:
+    """Return the day of a moment in RFC 3339; raises InvalidFactError, naming the field."""
     try:
         return datetime.fromisoformat(text).astimezone(UTC).date()
     except ValueError:

@@ -112,6 +112,19 @@ class InstallInterval:
     gone_at: datetime | None
 
 
+@dataclass(frozen=True, slots=True)
+class InventoryInterval:
+    """A time in which a host had the same facts: ``inventory`` is their address.
+
+    ``first_seen`` is the report that told them first, ``gone_at`` the report that told others, absent while they hold.
+    The intervals of one host follow each other without a gap: ``gone_at`` of one is ``first_seen`` of the next.
+    """
+
+    inventory: str
+    first_seen: datetime
+    gone_at: datetime | None
+
+
 class Store(ABC):
     """Everything that a collector keeps. Methods may be called from several threads at once."""
 
@@ -166,6 +179,20 @@ class Store(ABC):
     @abstractmethod
     def intervals(self, host_id: str) -> list[InstallInterval]:
         """Return the history of one host's installs, sorted by root, path and first_seen."""
+
+    @abstractmethod
+    def inventory_history(self, host_ids: Iterable[str]) -> Mapping[str, tuple[InventoryInterval, ...]]:
+        """Return which facts each of these hosts had when, the oldest first; unknown hosts are left out.
+
+        The facts themselves are all stored: :meth:`facts` returns the inventories.
+        """
+
+    @abstractmethod
+    def stamps_at(self, moment: datetime) -> list[HostStamp]:
+        """Return the stamp of every host as it was at a moment, sorted by today's name.
+
+        A host that had not reported by then is left out; ``last_report`` is the first report of the facts that held.
+        """
 
     @abstractmethod
     def check(self) -> None:

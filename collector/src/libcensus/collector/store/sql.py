@@ -28,7 +28,7 @@ from sqlalchemy.pool import QueuePool
 from libcensus.collector.errors import InconsistentFactsError, StoreError, StoreReadOnlyError
 from libcensus.collector.store import rows
 from libcensus.collector.store.address import DatabaseAddress
-from libcensus.collector.store.contract import HostStamp, Store
+from libcensus.collector.store.contract import HostStamp, InventoryInterval, Store
 from libcensus.collector.store.failure import corrupt, is_transient, store_error, store_error_of_os
 from libcensus.collector.store.lock import DatabaseLock
 from libcensus.collector.store.schema import bring_up_to_date
@@ -39,6 +39,7 @@ from libcensus.collector.store.tables import (
     HEALTH,
     HOSTS,
     INSTALL_INTERVALS,
+    INVENTORY_INTERVALS,
     PLATFORMS,
 )
 from libcensus.facts.codec import decode_fact
@@ -91,6 +92,12 @@ _FIND_OPEN_INTERVALS = select(
 ).where(INSTALL_INTERVALS.c.host_id == bindparam("host_id"), INSTALL_INTERVALS.c.gone_at.is_(None))
 _END_INTERVAL = update(INSTALL_INTERVALS).where(INSTALL_INTERVALS.c.id == bindparam("key"))
 _INSERT_INTERVAL = insert(INSTALL_INTERVALS)
+_END_INVENTORY = (
+    update(INVENTORY_INTERVALS)
+    .where(INVENTORY_INTERVALS.c.host_id == bindparam("host"), INVENTORY_INTERVALS.c.gone_at.is_(None))
+    .values(gone_at=bindparam("moment"))
+)
+_INSERT_INVENTORY = insert(INVENTORY_INTERVALS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -346,6 +353,11 @@ class SqlStore(Store):
             connection.execute(_INSERT_HOST, {"host_id": received.host_id} | values)
         else:
             connection.execute(_UPDATE_HOST, {"key": received.host_id} | values)
+        if before is not None:
+            connection.execute(_END_INVENTORY, {"host": received.host_id, "moment": after.seen_until})
+        connection.execute(
+            _INSERT_INVENTORY, {"host_id": received.host_id, "inventory": digest, "first_seen": after.seen_until}
+        )
         if before is None or before.installs != inventory.installs:
             last_seen = after.seen_until if before is None else before.seen_until
             self._record_installs(
@@ -429,6 +441,29 @@ class SqlStore(Store):
         # Two intervals of one path start at the same moment when two reports came within a microsecond.
         found.sort(key=lambda pair: (pair[1].root, pair[1].path, pair[1].first_seen, pair[0]))
         return [interval for _, interval in found]
+
+    def inventory_history(self, host_ids: Iterable[str]) -> Mapping[str, tuple[InventoryInterval, ...]]:
+        """Return which facts each of these hosts had when, the oldest first."""
+        table = INVENTORY_INTERVALS
+        query = select(table.c.host_id, table.c.inventory, table.c.first_seen, table.c.gone_at).order_by(table.c.id)
+        found: dict[str, list[InventoryInterval]] = {}
+        with self._reading() as connection:
+            for chunk in _chunks(set(host_ids)):
+                for host_id, *interval in connection.execute(query.where(table.c.host_id.in_(chunk))):
+                    found.setdefault(host_id, []).append(InventoryInterval(*interval))
+        return {host_id: tuple(intervals) for host_id, intervals in found.items()}
+
+    def stamps_at(self, moment: datetime) -> list[HostStamp]:
+        """Return the stamp of every host as it was at a moment, sorted by today's name."""
+        table = INVENTORY_INTERVALS
+        query = (
+            select(HOSTS.c.host_id, HOSTS.c.name, table.c.inventory, table.c.first_seen)
+            .join(HOSTS, HOSTS.c.host_id == table.c.host_id)
+            .where(table.c.first_seen <= moment, (table.c.gone_at.is_(None)) | (table.c.gone_at > moment))
+        )
+        with self._reading() as connection:
+            stamps = [HostStamp(*row) for row in connection.execute(query)]
+        return sorted(stamps, key=lambda stamp: stamp.name)
 
     def check(self) -> None:
         """Raise StoreError when the database can't be written right now (health): by writing one row."""

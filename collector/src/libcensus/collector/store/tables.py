@@ -27,7 +27,7 @@ from sqlalchemy import (
 if TYPE_CHECKING:
     from sqlalchemy import Dialect
 
-REVISION = "0002"
+REVISION = "0003"
 """The newest migration: what this version writes."""
 
 VERSION_TABLE = "libcensus_version"
@@ -184,6 +184,19 @@ INSTALL_INTERVALS = Table(
 )
 """History per install. While an interval is open, ``last_seen`` and ``gone_at`` are absent and its host's
 ``seen_until`` stands for ``last_seen``: an unchanged report touches no interval."""
+
+INVENTORY_INTERVALS = Table(
+    "inventory_intervals",
+    METADATA,
+    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
+    Column("host_id", Text, ForeignKey("hosts.host_id"), nullable=False),
+    Column("inventory", Digest, ForeignKey("facts.digest"), nullable=False),
+    Column("first_seen", Moment, nullable=False),
+    Column("gone_at", Moment),
+    Index("ix_inventory_intervals_host_id", "host_id", "first_seen"),
+)
+"""Which facts a host had when: one row for each time that they changed; ``gone_at`` is absent while they hold. Facts
+stay, so that a host can be judged as it was on any past day."""
 
 HEALTH = Table(
     "health",
