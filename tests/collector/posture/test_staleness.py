@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from libcensus.collector.advisories.snapshot import load_snapshot
 from libcensus.collector.posture.assessment import Assessor
-from libcensus.collector.posture.carrier import OpenFixes, judge_image, judge_uv
+from libcensus.collector.posture.carrier import OpenFixes, built_on, image_state, judge_image, judge_uv, uv_state
 from libcensus.collector.posture.catalogue import PackageFixes, PbsBuild, Release
 from libcensus.collector.posture.environment import Bases, Held, judge_environment
 from libcensus.collector.posture.finding import Component, Subject, SubjectKind
@@ -26,6 +26,7 @@ from libcensus.collector.posture.staleness import (
     StaleSubject,
     StaleSubjectKind,
     StaleVerdict,
+    worst_state,
 )
 from libcensus.facts.evidence import Evidence
 from libcensus.facts.host import Host, OsRelease
@@ -549,6 +550,9 @@ def test_a_uv_that_cannot_bring_the_fix(
     verdict, subjects = judge_uv(tool, waiting, (), catalogue(), TODAY)
     assert (verdict.state, verdict.newest, verdict.since, subjects) == (state, newest, since, concerned)
     assert words in " ".join(item.detail for item in verdict.evidence)
+    # What is counted of an install is what is told of the tool.
+    states = [uv_state(tool.newest_build, own, catalogue(), TODAY) for own in waiting.values()]
+    assert worst_state(states) is state
 
 
 UPDATE = "uv self update (to 0.9.2 or newer), then uv python upgrade"
@@ -624,6 +628,8 @@ def test_an_image_that_was_built_before_a_fix(
     verdict, subjects = judge_image(root, image, inside, TODAY)
     assert (verdict.state, verdict.since, subjects) == (state, since, concerned)
     assert words in " ".join(item.detail for item in verdict.evidence)
+    states = [image_state(built_on(root, image), own, TODAY) for own in inside.values()]
+    assert worst_state(states) is state
 
 
 @pytest.mark.parametrize(
@@ -712,6 +718,7 @@ def host_of(
     ordered = InstallSet(tuple(sorted(installs, key=lambda one: (one.root, one.path))))
     found = Assessor(catalogue(), today).assess(Host("host", DEBIAN), glibc_host(), ordered, builds, **around)  # type: ignore[arg-type]
     assert all(one.state is not CURRENT for one in found.staleness)
+    assert all(one.state is Assessor(catalogue(), today).staleness_state(one.grounds) for one in found.stale_installs)
     assert [one.sort_key for one in found.judged_staleness] == sorted(one.sort_key for one in found.judged_staleness)
     return found.staleness
 
@@ -728,6 +735,26 @@ def test_an_open_install_waits_for_uv() -> None:
     # Of a build that is fixed nothing is open, so that the same uv is fine.
     newest = replace(based(NEWER, 2), crypto=crypto("4.0.3", path=NEWER))
     assert [one.kind for one in host_of([newest], {digest(2): replace(NEW, version="3.12.99")}, tools=tools)] == []
+
+
+def test_an_install_is_counted_once_by_each_kind() -> None:
+    base = replace(based(BASE, 1), crypto=crypto("3.5.4", path=BASE))
+    second = replace(uv("20260501", "0.9.9"), path="/usr/bin/uv")
+    other = Tool("/", "/usr/bin/zz", "other")
+    tools = ToolSet((uv("20260101"), second, other))
+    assessment = Assessor(catalogue(), TODAY).assess(
+        Host("host", DEBIAN), glibc_host(), InstallSet((base,)), {digest(1): OLD}, tools=tools
+    )
+    # One uv of two is too old, and what brings nothing known is not judged.
+    assert [(one.kind, one.state) for one in assessment.stale_installs] == [
+        (StalenessKind.BEHIND_PROVIDER, STALE),
+        (StalenessKind.UV_TOO_OLD, STALE),
+    ]
+    told = [one for one in assessment.judged_staleness if one.kind is StalenessKind.UV_TOO_OLD]
+    assert [(one.subject.path, one.state) for one in told] == [
+        ("/root/.local/bin/uv", STALE),
+        ("/usr/bin/uv", CURRENT),
+    ]
 
 
 def test_what_lies_in_a_container_is_mended_in_its_image() -> None:
