@@ -8,7 +8,7 @@ tables name; what is built from a release by that. Whoever publishes nothing tha
 from __future__ import annotations
 
 from functools import cmp_to_key, partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from libcensus.collector.posture.backport import PackageEvidence
 from libcensus.collector.posture.eol import INTERPRETERS, TITLES
@@ -153,35 +153,65 @@ def _judge_release(build: BuildMark, version: str, catalogue: Catalogue, today: 
     branch = None if component is None else branch_of(component, version)
     if component is None or own is None or branch is None:
         return _unknown(has, f"the snapshot holds no releases of {title} that {version} could be compared with")
-    found: list[tuple[str, str]] = [
-        (one.version, f"{title} {one.version} was released on {one.date.isoformat()}")
+    newest = _newest_release(component, branch, catalogue, today)
+    last = None if newest is None else parse_version(component, newest.version)
+    if newest is None or last is None:
+        return _unknown(has, f"the snapshot knows no release of {title} {branch}")
+    if is_before(last, own):
+        return _unknown(has, f"the snapshot knows {title} {newest.version} as the newest of its line, which is older")
+    evidence = (_table(f"{newest.words}, {_as_of(catalogue)}"),)
+    if is_before(own, last):
+        remedy = _release_remedy(build, f"{title} {newest.version}", newest.version)
+        since = _next_release(component, version, catalogue, today)
+        return StaleVerdict(StalenessState.STALE, has, f"{title} {newest.version}", since, remedy, evidence)
+    if not newest.is_followed:
+        return _unknown(has, f"nothing here tells what came after {title} {newest.version} on its line")
+    return StaleVerdict(StalenessState.CURRENT, has, f"{title} {newest.version}", evidence=evidence)
+
+
+class _Newest(NamedTuple):
+    """The newest release of a line that is known, and how; ``is_followed`` tells whether a later one would be known."""
+
+    version: str
+    words: str
+    is_followed: bool
+
+
+def _newest_release(component: Component, branch: str, catalogue: Catalogue, today: date) -> _Newest | None:
+    found = [
+        _Newest(one.version, f"{TITLES[component]} {one.version} was released on {one.date.isoformat()}", True)
         for one in catalogue.releases.get(component, {}).values()
         if one.branch == branch and one.date is not None and one.date <= today
     ]
     if component is Component.CPYTHON:
-        # The table of releases has gaps; what somebody has built was out by then.
-        found += [
-            (one.cpython[branch], f"python-build-standalone {one.tag} of {one.date.isoformat()} is CPython {text}")
-            for one in catalogue.pbs_builds
-            if (text := one.cpython.get(branch)) is not None and one.date <= today
-        ]
-    newest: tuple[str, str] | None = None
-    for text, words in found:
-        read = parse_version(component, text)
-        best = None if newest is None else parse_version(component, newest[0])
-        if read is not None and (best is None or is_before(best, read)):
-            newest = text, words
-    last = None if newest is None else parse_version(component, newest[0])
-    if newest is None or last is None:
-        return _unknown(has, f"the snapshot knows no release of {title} {branch}")
-    evidence = (_table(f"{newest[1]}, {_as_of(catalogue)}"),)
-    if is_before(last, own):
-        return _unknown(has, f"the snapshot knows {title} {newest[0]} as the newest of its line, which is older")
-    if not is_before(own, last):
-        return StaleVerdict(StalenessState.CURRENT, has, f"{title} {newest[0]}", evidence=evidence)
-    remedy = _release_remedy(build, f"{title} {newest[0]}", newest[0])
-    since = _next_release(component, version, catalogue, today)
-    return StaleVerdict(StalenessState.STALE, has, f"{title} {newest[0]}", since, remedy, evidence)
+        found += _built_releases(branch, catalogue, today)
+    best: _Newest | None = None
+    for one in found:
+        read = parse_version(component, one.version)
+        held = None if best is None else parse_version(component, best.version)
+        if read is not None and (held is None or is_before(held, read)):
+            best = one
+    return best
+
+
+def _built_releases(branch: str, catalogue: Catalogue, today: date) -> list[_Newest]:
+    """Return the releases of a line of CPython that somebody has built: the table of releases has gaps.
+
+    What comes after the last of them is known only while the line is built, or where that was on its last day.
+    """
+    out = [one for one in catalogue.pbs_builds if one.date <= today]
+    own = [one for one in out if branch in one.cpython]
+    line = catalogue.branches.get(Component.CPYTHON, {}).get(branch)
+    end = None if line is None else line.eol
+    is_followed = bool(own) and (own[-1] is out[-1] or (end is not None and own[-1].date >= end))
+    return [
+        _Newest(
+            one.cpython[branch],
+            f"python-build-standalone {one.tag} of {one.date.isoformat()} is CPython {one.cpython[branch]}",
+            is_followed,
+        )
+        for one in own
+    ]
 
 
 def _next_release(component: Component, version: str, catalogue: Catalogue, today: date) -> date | None:
