@@ -17,6 +17,7 @@ from libcensus.cli.terminal import Output
 from libcensus.collector.app import Collector
 from libcensus.collector.config import CollectorSettings
 from libcensus.collector.posture.finding import Component, Severity, VexStatus
+from libcensus.collector.posture.staleness import StalenessKind
 from libcensus.collector.service.posture_codec import (
     AdvisoryPosture,
     FindingCount,
@@ -24,6 +25,7 @@ from libcensus.collector.service.posture_codec import (
     PostureAnswer,
     ProviderCount,
     RemedyCount,
+    StaleCount,
 )
 from libcensus.collector.store.sql import SqlStore
 from tests.cli.test_account import Screen, strip_styles
@@ -82,6 +84,12 @@ ANSWER = PostureAnswer(
     day=date(2026, 11, 25),
     advisories_day=date(2026, 11, 10),
     exposed_hosts=1690,
+    staleness=(
+        StaleCount(StalenessKind.ENVIRONMENT_BASE_GONE, "unknown", 61, 59, 0, 0, 0),
+        StaleCount(StalenessKind.BEHIND_PROVIDER, "distro", 180, 180, 1423, 1423, 397),
+        StaleCount(StalenessKind.BEHIND_PROVIDER, "pbs", 1204, 660, 0, 0, 3),
+        StaleCount(StalenessKind.UV_TOO_OLD, "pbs", 0, 0, 0, 0, 9),
+    ),
 )
 
 
@@ -191,6 +199,7 @@ def test_nothing_found_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     plain = io.StringIO()
     monkeypatch.setattr(sys, "stdout", plain)
     nothing = replace(ANSWER, unreadable_hosts=0, counts=(), providers=(), advisories=(), remedies=(), worst_hosts=())
+    nothing = replace(nothing, staleness=())
     print_posture(Output(), nothing, ("web-1",), 10, one_host=True)
     assert plain.getvalue() == ("web-1: as of 2026-11-25, with advisories of 2026-11-10\n\nThere is no finding.\n")
 

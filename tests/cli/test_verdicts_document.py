@@ -12,6 +12,7 @@ import pytest
 
 from libcensus.cli.document import verdicts_schema
 from libcensus.collector.posture.finding import Component, Severity, SubjectKind, SupportState, VexStatus
+from libcensus.collector.posture.staleness import StalenessKind, StaleSubjectKind
 from libcensus.collector.posture.verdict import PortabilityState
 from libcensus.facts.vocabulary import EvidenceKind, Linkage
 
@@ -62,6 +63,10 @@ def test_page_and_schema_name_the_same_keys() -> None:
         ("findings[].evidence[].kind", EvidenceKind),
         ("end_of_life[].component", Component),
         ("end_of_life[].state", SupportState),
+        ("staleness[].kind", StalenessKind),
+        ("staleness[].subject.kind", StaleSubjectKind),
+        ("staleness[].concerns[].kind", SubjectKind),
+        ("staleness[].evidence[].kind", EvidenceKind),
         ("verdicts[].verdict", PortabilityState),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
@@ -77,6 +82,7 @@ def test_what_a_collector_tells_of_a_host_is_valid_and_not_empty(run: Run, colle
     jsonschema.validate(document, verdicts_schema())
     assert document["findings"]
     assert document["verdicts"]
+    assert document["staleness"]
     assert all(end["evidence"] for end in document["end_of_life"])
     places = {(install["root"], install["path"]) for install in document["installs"]}
     assert {(quirk["subject"]["root"], quirk["subject"]["path"]) for quirk in document["quirks"]} <= places

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from libcensus.collector.advisories.snapshot import load_snapshot
 from libcensus.collector.exposures import ExposureReader
 from libcensus.collector.posture.assessment import Assessor
 from libcensus.collector.posture.finding import Component, Severity
 from libcensus.collector.postureindex import JudgedFleet, PastSource, PostureIndex
+from libcensus.collector.simulation.fill import Simulation
 from libcensus.collector.store.sql import SqlStore
 from libcensus.facts.crypto import CryptoLibrary, CryptoUse
 from libcensus.facts.vocabulary import CryptoFamily, Installer, Linkage, Provider
@@ -75,6 +77,37 @@ def test_another_catalogue_costs_no_look_at_the_hosts(store: SqlStore, monkeypat
     # The Python and the host's C library.
     assert [len(one.case.judgements) for one in first.judged] == [2, 0]
     assert [len(one.case.judgements) for one in second.judged] == [1, 0]
+
+
+def ages_of(found: JudgedFleet) -> list[list[tuple[str, str, str, str]]]:
+    """Return how old the installs of each host are."""
+    return [
+        sorted(
+            (one.kind, one.state, one.provider, str(one.grounds))
+            for one in (found.ages[number] for number in host.ages)
+        )
+        for host in found.hosts
+    ]
+
+
+def test_how_old_things_are_is_judged_anew_without_a_look_at_the_hosts(
+    store: SqlStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    simulation = Simulation(load_snapshot(), 5, 25)
+    simulation.fill(store)
+    fleet.report(store, fleet.full_machine())
+    snapshot = load_snapshot()
+    assessors = [fleet.assessor(), Assessor(snapshot, simulation.as_of), Assessor(snapshot, date(2026, 1, 20))]
+    fresh = [ages_of(fleet_of(store, one)) for one in assessors]
+    assert len({str(one) for one in fresh}) == 3
+    index = PostureIndex(store, lambda: assessors[0])
+    assert index.fleet() is not None
+    monkeypatch.setattr(store, "facts", lambda _: pytest.fail("facts were read"))
+    for again in (assessors[1], assessors[2]):
+        assessors[0] = again
+        found = index.fleet()
+        assert found is not None
+        assert ages_of(found) == fresh[1 if again is assessors[1] else 2]
 
 
 def test_who_hangs_up_while_all_is_judged_anew_leaves_the_old_verdicts(store: SqlStore) -> None:

@@ -24,6 +24,13 @@ from libcensus.collector.posture.finding import (
     VexStatus,
 )
 from libcensus.collector.posture.quirks import Quirk, SeenQuirk
+from libcensus.collector.posture.staleness import (
+    Staleness,
+    StalenessKind,
+    StalenessState,
+    StaleSubject,
+    StaleSubjectKind,
+)
 from libcensus.collector.posture.verdict import PortabilityState, Reason, ReasonKind, Verdict
 from libcensus.collector.service.fleet_codec import (
     HostDetail,
@@ -234,6 +241,18 @@ seen = st.builds(
     quirk=st.builds(Quirk, facts.words, facts.texts, facts.texts, facts.texts, facts.words),
     subjects=st.lists(subjects, max_size=2).map(tuple),
 )
+stale = st.builds(
+    Staleness,
+    subject=st.builds(StaleSubject, st.sampled_from(StaleSubjectKind), facts.texts, facts.texts),
+    kind=st.sampled_from(StalenessKind),
+    state=st.sampled_from(StalenessState),
+    has=facts.maybe(facts.texts),
+    newest=facts.maybe(facts.texts),
+    since=facts.maybe(days),
+    remedy=facts.maybe(facts.texts),
+    evidence=facts.evidence_sets,
+    concerns=st.lists(subjects, max_size=2).map(tuple),
+)
 sentences = st.lists(facts.texts, max_size=2).map(tuple)
 verdicts = st.builds(ToldVerdict, st.sampled_from(PortabilityState), sentences, sentences)
 details = st.builds(
@@ -254,6 +273,7 @@ details = st.builds(
     changelogs=st.lists(facts.changelogs, max_size=2).map(tuple),
     processes=facts.maybe(facts.process_sets),
     quirks=st.lists(seen, max_size=2).map(tuple),
+    staleness=st.lists(stale, max_size=2).map(tuple),
 )
 
 

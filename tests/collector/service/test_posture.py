@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from libcensus.collector.advisories.snapshot import load_snapshot
 from libcensus.collector.posture.assessment import Assessor
 from libcensus.collector.posture.finding import Component, Severity, Subject, SubjectKind, VexStatus
+from libcensus.collector.posture.staleness import StaleInstall, Staleness, StalenessKind, StalenessState
 from libcensus.collector.postureindex import PostureIndexes
 from libcensus.collector.service import posture_codec as codec
 from libcensus.collector.service.errors import HostNotFoundError, InvalidFieldError, OverdueError
@@ -44,24 +45,27 @@ class Simulated:
         self.reader = PostureReader(PostureIndexes(store, lambda: assessor))
         shower = FleetReader(store, lambda: assessor)
         self.findings: dict[str, list[tuple[str, Finding]]] = {}
+        self.ages: dict[str, tuple[StaleInstall, ...]] = {}
+        self.staleness: dict[str, tuple[Staleness, ...]] = {}
         self.remedies: dict[tuple[str, Subject, str], str] = {}
         for stamp in store.host_stamps():
             detail = shower.show_host(stamp.name)
+            self.staleness[stamp.name] = detail.staleness
             state = store.find_host(stamp.name)
             assert state is not None
-            providers = {
-                item.subject: item.provider
-                for item in assessor.assess(
-                    detail.host,
-                    detail.platform,
-                    detail.installs,
-                    detail.builds,
-                    platform_digest=state.platform,
-                    crypto_copies=detail.crypto_copies,
-                    roots=detail.roots,
-                    changelogs=detail.changelogs,
-                ).subjects
-            }
+            assessment = assessor.assess(
+                detail.host,
+                detail.platform,
+                detail.installs,
+                detail.builds,
+                platform_digest=state.platform,
+                crypto_copies=detail.crypto_copies,
+                roots=detail.roots,
+                changelogs=detail.changelogs,
+                tools=detail.tools,
+            )
+            self.ages[stamp.name] = assessment.stale_installs
+            providers = {item.subject: item.provider for item in assessment.subjects}
             environments = {
                 Subject(SubjectKind.CRYPTO_COPY, copy.root, copy.path): copy.environment
                 for copy in detail.crypto_copies.copies
@@ -164,6 +168,50 @@ def test_every_figure_is_that_of_counting_host_by_host(simulated: Simulated, que
         assert host.total == severities.total()
         assert host.exposed == sum(is_exposed(found) for _, found in chosen[name])
         assert host.under_investigation == sum(found.status is UNCLEAR for _, found in chosen[name])
+
+
+@pytest.mark.parametrize("provider", ["", "pbs", "distro"])
+def test_what_is_stale_is_counted_as_the_hosts_tell_it(simulated: Simulated, provider: str) -> None:
+    counted: Counter[Any] = Counter()
+    on_hosts: Counter[Any] = Counter()
+    for own in simulated.ages.values():
+        keys = [(one.kind, one.state, one.provider) for one in own if provider in {"", one.provider}]
+        counted.update(keys)
+        on_hosts.update(set(keys))
+    wanted = {key: (counted[key], on_hosts[key]) for key in counted if key[1] is not StalenessState.CURRENT}
+    told = simulated.reader.posture(Question(provider=provider)).staleness
+    assert {
+        (one.kind, state, one.provider): numbers
+        for one in told
+        for state, numbers in (
+            (StalenessState.STALE, (one.stale, one.stale_hosts)),
+            (StalenessState.UNKNOWN, (one.unknown, one.unknown_hosts)),
+        )
+        if numbers[0]
+    } == wanted
+    assert len({key[0] for key in wanted}) > (provider == "")
+    assert sum(one.current for one in told) > 0
+    assert [one.kind for one in told] == sorted((one.kind for one in told), key=list(StalenessKind).index)
+
+
+def test_what_a_host_tells_to_be_stale_is_counted(simulated: Simulated) -> None:
+    for name, own in simulated.staleness.items():
+        # What runs is no fact of a host's inventory, and counted by itself.
+        told = {
+            (one.kind, subject)
+            for one in own
+            if one.state is StalenessState.STALE and one.kind is not StalenessKind.PROCESSES_ON_OLD_FILES
+            for subject in one.concerns
+            if subject.kind is SubjectKind.INSTALL
+        }
+        counted = [(one.kind, one.subject) for one in simulated.ages[name] if one.state is StalenessState.STALE]
+        assert len(counted) == len(set(counted))
+        assert set(counted) == told
+
+
+def test_nothing_is_stale_by_one_advisory_or_component(simulated: Simulated) -> None:
+    assert simulated.reader.posture(Question(advisory="CVE-2025-15467")).staleness == ()
+    assert simulated.reader.posture(Question(component="openssl")).staleness == ()
 
 
 def test_the_first_ones_are_the_worst_and_the_others_are_counted(simulated: Simulated) -> None:
@@ -308,6 +356,9 @@ answers = st.builds(
     day=days,
     advisories_day=days,
     exposed_hosts=counts,
+    staleness=several(
+        st.builds(codec.StaleCount, st.sampled_from(StalenessKind), facts.words, many, counts, many, counts, many)
+    ),
 )  # fmt: skip
 
 

@@ -10,14 +10,19 @@ from typing import TYPE_CHECKING
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from libcensus.collector.advisories.snapshot import load_snapshot
 from libcensus.collector.fleetindex import FleetIndex
 from libcensus.collector.metrics.exporter import FleetExporter
 from libcensus.collector.posture.finding import Component, VexStatus
+from libcensus.collector.posture.staleness import StalenessKind
 from libcensus.collector.posture.verdict import PortabilityState
+from libcensus.collector.postureindex import PostureIndexes
 from libcensus.collector.service.fleet import FleetReader
 from libcensus.collector.service.portability import PortabilityReader
+from libcensus.collector.service.posture import PostureReader, Question
+from libcensus.collector.simulation.plan import Choices, plan_fleet
 from libcensus.facts.artefact import Artefact, WheelTag
-from libcensus.facts.vocabulary import ArtefactKind, EnvironmentState, InstallKind, Linkage
+from libcensus.facts.vocabulary import ArtefactKind, EnvironmentState, Installer, InstallKind, Linkage
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -160,6 +165,41 @@ def test_environments_that_have_lost_their_base(fleet: Filled) -> None:
     assert states == own.environments
     assert own.environments[EnvironmentState.DANGLING.value,] == own.stale_environments
     assert containers == own.hosts_with_containers
+
+
+def test_environments_without_a_base_are_counted(fleet: Filled) -> None:
+    page, truth = page_of(fleet), fleet.truth
+    gone = StalenessKind.ENVIRONMENT_BASE_GONE
+    by_reason = told(page, "libcensus_stale_installs", "reason")
+    assert by_reason[gone,] == truth.stale_environments > 0
+    assert told(page, "libcensus_install_stale", "reason") == by_reason
+    answer = PostureReader(PostureIndexes(fleet.store, lambda: fleet.assessor)).posture(Question())
+    counted: Counter[tuple[str, ...]] = Counter()
+    for one in answer.staleness:
+        counted[one.kind,] += one.stale
+    assert without_zeros(counted) == by_reason
+
+
+def test_environments_behind_their_base_are_those_beside_a_newer_one(fleet: Filled) -> None:
+    """Told from the plan alone: uv keeps several patch releases of a minor, and some environments stay with theirs."""
+    wanted = 0
+    for plan in plan_fleet(Choices(load_snapshot(), fleet.simulation.as_of), fleet.truth.seed, fleet.truth.hosts):
+        newest: dict[tuple[str, object], str] = {}
+        by_path = {one.path: one for one in plan.installs if one.kind is InstallKind.BASE and one.root == "/"}
+        for base in by_path.values():
+            if base.build is not None and base.installer is Installer.UV:
+                key = base.build.minor, base.build.flags
+                newest[key] = max(newest.get(key, ""), base.build.provider_build or "")
+        for one in plan.installs:
+            base_of = by_path.get(one.base or "")
+            if one.state not in STAYING or base_of is None or base_of.build is None:
+                continue
+            key = base_of.build.minor, base_of.build.flags
+            wanted += base_of.installer is Installer.UV and (base_of.build.provider_build or "") < newest[key]
+    assert told(page_of(fleet), "libcensus_stale_installs", "reason").get(("environment_behind_base",), 0) == wanted
+
+
+STAYING = {EnvironmentState.PINNED, EnvironmentState.COPIED}
 
 
 def test_no_finding_contradicts_which_package_has_which_fix(fleet: Filled) -> None:

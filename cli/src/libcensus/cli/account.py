@@ -22,6 +22,7 @@ from libcensus.cli.rows import (
     running_rows,
     tool_row,
 )
+from libcensus.cli.stale_tables import tell_stale
 from libcensus.cli.terminal import Cell, Column
 from libcensus.collector.posture.finding import Component, Severity, VexStatus
 from libcensus.collector.posture.verdict import PortabilityState
@@ -121,6 +122,8 @@ def print_account(out: Output, title: str, assessed: Assessed, today: date) -> N
     out.line()
     out.prose(("Findings: ", "bold"), (count_findings(assessed.findings), ""))
     _print_ended(out, assessed, today)
+    if stale := tell_stale(assessed.staleness):
+        out.prose(("Stale: ", "bold"), (stale, ""))
     _print_blocked(out, assessed)
     _print_quirks(out, assessed)
     _print_processes(out, assessed)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from libcensus.collector.posture.finding import EndOfLife, Finding
     from libcensus.collector.posture.quirks import Quirk, SeenQuirk
+    from libcensus.collector.posture.staleness import Staleness
     from libcensus.collector.service.fleet_codec import HostDetail, ToldVerdict
     from libcensus.facts.crypto import CryptoCopy
     from libcensus.facts.interpreter import Build
@@ -35,6 +36,7 @@ class Assessed:
     end_of_life: tuple[EndOfLife, ...]
     verdicts: Mapping[tuple[str, str], ToldVerdict]
     quirks: tuple[SeenQuirk, ...] = ()
+    staleness: tuple[Staleness, ...] = ()
     _findings: Mapping[Subject, list[Finding]] = field(init=False, repr=False, compare=False)
     _ends: Mapping[Subject, list[EndOfLife]] = field(init=False, repr=False, compare=False)
     _quirks: Mapping[Subject, list[Quirk]] = field(init=False, repr=False, compare=False)
@@ -93,7 +95,7 @@ def assessed_from_detail(detail: HostDetail) -> Assessed:
         changelogs={encode_fact(one)[1]: one for one in detail.changelogs},
         processes=detail.processes,
     )
-    return Assessed(scan, detail.findings, detail.end_of_life, detail.verdicts, detail.quirks)
+    return Assessed(scan, detail.findings, detail.end_of_life, detail.verdicts, detail.quirks, detail.staleness)
 
 
 def _scanned_root(detail: HostDetail) -> str:

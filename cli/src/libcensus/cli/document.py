@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from libcensus.cli.assessed import Assessed
     from libcensus.collector.posture.finding import Clocks, EndOfLife, Finding, Subject
     from libcensus.collector.posture.quirks import Quirk
+    from libcensus.collector.posture.staleness import Staleness
     from libcensus.collector.posture.verdict import Reason
     from libcensus.collector.service.fleet_codec import HostSummary
     from libcensus.collector.service.portability_codec import LibcAnswer, Matrix
@@ -103,6 +104,21 @@ def end_of_life_object(end: EndOfLife) -> dict[str, object]:
     }
 
 
+def staleness_object(one: Staleness) -> dict[str, object]:
+    """Return one thing that is behind what it could be as JSON has it."""
+    return {
+        "subject": {"kind": one.subject.kind.value, "root": one.subject.root, "path": one.subject.path},
+        "kind": one.kind.value,
+        "state": one.state.value,
+        "has": one.has,
+        "newest": one.newest,
+        "since": _day(one.since),
+        "remedy": one.remedy,
+        "concerns": [_subject(subject) for subject in one.concerns],
+        "evidence": [_evidence(item) for item in one.evidence],
+    }
+
+
 def quirk_object(subject: Subject, quirk: Quirk) -> dict[str, object]:
     """Return one known behaviour of one install as JSON has it."""
     return {
@@ -116,7 +132,7 @@ def quirk_object(subject: Subject, quirk: Quirk) -> dict[str, object]:
 
 
 def assessed_object(assessed: Assessed) -> dict[str, object]:
-    """Return a scan with its verdicts: the agent's object with findings, end_of_life, verdicts and quirks."""
+    """Return a scan with its verdicts: the agent's object with everything that was derived."""
     return {
         **scan_document(assessed.scan),
         "findings": [finding_object(finding) for finding in assessed.findings],
@@ -131,6 +147,7 @@ def assessed_object(assessed: Assessed) -> dict[str, object]:
             }
             for (root, build), verdict in sorted(assessed.verdicts.items(), key=lambda item: item[0][::-1])
         ],
+        "staleness": [staleness_object(one) for one in assessed.staleness],
         "quirks": [
             quirk_object(subject, quirk)
             for subject, quirk in sorted(
@@ -337,6 +354,18 @@ def posture_object(answer: PostureAnswer) -> dict[str, object]:
             for one in answer.worst_hosts
         ],
         "open_hosts": answer.open_hosts,
+        "staleness": [
+            {
+                "kind": one.kind.value,
+                "provider": one.provider,
+                "stale": one.stale,
+                "stale_hosts": one.stale_hosts,
+                "unknown": one.unknown,
+                "unknown_hosts": one.unknown_hosts,
+                "current": one.current,
+            }
+            for one in answer.staleness
+        ],
     }
 
 

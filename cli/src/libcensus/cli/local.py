@@ -59,6 +59,8 @@ def assess_scan(found: Scan) -> Assessed:
         roots=found.roots,
         platforms=found.platforms,
         changelogs=found.changelogs.values(),
+        tools=found.tools,
+        processes=found.processes,
     )
     return Assessed(
         scan=found,
@@ -66,4 +68,5 @@ def assess_scan(found: Scan) -> Assessed:
         end_of_life=assessment.end_of_life,
         verdicts={place: tell_verdict(verdict) for place, verdict in assessment.verdicts.items()},
         quirks=seen_quirks(found.installs, found.builds, assessor.catalogue.quirks),
+        staleness=assessment.staleness,
     )

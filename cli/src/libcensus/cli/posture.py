@@ -74,6 +74,9 @@ def posture_command(
 ) -> int:
     """Count findings by component, severity, status and provider; show advisories, remedies and the worst hosts.
 
+    Installs and environments that are behind what they could be are counted beside, by reason and provider, unless one
+    advisory or component is asked about.
+
     What was found is counted once for each place: an OpenSSL that two interpreters use is two findings of an advisory.
     Exposed are those whose fix could have been applied by the day. Filters may be combined. `libcensus show HOST
     --findings` lists a host's findings, and `libcensus explain` proves one.

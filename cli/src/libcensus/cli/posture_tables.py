@@ -6,6 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from libcensus.cli.rows import COMPONENT_NAMES, SEVERITY_STYLES
+from libcensus.cli.stale_tables import print_stale_counts
 from libcensus.cli.terminal import Cell, Column
 from libcensus.collector.posture.finding import Severity, VexStatus
 
@@ -88,11 +89,13 @@ def print_posture(out: Output, answer: PostureAnswer, about: Sequence[str], limi
         out.table(PROVIDER_COLUMNS, _provider_rows(answer.providers))
         _print_advisories(out, answer.advisories, limit)
         _print_remedies(out, answer, one_host=one_host)
+        print_stale_counts(out, answer.staleness)
         if not one_host:
             _print_hosts(out, answer)
     else:
         out.line()
         out.line("There is no finding.")
+        print_stale_counts(out, answer.staleness)
     if answer.unreadable_hosts:
         out.line()
         words = f"{_hosts(answer.unreadable_hosts)} more, whose facts this collector cannot read: upgrade the collector"

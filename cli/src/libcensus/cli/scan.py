@@ -40,7 +40,7 @@ _THRESHOLDS = {"any": "unknown", "medium": "moderate"}
     type=click.Choice(["any", "low", "moderate", "medium", "high", "critical"], case_sensitive=False),
     help="Exit with 1 when an affected finding is of this severity or above; any counts those without one too.",
 )
-@click.option("--findings", is_flag=True, help="List every open finding, with what to do.")
+@click.option("--findings", is_flag=True, help="List every open finding and everything stale, with what to do.")
 @click.option(
     "--explain", is_flag=True, help="Show which bytes of which file prove each statement, and what each quirk means."
 )
@@ -51,13 +51,15 @@ def scan_command(
     """Find the interpreters of a machine, which OpenSSL each really uses, and which of them is vulnerable.
 
     Reads files and runs none of them, sends nothing and needs no collector. Verdicts rest on the snapshot of advisories
-    inside this program. The JSON is that of `libcensus-agent scan` with findings, end_of_life, verdicts and quirks.
+    inside this program. The JSON is that of `libcensus-agent scan` with findings, end_of_life, verdicts, quirks
+    and staleness.
     """
     from datetime import UTC, datetime  # noqa: PLC0415 - `--help` must not pay for the scanner
 
     from libcensus.cli.account import print_account, print_evidence, print_findings  # noqa: PLC0415
     from libcensus.cli.document import assessed_object  # noqa: PLC0415
     from libcensus.cli.local import assess_scan, load_agent_config, scan_root  # noqa: PLC0415
+    from libcensus.cli.stale_tables import print_stale  # noqa: PLC0415
     from libcensus.cli.terminal import Output, say  # noqa: PLC0415
     from libcensus.collector.posture.finding import Severity, at_least  # noqa: PLC0415
     from libcensus.facts.vocabulary import ProbeState  # noqa: PLC0415
@@ -70,6 +72,7 @@ def scan_command(
         title = assessed.scan.host.hostname if folder == "/" else folder
         print_account(out, title, assessed, datetime.now(UTC).date())
         if findings:
+            print_stale(out, assessed.staleness)
             out.line()
             print_findings(out, assessed.findings)
         if explain:

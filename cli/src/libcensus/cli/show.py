@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 @click.argument("host")
 @collector_option
 @output_option
-@click.option("--findings", is_flag=True, help="List every open finding, with what to do.")
+@click.option("--findings", is_flag=True, help="List every open finding and everything stale, with what to do.")
 @click.option(
     "--explain", is_flag=True, help="Show which bytes of which file prove each statement, and what each quirk means."
 )
@@ -45,6 +45,7 @@ def show_command(host: str, collector: CollectorAddress, output: str, *, finding
     from libcensus.cli.assessed import assessed_from_detail  # noqa: PLC0415
     from libcensus.cli.client import FleetClient  # noqa: PLC0415
     from libcensus.cli.document import assessed_object, summary_object  # noqa: PLC0415
+    from libcensus.cli.stale_tables import print_stale  # noqa: PLC0415
     from libcensus.cli.terminal import Output  # noqa: PLC0415
 
     with FleetClient(collector) as client:
@@ -56,6 +57,7 @@ def show_command(host: str, collector: CollectorAddress, output: str, *, finding
         return 0
     print_account(out, detail.summary.name, assessed, datetime.now(UTC).date())
     if findings:
+        print_stale(out, assessed.staleness)
         out.line()
         print_findings(out, assessed.findings)
     if explain:

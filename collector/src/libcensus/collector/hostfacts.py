@@ -6,14 +6,16 @@ for :func:`wanted_by_roots`, and gives what was found.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from libcensus.facts.changelog import PackageChangelog
 from libcensus.facts.crypto import CryptoCopySet
+from libcensus.facts.host import Inventory
 from libcensus.facts.interpreter import Build, InstallSet
 from libcensus.facts.platform import Platform
 from libcensus.facts.root import RootSet
+from libcensus.facts.tool import ToolSet
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
     from libcensus.collector.posture.assessment import Assessor, HostAssessment
     from libcensus.collector.store.contract import HostState
     from libcensus.facts.codec import Fact
-    from libcensus.facts.host import Inventory
+    from libcensus.facts.process import ProcessSet
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,12 @@ class HostFacts:
     roots: RootSet
     platforms: Mapping[str, Platform]
     changelogs: tuple[PackageChangelog, ...] = ()
+    tools: ToolSet = field(default_factory=ToolSet)
+
+    @property
+    def processes(self) -> ProcessSet | None:
+        """What runs there, where it is told: what ran on a past day is not kept."""
+        return None if isinstance(self.state, Inventory) else self.state.report.processes
 
     @classmethod
     def of(cls, state: HostState | Inventory, facts: Mapping[str, Fact]) -> HostFacts | None:
@@ -53,7 +61,8 @@ class HostFacts:
             or len(builds) < len(state.builds)
         ):
             return None
-        if not isinstance(copies, CryptoCopySet) or not isinstance(roots, RootSet):
+        tools = ToolSet() if state.tools is None else facts.get(state.tools)
+        if not isinstance(copies, CryptoCopySet) or not isinstance(roots, RootSet) or not isinstance(tools, ToolSet):
             return None
         platforms = {digest: fact for digest in roots.references if isinstance(fact := facts.get(digest), Platform)}
         if len(platforms) < len(roots.references):
@@ -61,7 +70,7 @@ class HostFacts:
         changelogs = [fact for digest in state.changelogs if isinstance(fact := facts.get(digest), PackageChangelog)]
         if len(changelogs) < len(state.changelogs):
             return None
-        return cls(state, platform, installs, builds, copies, roots, platforms, tuple(changelogs))
+        return cls(state, platform, installs, builds, copies, roots, platforms, tuple(changelogs), tools)
 
     def assess(self, assessor: Assessor) -> HostAssessment:
         """Return everything that is said about the host."""
@@ -75,12 +84,14 @@ class HostFacts:
             roots=self.roots,
             platforms=self.platforms,
             changelogs=self.changelogs,
+            tools=self.tools,
+            processes=self.processes,
         )
 
 
 def wanted(state: HostState | Inventory) -> set[str]:
     """Return the addresses of the facts that verdicts on a host rest on, those that its roots name aside."""
-    sets = {digest for digest in (state.crypto_copies, state.roots) if digest is not None}
+    sets = {digest for digest in (state.crypto_copies, state.roots, state.tools) if digest is not None}
     return {state.platform, state.installs, *state.builds, *state.changelogs} | sets
 
 

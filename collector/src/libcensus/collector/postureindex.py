@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from libcensus.collector.posture.assessment import Case, Grounds, HostAssessment
     from libcensus.collector.posture.catalogue import Catalogue
     from libcensus.collector.posture.exposure import Slot
+    from libcensus.collector.posture.staleness import StaleGrounds, StalenessKind, StalenessState
     from libcensus.collector.store.contract import HostStamp, InventoryInterval, Store
     from libcensus.facts.codec import Fact
 
@@ -51,6 +52,10 @@ Pattern = tuple[int, ...]
 
 Layout = tuple[tuple["Slot", Pattern], ...]
 """What lies in each slot, sorted; a number stands once."""
+
+
+Shape = tuple[Pattern, tuple[Pattern, ...], Pattern]
+"""What lies on a host, all and by slot, and how old its installs are."""
 
 
 class PostureSource(Protocol):
@@ -104,6 +109,16 @@ class Judged:
 
 
 @dataclass(frozen=True, slots=True)
+class JudgedAge:
+    """Installs of one provider with the same grounds for being stale by one kind, and whether they are."""
+
+    kind: StalenessKind
+    provider: str
+    grounds: StaleGrounds
+    state: StalenessState
+
+
+@dataclass(frozen=True, slots=True)
 class SlotPast:
     """What lay in one slot of a host: ``numbers`` by period, empty where it was not there.
 
@@ -120,7 +135,7 @@ class JudgedHost:
     """One host; its pattern is absent where its facts cannot be read.
 
     ``first_seen`` is the first report that is known. ``kept`` is what lies in the slots that were the same since then,
-    ``past`` tells of those that were not.
+    ``past`` tells of those that were not. ``ages`` tells by number how old its installs are.
     """
 
     host_id: str
@@ -130,15 +145,20 @@ class JudgedHost:
     first_seen: datetime
     kept: tuple[Pattern, ...] = ()
     past: tuple[SlotPast, ...] = ()
+    ages: Pattern = ()
 
 
 @dataclass(frozen=True, slots=True)
 class JudgedFleet:
-    """The fleet at one moment, hosts sorted by name; ``judged`` is by number. Nobody changes what is in here."""
+    """The fleet at one moment, hosts sorted by name; ``judged`` and ``ages`` are by number.
+
+    Nobody changes what is in here.
+    """
 
     assessor: Assessor
     hosts: tuple[JudgedHost, ...]
     judged: Sequence[Judged]
+    ages: Sequence[JudgedAge] = ()
 
 
 class PostureIndex:
@@ -152,9 +172,11 @@ class PostureIndex:
         self._entries: dict[str, JudgedHost] = {}
         self._judged: list[Judged] = []
         self._numbers: dict[tuple[str, Grounds, str | None], int] = {}
-        self._patterns: dict[bytes, tuple[Pattern, tuple[Pattern, ...]]] = {}
+        self._ages: list[JudgedAge] = []
+        self._age_numbers: dict[tuple[StalenessKind, str, StaleGrounds], int] = {}
+        self._patterns: dict[bytes, Shape] = {}
         self._layouts: dict[bytes, Layout] = {}
-        self._interned: dict[tuple[Pattern, tuple[Pattern, ...]], tuple[Pattern, tuple[Pattern, ...]]] = {}
+        self._interned: dict[Shape, Shape] = {}
 
     def fleet(self, is_wanted: Callable[[], bool] = lambda: True) -> JudgedFleet | None:
         """Return the fleet as the store has it now; None as soon as nobody wants it any more. Raises StoreError.
@@ -175,7 +197,7 @@ class PostureIndex:
                     return None
                 self._read({stamp.host_id: stamp for stamp in changed[start : start + _BATCH]}, assessor)
             ordered = tuple(sorted(self._entries.values(), key=lambda host: host.name))
-            return JudgedFleet(assessor, ordered, tuple(self._judged))
+            return JudgedFleet(assessor, ordered, tuple(self._judged), tuple(self._ages))
 
     def assess(self, host: JudgedHost) -> HostAssessment | None:
         """Return everything that is said about one host of the fleet; None where its facts cannot be read."""
@@ -191,7 +213,8 @@ class PostureIndex:
         entries = self._entries.values()
         used = {number for host in entries for number in host.pattern or ()}
         used |= {n for host in entries for past in host.past for period in past.numbers for n in period}
-        if len(self._judged) > 2 * len(used) + 1000:
+        ages = {number for host in entries for number in host.ages}
+        if len(self._judged) > 2 * len(used) + 1000 or len(self._ages) > 2 * len(ages) + 1000:
             self._forget()
         judged = []
         for one in self._judged:
@@ -199,6 +222,7 @@ class PostureIndex:
                 return False
             judged.append(replace(one, case=assessor.case(one.grounds)))
         self._judged = judged
+        self._ages = [replace(one, state=assessor.staleness_state(one.grounds)) for one in self._ages]
         self._assessor = assessor
         return True
 
@@ -206,6 +230,8 @@ class PostureIndex:
         self._entries.clear()
         self._judged = []
         self._numbers.clear()
+        self._ages = []
+        self._age_numbers.clear()
         self._patterns.clear()
         self._layouts.clear()
         self._interned.clear()
@@ -262,10 +288,11 @@ class PostureIndex:
             known = HostFacts.of(inventory, facts)
             if known is None:
                 continue
-            pattern, layout = self._number(known.assess(assessor))
+            assessment = known.assess(assessor)
+            pattern, layout = self._number(assessment)
             if key in moved:
                 self._layouts[key] = layout
-            shape = pattern, tuple(sorted(numbers for _, numbers in layout))
+            shape = pattern, tuple(sorted(numbers for _, numbers in layout)), self._number_ages(assessment)
             self._patterns[key] = self._interned.setdefault(shape, shape)
 
     def _entry(self, stamp: HostStamp, intervals: Sequence[InventoryInterval], keys: Mapping[str, bytes]) -> JudgedHost:
@@ -275,7 +302,9 @@ class PostureIndex:
         if shape is None:
             _LOGGER.warning("host %s: its stored facts cannot be read; posture leaves it out", stamp.name)
             return JudgedHost(stamp.host_id, stamp.name, stamp.inventory, None, first_seen)
-        entry = JudgedHost(stamp.host_id, stamp.name, stamp.inventory, shape[0], first_seen, shape[1])
+        entry = JudgedHost(
+            stamp.host_id, stamp.name, stamp.inventory, shape[0], first_seen, kept=shape[1], ages=shape[2]
+        )
         # What cannot be read any more of the past is as if nobody had told it.
         readable = [one for one in intervals if keys.get(one.inventory) in self._layouts]
         if len(readable) < 2:
@@ -296,6 +325,18 @@ class PostureIndex:
             pattern.append(number)
             slots.setdefault(slot_of(item), set()).add(number)
         return tuple(sorted(pattern)), tuple((slot, tuple(sorted(numbers))) for slot, numbers in sorted(slots.items()))
+
+    def _number_ages(self, assessment: HostAssessment) -> Pattern:
+        """Return the numbers of how old the installs of a host are, with those that are new."""
+        numbers = []
+        for one in assessment.stale_installs:
+            key = one.kind, one.provider, one.grounds
+            number = self._age_numbers.get(key)
+            if number is None:
+                number = self._age_numbers[key] = len(self._ages)
+                self._ages.append(JudgedAge(one.kind, one.provider, one.grounds, one.state))
+            numbers.append(number)
+        return tuple(sorted(numbers))
 
 
 class PostureIndexes:
@@ -377,5 +418,6 @@ def _facts_key(inventory: Inventory) -> bytes:
         inventory.crypto_copies,
         inventory.roots,
         inventory.changelogs,
+        inventory.tools,
     )
     return hashlib.blake2b(repr(facts).encode("utf-8", "backslashreplace"), digest_size=16).digest()

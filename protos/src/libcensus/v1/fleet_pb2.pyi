@@ -128,6 +128,28 @@ class EndOfLife(_message.Message):
     evidence: _containers.RepeatedCompositeFieldContainer[_facts_pb2.Evidence]
     def __init__(self, subject: _Optional[_Union[FindingSubject, _Mapping]] = ..., component: _Optional[str] = ..., branch: _Optional[str] = ..., state: _Optional[str] = ..., date: _Optional[str] = ..., distribution_until: _Optional[str] = ..., evidence: _Optional[_Iterable[_Union[_facts_pb2.Evidence, _Mapping]]] = ...) -> None: ...
 
+class Staleness(_message.Message):
+    __slots__ = ("subject", "kind", "state", "has", "newest", "since", "remedy", "evidence", "concerns")
+    SUBJECT_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    HAS_FIELD_NUMBER: _ClassVar[int]
+    NEWEST_FIELD_NUMBER: _ClassVar[int]
+    SINCE_FIELD_NUMBER: _ClassVar[int]
+    REMEDY_FIELD_NUMBER: _ClassVar[int]
+    EVIDENCE_FIELD_NUMBER: _ClassVar[int]
+    CONCERNS_FIELD_NUMBER: _ClassVar[int]
+    subject: FindingSubject
+    kind: str
+    state: str
+    has: str
+    newest: str
+    since: str
+    remedy: str
+    evidence: _containers.RepeatedCompositeFieldContainer[_facts_pb2.Evidence]
+    concerns: _containers.RepeatedCompositeFieldContainer[FindingSubject]
+    def __init__(self, subject: _Optional[_Union[FindingSubject, _Mapping]] = ..., kind: _Optional[str] = ..., state: _Optional[str] = ..., has: _Optional[str] = ..., newest: _Optional[str] = ..., since: _Optional[str] = ..., remedy: _Optional[str] = ..., evidence: _Optional[_Iterable[_Union[_facts_pb2.Evidence, _Mapping]]] = ..., concerns: _Optional[_Iterable[_Union[FindingSubject, _Mapping]]] = ...) -> None: ...
+
 class AddressedBuild(_message.Message):
     __slots__ = ("digest", "build")
     DIGEST_FIELD_NUMBER: _ClassVar[int]
@@ -151,7 +173,7 @@ class BuildVerdict(_message.Message):
     def __init__(self, build: _Optional[bytes] = ..., verdict: _Optional[str] = ..., reasons: _Optional[_Iterable[str]] = ..., degraded: _Optional[_Iterable[str]] = ..., root: _Optional[str] = ...) -> None: ...
 
 class GetHostResponse(_message.Message):
-    __slots__ = ("summary", "host", "platform", "installs", "builds", "findings", "end_of_life", "verdicts", "probes", "scan_duration", "crypto_copies", "tools", "roots", "changelogs", "processes", "quirks")
+    __slots__ = ("summary", "host", "platform", "installs", "builds", "findings", "end_of_life", "verdicts", "probes", "scan_duration", "crypto_copies", "tools", "roots", "changelogs", "processes", "quirks", "staleness")
     SUMMARY_FIELD_NUMBER: _ClassVar[int]
     HOST_FIELD_NUMBER: _ClassVar[int]
     PLATFORM_FIELD_NUMBER: _ClassVar[int]
@@ -168,6 +190,7 @@ class GetHostResponse(_message.Message):
     CHANGELOGS_FIELD_NUMBER: _ClassVar[int]
     PROCESSES_FIELD_NUMBER: _ClassVar[int]
     QUIRKS_FIELD_NUMBER: _ClassVar[int]
+    STALENESS_FIELD_NUMBER: _ClassVar[int]
     summary: HostSummary
     host: _facts_pb2.Host
     platform: _facts_pb2.Platform
@@ -184,7 +207,8 @@ class GetHostResponse(_message.Message):
     changelogs: _containers.RepeatedCompositeFieldContainer[_facts_pb2.PackageChangelog]
     processes: _facts_pb2.ProcessSet
     quirks: _containers.RepeatedCompositeFieldContainer[SeenQuirk]
-    def __init__(self, summary: _Optional[_Union[HostSummary, _Mapping]] = ..., host: _Optional[_Union[_facts_pb2.Host, _Mapping]] = ..., platform: _Optional[_Union[_facts_pb2.Platform, _Mapping]] = ..., installs: _Optional[_Union[_facts_pb2.InstallSet, _Mapping]] = ..., builds: _Optional[_Iterable[_Union[AddressedBuild, _Mapping]]] = ..., findings: _Optional[_Iterable[_Union[Finding, _Mapping]]] = ..., end_of_life: _Optional[_Iterable[_Union[EndOfLife, _Mapping]]] = ..., verdicts: _Optional[_Iterable[_Union[BuildVerdict, _Mapping]]] = ..., probes: _Optional[_Iterable[_Union[_census_pb2.ProbeResult, _Mapping]]] = ..., scan_duration: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., crypto_copies: _Optional[_Union[_facts_pb2.CryptoCopySet, _Mapping]] = ..., tools: _Optional[_Union[_facts_pb2.ToolSet, _Mapping]] = ..., roots: _Optional[_Union[_facts_pb2.RootSet, _Mapping]] = ..., changelogs: _Optional[_Iterable[_Union[_facts_pb2.PackageChangelog, _Mapping]]] = ..., processes: _Optional[_Union[_facts_pb2.ProcessSet, _Mapping]] = ..., quirks: _Optional[_Iterable[_Union[SeenQuirk, _Mapping]]] = ...) -> None: ...
+    staleness: _containers.RepeatedCompositeFieldContainer[Staleness]
+    def __init__(self, summary: _Optional[_Union[HostSummary, _Mapping]] = ..., host: _Optional[_Union[_facts_pb2.Host, _Mapping]] = ..., platform: _Optional[_Union[_facts_pb2.Platform, _Mapping]] = ..., installs: _Optional[_Union[_facts_pb2.InstallSet, _Mapping]] = ..., builds: _Optional[_Iterable[_Union[AddressedBuild, _Mapping]]] = ..., findings: _Optional[_Iterable[_Union[Finding, _Mapping]]] = ..., end_of_life: _Optional[_Iterable[_Union[EndOfLife, _Mapping]]] = ..., verdicts: _Optional[_Iterable[_Union[BuildVerdict, _Mapping]]] = ..., probes: _Optional[_Iterable[_Union[_census_pb2.ProbeResult, _Mapping]]] = ..., scan_duration: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., crypto_copies: _Optional[_Union[_facts_pb2.CryptoCopySet, _Mapping]] = ..., tools: _Optional[_Union[_facts_pb2.ToolSet, _Mapping]] = ..., roots: _Optional[_Union[_facts_pb2.RootSet, _Mapping]] = ..., changelogs: _Optional[_Iterable[_Union[_facts_pb2.PackageChangelog, _Mapping]]] = ..., processes: _Optional[_Union[_facts_pb2.ProcessSet, _Mapping]] = ..., quirks: _Optional[_Iterable[_Union[SeenQuirk, _Mapping]]] = ..., staleness: _Optional[_Iterable[_Union[Staleness, _Mapping]]] = ...) -> None: ...
 
 class SeenQuirk(_message.Message):
     __slots__ = ("id", "title", "means", "advice", "source", "subjects")
@@ -444,6 +468,24 @@ class SeverityCount(_message.Message):
     findings: int
     def __init__(self, severity: _Optional[str] = ..., findings: _Optional[int] = ...) -> None: ...
 
+class StaleCount(_message.Message):
+    __slots__ = ("kind", "provider", "stale", "stale_hosts", "unknown", "unknown_hosts", "current")
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    PROVIDER_FIELD_NUMBER: _ClassVar[int]
+    STALE_FIELD_NUMBER: _ClassVar[int]
+    STALE_HOSTS_FIELD_NUMBER: _ClassVar[int]
+    UNKNOWN_FIELD_NUMBER: _ClassVar[int]
+    UNKNOWN_HOSTS_FIELD_NUMBER: _ClassVar[int]
+    CURRENT_FIELD_NUMBER: _ClassVar[int]
+    kind: str
+    provider: str
+    stale: int
+    stale_hosts: int
+    unknown: int
+    unknown_hosts: int
+    current: int
+    def __init__(self, kind: _Optional[str] = ..., provider: _Optional[str] = ..., stale: _Optional[int] = ..., stale_hosts: _Optional[int] = ..., unknown: _Optional[int] = ..., unknown_hosts: _Optional[int] = ..., current: _Optional[int] = ...) -> None: ...
+
 class HostPosture(_message.Message):
     __slots__ = ("host_id", "name", "affected", "under_investigation", "exposed")
     HOST_ID_FIELD_NUMBER: _ClassVar[int]
@@ -459,7 +501,7 @@ class HostPosture(_message.Message):
     def __init__(self, host_id: _Optional[str] = ..., name: _Optional[str] = ..., affected: _Optional[_Iterable[_Union[SeverityCount, _Mapping]]] = ..., under_investigation: _Optional[int] = ..., exposed: _Optional[int] = ...) -> None: ...
 
 class GetPostureResponse(_message.Message):
-    __slots__ = ("hosts", "affected_hosts", "under_investigation_hosts", "unreadable_hosts", "counts", "providers", "advisories", "remedies", "remedies_total", "worst_hosts", "open_hosts", "day", "advisories_day", "exposed_hosts")
+    __slots__ = ("hosts", "affected_hosts", "under_investigation_hosts", "unreadable_hosts", "counts", "providers", "advisories", "remedies", "remedies_total", "worst_hosts", "open_hosts", "day", "advisories_day", "exposed_hosts", "staleness")
     HOSTS_FIELD_NUMBER: _ClassVar[int]
     AFFECTED_HOSTS_FIELD_NUMBER: _ClassVar[int]
     UNDER_INVESTIGATION_HOSTS_FIELD_NUMBER: _ClassVar[int]
@@ -474,6 +516,7 @@ class GetPostureResponse(_message.Message):
     DAY_FIELD_NUMBER: _ClassVar[int]
     ADVISORIES_DAY_FIELD_NUMBER: _ClassVar[int]
     EXPOSED_HOSTS_FIELD_NUMBER: _ClassVar[int]
+    STALENESS_FIELD_NUMBER: _ClassVar[int]
     hosts: int
     affected_hosts: int
     under_investigation_hosts: int
@@ -488,7 +531,8 @@ class GetPostureResponse(_message.Message):
     day: str
     advisories_day: str
     exposed_hosts: int
-    def __init__(self, hosts: _Optional[int] = ..., affected_hosts: _Optional[int] = ..., under_investigation_hosts: _Optional[int] = ..., unreadable_hosts: _Optional[int] = ..., counts: _Optional[_Iterable[_Union[FindingCount, _Mapping]]] = ..., providers: _Optional[_Iterable[_Union[ProviderCount, _Mapping]]] = ..., advisories: _Optional[_Iterable[_Union[AdvisoryPosture, _Mapping]]] = ..., remedies: _Optional[_Iterable[_Union[RemedyCount, _Mapping]]] = ..., remedies_total: _Optional[int] = ..., worst_hosts: _Optional[_Iterable[_Union[HostPosture, _Mapping]]] = ..., open_hosts: _Optional[int] = ..., day: _Optional[str] = ..., advisories_day: _Optional[str] = ..., exposed_hosts: _Optional[int] = ...) -> None: ...
+    staleness: _containers.RepeatedCompositeFieldContainer[StaleCount]
+    def __init__(self, hosts: _Optional[int] = ..., affected_hosts: _Optional[int] = ..., under_investigation_hosts: _Optional[int] = ..., unreadable_hosts: _Optional[int] = ..., counts: _Optional[_Iterable[_Union[FindingCount, _Mapping]]] = ..., providers: _Optional[_Iterable[_Union[ProviderCount, _Mapping]]] = ..., advisories: _Optional[_Iterable[_Union[AdvisoryPosture, _Mapping]]] = ..., remedies: _Optional[_Iterable[_Union[RemedyCount, _Mapping]]] = ..., remedies_total: _Optional[int] = ..., worst_hosts: _Optional[_Iterable[_Union[HostPosture, _Mapping]]] = ..., open_hosts: _Optional[int] = ..., day: _Optional[str] = ..., advisories_day: _Optional[str] = ..., exposed_hosts: _Optional[int] = ..., staleness: _Optional[_Iterable[_Union[StaleCount, _Mapping]]] = ...) -> None: ...
 
 class GetProvidersRequest(_message.Message):
     __slots__ = ("provider", "component", "since", "day")

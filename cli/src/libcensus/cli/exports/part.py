@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from libcensus.cli.exports.purl import owner_purl, package_purl, project_purl
-from libcensus.collector.posture.assessment import CRYPTO_COMPONENTS, INTERPRETERS
-from libcensus.collector.posture.eol import TITLES
+from libcensus.collector.posture.assessment import CRYPTO_COMPONENTS
+from libcensus.collector.posture.eol import INTERPRETERS, TITLES
 from libcensus.collector.posture.finding import Component, Subject, SubjectKind
 from libcensus.facts.vocabulary import LibcFamily, Provider, RootKind
 

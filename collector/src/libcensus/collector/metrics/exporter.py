@@ -83,6 +83,7 @@ class _ShapeKey:
     crypto_copies: str | None
     roots: str | None
     changelogs: tuple[str, ...]
+    tools: str | None
 
 
 @dataclass(slots=True)
@@ -441,6 +442,7 @@ def _shape_key(state: HostState) -> _ShapeKey:
         state.crypto_copies,
         state.roots,
         state.changelogs,
+        state.tools,
     )
 
 

@@ -30,6 +30,7 @@ from libcensus.collector.metrics.view import libc_words as _libc_words
 from libcensus.collector.posture.exposure import BUCKET_DAYS, oldest_since
 from libcensus.collector.posture.finding import Severity, VexStatus
 from libcensus.collector.posture.reach import LibcCount, policy_reach
+from libcensus.collector.posture.staleness import StalenessState
 from libcensus.collector.posture.verdict import PortabilityState
 from libcensus.facts.vocabulary import ProbeState
 
@@ -113,6 +114,19 @@ def _findings(fleet: FleetView) -> Iterator[Sample]:
             for status in VexStatus:
                 labels = (component, severity, status, provider)
                 yield labels, counts.get(labels, 0)
+
+
+def _stale_installs(fleet: FleetView) -> Iterator[Sample]:
+    counts = fleet.counts.get(Count.STALENESS, {})
+    judged = {(kind, provider) for kind, state, provider in counts if state != StalenessState.UNKNOWN}
+    for kind, provider in sorted(judged):
+        yield (kind, provider), counts.get((kind, StalenessState.STALE, provider), 0)
+
+
+def _unknown_staleness(fleet: FleetView) -> Iterator[Sample]:
+    for (kind, state, provider), number in sorted(fleet.counts.get(Count.STALENESS, {}).items()):
+        if state == StalenessState.UNKNOWN:
+            yield (kind, provider), number
 
 
 def _advisory_hosts(fleet: FleetView) -> Iterator[Sample]:
@@ -233,6 +247,20 @@ FLEET_FAMILIES: tuple[FleetFamily, ...] = (
         "The provider of a crypto copy is the ecosystem that brought it.",
         labels=("component", "severity", "status", "provider"),
         samples=_findings,
+    ),
+    FleetFamily(
+        name="libcensus_stale_installs",
+        help="Installs that are behind what they could be, by reason: an environment whose base is gone or that is "
+        "behind it, an install behind its provider's newest build of the same line, one whose open finding the uv of "
+        "its root is too old to fix, or that lies in an image built before the fix. Zero where none of a provider is.",
+        labels=("reason", "provider"),
+        samples=_stale_installs,
+    ),
+    FleetFamily(
+        name="libcensus_staleness_unknown_installs",
+        help="Installs of which nobody can tell whether they are behind; `libcensus show` has the reason of each.",
+        labels=("reason", "provider"),
+        samples=_unknown_staleness,
     ),
     FleetFamily(
         name="libcensus_advisory_hosts",
@@ -429,6 +457,12 @@ def _install_findings(view: HostView) -> Iterator[Sample]:
                         yield (view.name, judged.subject.root, judged.subject.path, component, severity, status), number
 
 
+def _install_stale(view: HostView) -> Iterator[Sample]:
+    for one in view.assessment.stale_installs:
+        if one.state is StalenessState.STALE:
+            yield (view.name, one.subject.root, one.subject.path, one.kind), 1
+
+
 def _install_eol(view: HostView) -> Iterator[Sample]:
     for judged in view.assessment.installs:
         where = (view.name, judged.subject.root, judged.subject.path)
@@ -499,6 +533,14 @@ FACTS_FAMILIES: tuple[FactsFamily, ...] = (
         labels=("host", "root", "path", "component", "severity", "status"),
         detail=Detail.INSTALL,
         samples=_install_findings,
+    ),
+    FactsFamily(
+        name="libcensus_install_stale",
+        help="Installs that are behind what they could be: one series per reason, always 1; no series where an install "
+        "is up to date or nobody can tell. Processes on old files are counted per host.",
+        labels=("host", "root", "path", "reason"),
+        detail=Detail.INSTALL,
+        samples=_install_stale,
     ),
     FactsFamily(
         name="libcensus_install_eol_timestamp_seconds",

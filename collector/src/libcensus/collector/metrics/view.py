@@ -103,6 +103,7 @@ class Count(StrEnum):
     JUDGED = "judged"  # component, provider
     ADVISORIES = "advisories"  # advisory, component, severity: hosts with any finding of it
     ADVISORY_HOSTS = "advisory_hosts"  # the same: hosts that it affects
+    STALENESS = "staleness"  # reason, state, provider
     LIBCS = "libcs"  # arch, family, version
     PLATFORMS = "platforms"  # digest
     BUILDS = "builds"  # digest
@@ -199,6 +200,8 @@ def tally_host(view: HostView) -> Tally:
         ecosystem, name = ("", "") if owner is None else (owner.ecosystem, owner.name)
         version = library.version or UNKNOWN
         tally[Count.COPIES, (library.family, version, copy.copy.linkage, ecosystem, name)] += 1
+    for one in view.assessment.stale_installs:
+        tally[Count.STALENESS, (one.kind, one.state, one.provider)] += 1
     for judged in view.assessment.subjects:
         for component in judged_components(judged):
             tally[Count.JUDGED, (component, judged.provider)] = 1

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Self
 
 from libcensus.collector.posture.backport import PackageEvidence
-from libcensus.collector.posture.eol import judge_support
+from libcensus.collector.posture.eol import INTERPRETERS, judge_support
 from libcensus.collector.posture.finding import (
     ENVIRONMENT,
     Component,
@@ -25,9 +25,11 @@ from libcensus.collector.posture.finding import (
     VexStatus,
     worst_severity,
 )
+from libcensus.collector.posture.hoststaleness import Circle, StalenessJudge
 from libcensus.collector.posture.prepared import PortabilityMemory, make_room
 from libcensus.collector.posture.remedy import Circumstances
 from libcensus.collector.posture.security import judge_cpython, judge_glibc, judge_openssl
+from libcensus.collector.posture.staleness import StalenessState
 from libcensus.facts.crypto import CryptoUse
 from libcensus.facts.evidence import Evidence
 from libcensus.facts.platform import Platform
@@ -49,13 +51,16 @@ if TYPE_CHECKING:
 
     from libcensus.collector.posture.catalogue import Catalogue
     from libcensus.collector.posture.finding import Judgement, Support
+    from libcensus.collector.posture.staleness import StaleGrounds, StaleInstall, Staleness
     from libcensus.collector.posture.verdict import Verdict
     from libcensus.facts.changelog import PackageChangelog
     from libcensus.facts.crypto import CryptoCopy, CryptoCopySet, CryptoLibrary
     from libcensus.facts.host import Host, Libc, OsRelease
     from libcensus.facts.interpreter import Build, Install, InstallSet
     from libcensus.facts.package import Package
+    from libcensus.facts.process import ProcessSet
     from libcensus.facts.root import RootSet, ScannedRoot
+    from libcensus.facts.tool import ToolSet
 
 MEMORY = 50_000
 """How many cases of a kind are remembered; beyond it the memory is emptied and filled anew, verdicts are the same."""
@@ -67,14 +72,6 @@ CRYPTO_COMPONENTS = {
     CryptoFamily.LIBRESSL: Component.LIBRESSL,
     CryptoFamily.BORINGSSL: Component.BORINGSSL,
     CryptoFamily.AWS_LC: Component.AWS_LC,
-}
-INTERPRETERS = {
-    Implementation.CPYTHON: Component.CPYTHON,
-    Implementation.PYPY: Component.PYPY,
-    Implementation.NODEJS: Component.NODEJS,
-    Implementation.RUBY: Component.RUBY,
-    Implementation.PERL: Component.PERL,
-    Implementation.PHP: Component.PHP,
 }
 
 
@@ -225,12 +222,23 @@ class LibcAssessment:
 
 @dataclass(frozen=True, slots=True)
 class HostAssessment:
-    """Everything that is said about one host: per install, crypto copy and C library, and per build on its platform."""
+    """Everything that is said about one host: per install, crypto copy and C library, and per build on its platform.
+
+    ``judged_staleness`` is of everything that can be behind what it could be; ``stale_installs`` are the installs as
+    they are counted by that, those that are up to date among them.
+    """
 
     installs: tuple[InstallAssessment, ...]
     verdicts: Mapping[BuildPlace, Verdict] = field(default_factory=dict)
     copies: tuple[CopyAssessment, ...] = ()
     libcs: tuple[LibcAssessment, ...] = ()
+    judged_staleness: tuple[Staleness, ...] = ()
+    stale_installs: tuple[StaleInstall, ...] = ()
+
+    @property
+    def staleness(self) -> tuple[Staleness, ...]:
+        """What is stale, and what nobody can tell of, in their order."""
+        return tuple(one for one in self.judged_staleness if one.state is not StalenessState.CURRENT)
 
     @property
     def subjects(self) -> tuple[InstallAssessment | CopyAssessment | LibcAssessment, ...]:
@@ -278,6 +286,7 @@ class Assessor:
         self.today = today
         self.portability = PortabilityMemory() if portability is None else portability
         self._cases: dict[Grounds, Case] = {}
+        self._staleness = StalenessJudge(catalogue, today, self.case)
 
     def assess(
         self,
@@ -292,6 +301,8 @@ class Assessor:
         roots: RootSet | None = None,
         platforms: Mapping[str, Platform] | None = None,
         changelogs: Iterable[PackageChangelog] = (),
+        tools: ToolSet | None = None,
+        processes: ProcessSet | None = None,
     ) -> HostAssessment:
         """Return everything that is said about one host; ``root`` names the tree that was scanned.
 
@@ -300,6 +311,7 @@ class Assessor:
         What lies in another of the ``roots`` is judged by that root's system and platform, which is one of
         ``platforms`` by address; a platform that is not there leaves every verdict open. ``changelogs`` are those of
         the host's packages: without a package's own, its distribution's tables alone can say what is fixed.
+        ``tools`` bring interpreters to the host, ``processes`` run there; nothing is said of those that are not given.
         """
         named = {changelog.package: changelog for changelog in changelogs}
         places = _Places.of(host, platform, platform_digest, roots, platforms)
@@ -317,20 +329,31 @@ class Assessor:
         )
         held = {(item.root, item.build) for item in installs.installs if item.build is not None}
         held |= {(root, digest) for digest in builds.keys() - {digest for _, digest in held}}
+        own_installs = tuple(sorted(assessed, key=lambda item: item.subject))
+        own_copies = tuple(sorted(judged, key=lambda item: item.subject))
+        libcs = tuple(
+            replace(found, within=places.within(name))
+            for name, system, libc in places.libcs(root)
+            if (found := self.assess_libc(name, libc, system, changelogs=named)) is not None
+        )
+        circle = Circle(root, tools, roots, processes)
+        age = self._staleness.judge(own_installs, (*own_copies, *libcs), builds, places.system, circle)
         return HostAssessment(
-            installs=tuple(sorted(assessed, key=lambda item: item.subject)),
+            installs=own_installs,
             verdicts={
                 (name, digest): self.verdict(digest, builds[digest], *places.platform(name))
                 for name, digest in sorted(held)
                 if digest in builds
             },
-            copies=tuple(sorted(judged, key=lambda item: item.subject)),
-            libcs=tuple(
-                replace(found, within=places.within(name))
-                for name, system, libc in places.libcs(root)
-                if (found := self.assess_libc(name, libc, system, changelogs=named)) is not None
-            ),
+            copies=own_copies,
+            libcs=libcs,
+            judged_staleness=age.judged,
+            stale_installs=age.installs,
         )
+
+    def staleness_state(self, grounds: StaleGrounds) -> StalenessState:
+        """Return whether grounds mean that an install is stale; equal ones are judged once."""
+        return self._staleness.state(grounds)
 
     def verdict(self, digest: str, build: Build, platform: Platform, platform_digest: str | None = None) -> Verdict:
         """Return whether a build starts on a platform; the same pair is judged once."""

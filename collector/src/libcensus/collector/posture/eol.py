@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from libcensus.collector.posture.finding import UNKNOWN_BRANCH, Component, Support, SupportState
 from libcensus.collector.posture.versions import branch_of
 from libcensus.facts.evidence import Evidence
-from libcensus.facts.vocabulary import EvidenceKind, PackageOrigin
+from libcensus.facts.vocabulary import EvidenceKind, Implementation, PackageOrigin
 
 if TYPE_CHECKING:
     from datetime import date
@@ -35,6 +35,16 @@ TITLES = {
     Component.PHP: "PHP",
 }
 """The components as their projects write themselves."""
+
+INTERPRETERS = {
+    Implementation.CPYTHON: Component.CPYTHON,
+    Implementation.PYPY: Component.PYPY,
+    Implementation.NODEJS: Component.NODEJS,
+    Implementation.RUBY: Component.RUBY,
+    Implementation.PERL: Component.PERL,
+    Implementation.PHP: Component.PHP,
+}
+"""What each interpreter is as a component."""
 
 
 def branch_state(branch: Branch, today: date) -> SupportState:

@@ -119,6 +119,12 @@ def first_uv(catalogue: Catalogue, build: PbsBuild) -> str | None:
     return None
 
 
+def pbs_command(installer: Installer, minor: str) -> str | None:
+    """Return the command that brings the newest python-build-standalone of a minor; None where nobody has one."""
+    command = _PBS_COMMANDS.get(installer)
+    return None if command is None else command.format(minor=minor)
+
+
 def remedy_for_package(package: Package, version: str | None = None) -> str | None:
     """Return the command that brings whatever the package's builder has fixed; None for an unknown manager.
 

@@ -31,7 +31,6 @@ from libcensus.collector.service.posture import Question
 from libcensus.collector.service.posture_codec import posture_to_proto
 from libcensus.collector.service.providers_codec import providers_to_proto
 from libcensus.facts.codec import artefact_from_proto
-from libcensus.facts.tool import ToolSet
 from libcensus.facts.validation import InvalidFactError
 from libcensus.facts.vocabulary import LibcFamily, ProbeState
 from libcensus.v1 import fleet_pb2
@@ -106,11 +105,7 @@ class FleetReader:
         state = self._store.find_host(name_or_id)
         if state is None:
             raise HostNotFoundError(f"no host has the name or id {name_or_id[:255]!r}")
-        facts = self._read([state], [] if state.tools is None else [state.tools])
-        known = _facts_of(state, facts)
-        tools = ToolSet() if state.tools is None else facts.get(state.tools)
-        if not isinstance(tools, ToolSet):
-            raise _absent(state)
+        known = _facts_of(state, self._read([state]))
         assessor = self._assessor_for()
         assessment = known.assess(assessor)
         return HostDetail(
@@ -125,11 +120,12 @@ class FleetReader:
             probes=state.report.probes,
             scan_seconds=state.report.scan_seconds,
             crypto_copies=known.crypto_copies,
-            tools=tools,
+            tools=known.tools,
             roots=known.roots,
             changelogs=known.changelogs,
             processes=state.report.processes,
             quirks=seen_quirks(known.installs, known.builds, assessor.catalogue.quirks),
+            staleness=assessment.staleness,
         )
 
     def _count(self, states: list[HostState]) -> Mapping[str, _Counts]:
@@ -152,9 +148,9 @@ class FleetReader:
                 _keep(self._counts, {inventory: found[inventory] for inventory in missing}, _KEPT_COUNTS)
         return found
 
-    def _read(self, states: Iterable[HostState], more: Iterable[str] = ()) -> Mapping[str, Fact]:
-        """Return the facts of hosts, those that their roots name included, and ``more``."""
-        found = self._fetch({digest for state in states for digest in wanted(state)} | set(more))
+    def _read(self, states: Iterable[HostState]) -> Mapping[str, Fact]:
+        """Return the facts of hosts, those that their roots name included."""
+        found = self._fetch({digest for state in states for digest in wanted(state)})
         return found | self._fetch(wanted_by_roots(found) - found.keys())
 
     def _fetch(self, digests: AbstractSet[str]) -> dict[str, Fact]:

@@ -23,6 +23,13 @@ from libcensus.collector.posture.finding import (
     VexStatus,
 )
 from libcensus.collector.posture.quirks import Quirk, SeenQuirk
+from libcensus.collector.posture.staleness import (
+    Staleness,
+    StalenessKind,
+    StalenessState,
+    StaleSubject,
+    StaleSubjectKind,
+)
 from libcensus.collector.posture.verdict import PortabilityState, Verdict
 from libcensus.facts.codec import (
     build_from_proto,
@@ -141,6 +148,7 @@ class HostDetail:
     changelogs: tuple[PackageChangelog, ...] = ()
     processes: ProcessSet | None = None
     quirks: tuple[SeenQuirk, ...] = ()
+    staleness: tuple[Staleness, ...] = ()
 
 
 def tell_verdict(verdict: Verdict) -> ToldVerdict:
@@ -256,6 +264,40 @@ def end_of_life_from_proto(message: fleet_pb2.EndOfLife) -> EndOfLife:
         date=_day(message, "date"),
         evidence=tuple(evidence_from_proto(item) for item in message.evidence),
         distribution_until=_day(message, "distribution_until"),
+    )
+
+
+def staleness_to_proto(value: Staleness) -> fleet_pb2.Staleness:
+    """Encode what is behind what it could be."""
+    subject = value.subject
+    return fleet_pb2.Staleness(
+        subject=fleet_pb2.FindingSubject(kind=subject.kind, root=subject.root, path=subject.path),
+        kind=value.kind,
+        state=value.state,
+        has=value.has,
+        newest=value.newest,
+        since=_day_to_proto(value.since),
+        remedy=value.remedy,
+        evidence=[evidence_to_proto(item) for item in value.evidence],
+        concerns=[subject_to_proto(one) for one in value.concerns],
+    )
+
+
+def staleness_from_proto(message: fleet_pb2.Staleness) -> Staleness:
+    """Decode what is behind what it could be."""
+    subject = message.subject
+    return Staleness(
+        subject=StaleSubject(
+            _word(StaleSubjectKind, "staleness.subject.kind", subject.kind), subject.root, subject.path
+        ),
+        kind=_word(StalenessKind, "staleness.kind", message.kind),
+        state=_word(StalenessState, "staleness.state", message.state),
+        has=_optional(message, "has"),
+        newest=_optional(message, "newest"),
+        since=_day_from_proto("staleness.since", _optional(message, "since")),
+        remedy=_optional(message, "remedy"),
+        evidence=tuple(evidence_from_proto(item) for item in message.evidence),
+        concerns=tuple(subject_from_proto(one) for one in message.concerns),
     )
 
 
@@ -379,6 +421,7 @@ def detail_to_proto(value: HostDetail) -> fleet_pb2.GetHostResponse:
         changelogs=[changelog_to_proto(changelog) for changelog in value.changelogs],
         processes=None if value.processes is None else process_set_to_proto(value.processes),
         quirks=[seen_quirk_to_proto(quirk) for quirk in value.quirks],
+        staleness=[staleness_to_proto(one) for one in value.staleness],
     )
 
 
@@ -408,4 +451,5 @@ def detail_from_proto(message: fleet_pb2.GetHostResponse) -> HostDetail:
         changelogs=tuple(changelog_from_proto(changelog) for changelog in message.changelogs),
         processes=process_set_from_proto(message.processes) if message.HasField("processes") else None,
         quirks=tuple(seen_quirk_from_proto(quirk) for quirk in message.quirks),
+        staleness=tuple(staleness_from_proto(one) for one in message.staleness),
     )

@@ -8,6 +8,7 @@ from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from libcensus.collector.posture.finding import Component, Severity, VexStatus, at_place
+from libcensus.collector.posture.staleness import StalenessKind, StalenessState
 from libcensus.collector.postureindex import hosts_by_pattern
 from libcensus.collector.service.errors import HostNotFoundError, InvalidFieldError, OverdueError
 from libcensus.collector.service.posture_codec import (
@@ -17,6 +18,7 @@ from libcensus.collector.service.posture_codec import (
     PostureAnswer,
     ProviderCount,
     RemedyCount,
+    StaleCount,
 )
 from libcensus.facts.vocabulary import Provider
 
@@ -129,6 +131,7 @@ class PostureReader:
             day=fleet.assessor.today,
             advisories_day=fleet.assessor.catalogue.snapshot_date,
             exposed_hosts=on_hosts["exposed",],
+            staleness=() if question.advisory or question.component else _staleness(hosts, fleet, question.provider),
         )
 
 
@@ -328,6 +331,37 @@ def _remedies(
             if len(examples[key]) == EXAMPLES:
                 wanted.discard(key)
     return tuple(RemedyCount(str(key[1]), findings[key], on_hosts[key], tuple(examples[key])) for key in chosen)
+
+
+def _staleness(hosts: Iterable[JudgedHost], fleet: JudgedFleet, provider: str) -> tuple[StaleCount, ...]:
+    """Return how many installs are how stale, by kind and provider; those of one provider, where one is named."""
+    installs: Counter[_Key] = Counter()
+    on_hosts: Counter[_Key] = Counter()
+    for numbers, times in Counter(host.ages for host in hosts).items():
+        found = Counter(
+            (one.kind, one.state, one.provider)
+            for one in (fleet.ages[number] for number in numbers)
+            if provider in {"", one.provider}
+        )
+        for key, number in found.items():
+            installs[key] += number * times
+            on_hosts[key] += times
+    return tuple(
+        StaleCount(
+            kind,
+            name,
+            installs[kind, StalenessState.STALE, name],
+            on_hosts[kind, StalenessState.STALE, name],
+            installs[kind, StalenessState.UNKNOWN, name],
+            on_hosts[kind, StalenessState.UNKNOWN, name],
+            installs[kind, StalenessState.CURRENT, name],
+        )
+        for kind, name in sorted({(kind, name) for kind, _, name in installs}, key=_stale_order)
+    )
+
+
+def _stale_order(key: tuple[StalenessKind, str]) -> tuple[int, str]:
+    return list(StalenessKind).index(key[0]), key[1]
 
 
 def _worst_hosts(

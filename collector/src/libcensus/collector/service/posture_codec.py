@@ -11,6 +11,7 @@ from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from libcensus.collector.posture.finding import Component, Severity, VexStatus
+from libcensus.collector.posture.staleness import StalenessKind
 from libcensus.facts.validation import InvalidFactError
 from libcensus.v1 import fleet_pb2
 
@@ -91,12 +92,29 @@ class HostPosture:
 
 
 @dataclass(frozen=True, slots=True)
+class StaleCount:
+    """Installs of one provider under one reason for being stale, and the hosts that have any.
+
+    ``unknown`` are those of which nobody can tell, ``current`` those that are known to be up to date.
+    """
+
+    kind: StalenessKind
+    provider: str
+    stale: int
+    stale_hosts: int
+    unknown: int
+    unknown_hosts: int
+    current: int
+
+
+@dataclass(frozen=True, slots=True)
 class PostureAnswer:
     """The fleet's findings, or those that were asked for.
 
     ``remedies`` and ``worst_hosts`` are the first ones, ``remedies_total`` and ``open_hosts`` count all of them.
     ``day`` is that of the verdicts, ``advisories_day`` the one that the advisories are of. ``exposed_hosts`` have an
-    affected finding whose fix could have been applied by the day.
+    affected finding whose fix could have been applied by the day. ``staleness`` is empty where one advisory or
+    component was asked about: nothing is stale by one.
     """
 
     hosts: int
@@ -113,6 +131,7 @@ class PostureAnswer:
     day: date
     advisories_day: date
     exposed_hosts: int = 0
+    staleness: tuple[StaleCount, ...] = ()
 
 
 def posture_to_proto(value: PostureAnswer) -> fleet_pb2.GetPostureResponse:
@@ -173,6 +192,18 @@ def posture_to_proto(value: PostureAnswer) -> fleet_pb2.GetPostureResponse:
         day=day_to_text(value.day),
         advisories_day=day_to_text(value.advisories_day),
         exposed_hosts=value.exposed_hosts,
+        staleness=[
+            fleet_pb2.StaleCount(
+                kind=one.kind,
+                provider=one.provider,
+                stale=one.stale,
+                stale_hosts=one.stale_hosts,
+                unknown=one.unknown,
+                unknown_hosts=one.unknown_hosts,
+                current=one.current,
+            )
+            for one in value.staleness
+        ],
     )
 
 
@@ -216,6 +247,18 @@ def posture_from_proto(message: fleet_pb2.GetPostureResponse) -> PostureAnswer:
         day=day_from_text("day", message.day),
         advisories_day=day_from_text("advisories_day", message.advisories_day),
         exposed_hosts=message.exposed_hosts,
+        staleness=tuple(
+            StaleCount(
+                word_of(StalenessKind, "staleness.kind", one.kind),
+                one.provider,
+                one.stale,
+                one.stale_hosts,
+                one.unknown,
+                one.unknown_hosts,
+                one.current,
+            )
+            for one in message.staleness
+        ),
     )
 
 
