@@ -2,7 +2,8 @@
 
 The folder holds one JSON file per subject, each saying in ``_about`` where its facts come from. This script keeps what
 the product judges with, in a compact and stable form: the same input gives the same bytes. It refuses input whose
-shape it doesn't know rather than guess. The product never needs the folder: it reads the files written here.
+shape it doesn't know rather than guess. The product never needs the folder: it reads the files written here. What is
+known of Node.js is collected apart, by ``collect_nodejs.py``: a folder without it leaves that table as it is.
 """
 
 from __future__ import annotations
@@ -45,6 +46,8 @@ ATTRIBUTIONS = (
     ("Debian package changelogs and indexes", "Debian project", "facts only"),
     ("Ubuntu security notices", "Canonical", "facts only"),
     ("OpenELA openssl packaging", "OpenELA", "facts only"),
+    ("Node.js core vulnerability database", "Node.js Foundation", "MIT"),
+    ("Node.js website", "Node.js Website WG contributors", "MIT"),
 )
 
 
@@ -198,6 +201,50 @@ def glibc(folder: Path) -> dict[str, Any]:
     }
 
 
+NODEJS = "nodejs_advisories"
+
+NODEJS_WINDOWS_ONLY = frozenset({"CVE-2016-9551", "CVE-2024-37372"})
+"""Entries for all environments whose own text says that they hold on Windows alone."""
+
+NODEJS_CORRECTED: dict[tuple[str, str], str | None] = {
+    ("CVE-2022-32214", "16"): "16.16.0",
+    ("CVE-2022-32223", "16"): "16.16.0",
+    ("CVE-2022-32222", "14"): None,
+    ("CVE-2022-32222", "16"): None,
+}
+"""The fixed release of a line, or None for one that is not affected, where the project's announcement of the releases
+of 2022-07-07 says otherwise than its database: 16.16.0 and not 16.20.0, and line 18 alone.
+"""
+
+
+def nodejs(folder: Path) -> dict[str, Any]:
+    """Return Node.js's advisories and releases; what is there already where the folder has nothing about them.
+
+    What is OpenSSL's own is left out: an install's OpenSSL is judged by its own version.
+    """
+    if not (folder / f"{NODEJS}.json").exists():
+        present: dict[str, Any] = json.loads((TARGET / "nodejs.json").read_text(encoding="utf-8"))
+        return present
+    source = read(folder, NODEJS)
+    foreign = {row["id"] for row in read(folder, "openssl_advisories")["advisories"]}
+    rows = []
+    for row in source["advisories"]:
+        ranges = []
+        for item in row["ranges"]:
+            fixed = NODEJS_CORRECTED.get((row["id"], item["branch"]), item.get("fixed", ""))
+            if fixed is not None:
+                ranges.append(without_empty({**item, "fixed": fixed or None}))
+        windows = row.get("windows_only") or row["id"] in NODEJS_WINDOWS_ONLY
+        corrected = any(name == row["id"] for name, _ in NODEJS_CORRECTED)
+        if row["id"] not in foreign:
+            rows.append(without_empty({**row, "windows_only": windows, "corrected": corrected, "ranges": ranges}))
+    return {
+        "sources": source["_about"]["sources"],
+        "advisories": rows,
+        "releases": [{"version": version, "date": day} for version, day in source["releases"].items()],
+    }
+
+
 def support(folder: Path) -> dict[str, Any]:
     """Return end-of-life per product and branch; ``kind`` tells whether support after ``eol`` is free or paid.
 
@@ -308,6 +355,7 @@ def meta(folder: Path, tables: dict[str, dict[str, Any]]) -> dict[str, Any]:
             + [row["date"] for row in tables["cpython"]["releases"]]
         ),
         "glibc": newest([row.get("published") for row in tables["glibc"]["advisories"]]),
+        "nodejs": newest([row.get("published") for row in tables["nodejs"]["advisories"]]),
         "support": newest(list(updated.values())),
         "pbs": newest([row["date"] for row in tables["pbs"]["builds"]]),
         "uv": newest([row.get("date") for row in tables["pbs"]["uv"]]),
@@ -329,6 +377,7 @@ def meta(folder: Path, tables: dict[str, dict[str, Any]]) -> dict[str, Any]:
         "backports",
     ):
         sources[name] = read(folder, name)["_about"]["sources"]
+    sources[NODEJS] = tables["nodejs"]["sources"]
     return {
         "format": 1,
         "date": max(reaches.values()),
@@ -357,6 +406,7 @@ def make(folder: Path) -> dict[str, str]:
         "openssl": openssl(folder),
         "cpython": cpython(folder),
         "glibc": glibc(folder),
+        "nodejs": nodejs(folder),
         "support": support(folder),
         "pbs": pbs(folder),
         "distributions": distributions(folder),
@@ -373,7 +423,7 @@ def main() -> int:
     arguments = parser.parse_args()
     try:
         files = make(arguments.folder)
-    except (ShapeError, KeyError, TypeError, AttributeError) as error:
+    except (ShapeError, KeyError, TypeError, AttributeError, OSError, ValueError) as error:
         print(f"cannot make the snapshot: {type(error).__name__}: {error}", file=sys.stderr)
         return 2
     present = {

@@ -212,6 +212,6 @@ def test_what_is_wrong_is_one_line_with_its_exit_code(
 
 def test_judging_here_needs_no_collectors_settings(run: Run, tmp_path: Path) -> None:
     (tmp_path / ".config/libcensus").mkdir(parents=True)
-    (tmp_path / ".config/libcensus/config.toml").write_text("not toml")
+    (tmp_path / ".config/libcensus/config.toml").write_text("[collector]\naddress = 9444\n")
     assert run("check", PURE, "--against", "debian:12").code == 0
     assert run("check", PURE).code == 3

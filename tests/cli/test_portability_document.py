@@ -89,7 +89,9 @@ def test_the_page_tells_every_exit_code_that_the_help_tells() -> None:
     assert rows[1].replace("`", "") == told[1]
 
 
-@pytest.mark.parametrize("option", ["--against", "--arch", "--require", "--strict", "--explain", "--collector"])
+@pytest.mark.parametrize(
+    "option", ["--against", "--arch", "--require", "--strict", "--explain", "--collector", "--advisories-dir"]
+)
 def test_the_page_tells_every_option(option: str) -> None:
     known = {name for parameter in libcensus.commands["check"].params for name in parameter.opts}
     assert option in known
@@ -98,4 +100,7 @@ def test_the_page_tells_every_option(option: str) -> None:
 
 def test_the_test_above_forgets_no_option() -> None:
     known = {name for parameter in libcensus.commands["check"].params for name in parameter.opts if name[:2] == "--"}
-    assert known == {"--against", "--arch", "--require", "--strict", "--explain", "--collector", "--output"}
+    assert known == {
+        *("--against", "--arch", "--require", "--strict", "--explain", "--collector", "--output"),
+        "--advisories-dir",
+    }

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from libcensus.cli.config import CollectorAddress, find_collector
+from libcensus.cli.config import AdvisoriesFolder, CollectorAddress, find_advisories, find_collector
 from libcensus.cli.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -41,13 +41,14 @@ def test_flag_then_environment_then_own_file_then_system_file_then_default(tmp_p
     ("text", "problem"),
     [
         ("[collector", "is not TOML"),
-        ("[colector]\n", "section 'colector' is not known; there is only [collector]"),
+        ("[colector]\n", "'colector' is not known; there are only [collector] and advisories_dir"),
         ("collector = 1\n", "collector must be a table"),
         ('[collector]\nadress = "x"\n', "collector.adress is not known; there is only collector.address"),
         ("[collector]\naddress = 9444\n", "collector.address must be a text such as '127.0.0.1:9444'"),
         ('[collector]\naddress = ""\n', "collector.address must be a text"),
+        ('[collector]\nadvisories_dir = "/x"\n', "there is only collector.address; write it above [collector]"),
     ],
-    ids=["no-toml", "section", "no-table", "name", "number", "empty"],
+    ids=["no-toml", "section", "no-table", "name", "number", "empty", "folder"],
 )
 def test_a_wrong_file_is_refused_with_its_path(tmp_path: Path, text: str, problem: str) -> None:
     path = write(tmp_path / "operator.toml", text)
@@ -63,7 +64,33 @@ def test_a_file_that_is_a_folder_is_refused(tmp_path: Path) -> None:
 
 
 def test_config_show_tells_value_and_origin(run: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch) -> None:
-    assert run("config", "show").out.splitlines()[1].split() == ["collector.address", "127.0.0.1:9444"]
+    assert [line.split() for line in run("config", "show").out.splitlines()[1:]] == [
+        ["collector.address", "127.0.0.1:9444"],
+        ["advisories_dir", "-"],
+    ]
     monkeypatch.setenv("LIBCENSUS_COLLECTOR_ADDRESS", "[::1]:1")
-    told = json.loads(run("config", "show", "--origin", "--output", "json").out)
-    assert told == {"collector.address": {"value": "[::1]:1", "origin": "LIBCENSUS_COLLECTOR_ADDRESS"}}
+    told = json.loads(run("config", "show", "--origin", "--output", "json", "--advisories-dir", "/srv/feeds").out)
+    assert told == {
+        "collector.address": {"value": "[::1]:1", "origin": "LIBCENSUS_COLLECTOR_ADDRESS"},
+        "advisories_dir": {"value": "/srv/feeds", "origin": "--advisories-dir"},
+    }
+
+
+def test_the_folder_of_feeds_comes_from_flag_environment_own_file_and_system_file(tmp_path: Path) -> None:
+    own = write(tmp_path / "libcensus" / "config.toml", 'advisories_dir = "/own"\n')
+    system = write(tmp_path / "operator.toml", 'advisories_dir = "/system"\n[collector]\naddress = 9444\n')
+    environment = {"XDG_CONFIG_HOME": str(tmp_path), "LIBCENSUS_ADVISORIES_DIR": "/variable"}
+    assert find_advisories("/flag", environment, system) == AdvisoriesFolder("/flag", "--advisories-dir")
+    found = find_advisories(None, environment, system)
+    assert found == AdvisoriesFolder("/variable", "LIBCENSUS_ADVISORIES_DIR")
+    assert str(found) == "/variable (LIBCENSUS_ADVISORIES_DIR)"
+    del environment["LIBCENSUS_ADVISORIES_DIR"]
+    assert find_advisories(None, environment, system) == AdvisoriesFolder("/own", str(own))
+    own.write_text("", encoding="utf-8")
+    # What a file says wrongly of a collector does not concern who judges here.
+    assert find_advisories(None, environment, system) == AdvisoriesFolder("/system", str(system))
+    system.unlink()
+    assert find_advisories(None, environment, system) is None
+    own.write_text("advisories_dir = 1\n", encoding="utf-8")
+    with pytest.raises(ConfigurationError, match="advisories_dir must be a text, the path of a folder"):
+        find_advisories(None, environment, system)

@@ -17,6 +17,7 @@ from libcensus.cli.document import assessed_object, verdicts_schema
 from libcensus.cli.local import assess_scan
 from libcensus.cli.stale_tables import KIND_NAMES, print_stale, print_stale_counts, tell_stale
 from libcensus.cli.terminal import Output
+from libcensus.collector.advisories.snapshot import load_snapshot
 from libcensus.collector.posture.staleness import StalenessKind
 from libcensus.collector.service.posture_codec import StaleCount
 from libcensus.facts.codec import encode_fact
@@ -73,7 +74,8 @@ def assessed() -> Assessed:
             platforms={},
             changelogs={encode_fact(one)[1]: one for one in machine.changelogs},
             processes=machine.processes,
-        )
+        ),
+        load_snapshot(),
     )
 
 

@@ -84,6 +84,69 @@ def openssl_archive(*records: dict[str, Any]) -> bytes:
     return zip_of({"release-metadata-main/newsflash.md": b"# Newslog\n", **files})
 
 
+# --- Node.js ----------------------------------------------------------------------------------------------------------
+
+FRESH_OF_NODE = "CVE-2026-99005"
+"""A vulnerability of Node.js that only these samples know of."""
+
+
+def node_entry(
+    cve: tuple[str, ...] = (FRESH_OF_NODE,),
+    vulnerable: str = "22.x || 24.x",
+    patched: str = "^22.99.1 || ^24.99.0",
+    ref: str | None = "https://nodejs.org/en/blog/vulnerability/november-2026-security-releases/",
+    **changes: Any,
+) -> dict[str, Any]:
+    entry = {
+        "cve": list(cve),
+        "vulnerable": vulnerable,
+        "patched": patched,
+        "ref": ref,
+        "description": "A sample",
+        "overview": "A sample",
+        "affectedEnvironments": ["all"],
+        "severity": "high",
+    }
+    return {key: value for key, value in {**entry, **changes}.items() if value is not None}
+
+
+def node_database(*entries: dict[str, Any]) -> dict[str, Any]:
+    """Return the core database's ``index.json``: the entries by their numbers."""
+    chosen = entries or (
+        node_entry(
+            ("CVE-2018-12121",),
+            "6.x || 8.x || 10.x || 11.x",
+            "^6.15.0 || ^8.14.0 || ^10.14.0 || ^11.3.0",
+            publish_date="2018-11-27",
+        ),
+        node_entry(),
+        # An entry about the OpenSSL inside.
+        node_entry(("CVE-2024-6119",), "24.x", "^24.99.0"),
+    )
+    return {str(number): entry for number, entry in enumerate(chosen, start=1)}
+
+
+def node_releases(*releases: tuple[str, str]) -> bytes:
+    chosen = releases or (("24.99.0", "2026-11-19"), ("22.99.1", "2026-11-18"), ("0.10.48", "2016-10-18"))
+    items = [
+        {
+            "version": f"v{version}",
+            "date": day,
+            "files": ["headers", "linux-x64", "src"],
+            "npm": "11.6.2",
+            "v8": "13.6.233.17",
+            "uv": "1.51.0",
+            "zlib": "1.3.1",
+            "openssl": "3.5.4",
+            "modules": "137",
+            "lts": False,
+            "security": True,
+        }
+        for version, day in chosen
+    ]
+    return encode(items)
+
+
 # --- OSV --------------------------------------------------------------------------------------------------------------
 
 

@@ -17,6 +17,7 @@ from libcensus.collector.advisories.feeds.alpine import read_alpine
 from libcensus.collector.advisories.feeds.builds import read_pbs, read_pbs_source, read_uv, read_uv_source
 from libcensus.collector.advisories.feeds.debian import read_debian
 from libcensus.collector.advisories.feeds.endoflife import read_endoflife
+from libcensus.collector.advisories.feeds.nodejs import read_nodejs, read_nodejs_releases, read_ranges
 from libcensus.collector.advisories.feeds.openssl import read_openssl
 from libcensus.collector.advisories.feeds.osv import read_enterprise, read_ubuntu
 from libcensus.collector.advisories.feeds.psf import read_psf
@@ -37,6 +38,7 @@ from libcensus.collector.advisories.snapshot import SnapshotError, load_snapshot
 from libcensus.collector.advisories.state import FeedDocument, FeedState, decode_state, encode_state
 from libcensus.collector.posture.catalogue import PackageFixes
 from libcensus.collector.posture.finding import Component
+from libcensus.collector.posture.versions import branch_of, is_before, parse_version
 from tests.collector.advisories import feed_samples as samples
 
 if TYPE_CHECKING:
@@ -49,6 +51,8 @@ NOW = datetime(2026, 11, 25, tzinfo=UTC)
 READERS: dict[str, tuple[Callable[[list[tuple[str, bytes]]], Reading], Any]] = {
     "openssl": (read_openssl, samples.openssl_record(samples.FRESH)),
     "psf": (read_psf, samples.psf_record(versions=("v3.13.1", "v3.14.0"))),
+    "nodejs": (read_nodejs, samples.node_database()),
+    "nodejs-releases": (read_nodejs_releases, json.loads(samples.node_releases())),
     "debian": (lambda members: read_debian(members, DAY), json.loads(samples.debian_tracker())),
     "ubuntu": (read_ubuntu, samples.ubuntu_record()),
     "almalinux": (lambda members: read_enterprise(members, "AlmaLinux"), samples.erratum()),
@@ -258,6 +262,214 @@ def test_the_build_whose_tag_names_a_wrong_year_is_not_taken_for_the_oldest() ->
     merged = merge_feeds(embedded_tables(), {"uv": state_of("uv", reading)})
     days = {row["tag"]: row["date"] for row in merged["pbs"]["builds"]}
     assert days["20250323"] == "2026-03-23"
+
+
+# --- Node.js ----------------------------------------------------------------------------------------------------------
+
+
+def _line(branch: str, introduced: str, fixed: str | None = None, *, assumed: bool = False) -> dict[str, Any]:
+    item: dict[str, Any] = {"branch": branch, "introduced": introduced, "assumed": assumed or None, "fixed": fixed}
+    return {key: value for key, value in item.items() if value is not None}
+
+
+@pytest.mark.parametrize(
+    ("vulnerable", "patched", "ranges"),
+    [
+        ("8.x", "^8.1.4", [_line("8", "8.0.0", "8.1.4", assumed=True)]),
+        (
+            " 12.x ||14.x ",
+            " ^12.19.1 || 14.15.1",
+            [_line("12", "12.0.0", "12.19.1", assumed=True), _line("14", "14.0.0", "14.15.1", assumed=True)],
+        ),
+        ("5.x", "^4.1.0", [_line("5", "5.0.0", assumed=True)]),
+        ("^7.1.0", "^7.2.0", [_line("7", "7.1.0", "7.2.0")]),
+        ("8.5.0", "^8.6.0", [_line("8", "8.5.0", "8.6.0")]),
+        ("9.7.x", "^9.11.2", [_line("9", "9.7.0", "9.11.2")]),
+        (">=6.0.0 <6.2.0", "^4.4.6", [_line("6", "6.0.0", "6.2.0")]),
+        (">= 6.0.0 < 6.2.0", "^6.1.1", [_line("6", "6.0.0", "6.1.1")]),
+        ("10.x", ">= 10.9.0", [_line("10", "10.0.0", "10.9.0", assumed=True)]),
+        ("10", "^10.9.0", [_line("10", "10.0.0", "10.9.0", assumed=True)]),
+        ("0.10.x", "^0.10.48", [_line("0.10", "0.10.0", "0.10.48", assumed=True)]),
+        (
+            "<= 5",
+            "^5.1.0",
+            [
+                _line("0.10", "0.10.0", assumed=True),
+                _line("0.12", "0.12.0", assumed=True),
+                _line("4", "4.0.0", assumed=True),
+                _line("5", "5.0.0", "5.1.0", assumed=True),
+            ],
+        ),
+    ],
+)
+def test_nodejs_ranges(vulnerable: str, patched: str, ranges: list[dict[str, Any]]) -> None:
+    assert read_ranges(vulnerable, patched, "entry 1") == ranges
+
+
+@pytest.mark.parametrize(
+    ("vulnerable", "patched", "problem"),
+    [
+        ("8.x || ^8.1.0", "^8.1.4", "entry 1: lists line 8 twice"),
+        ("all of them", "^8.1.4", "'all of them' is no range of releases"),
+        ("", "^8.1.4", "'' is no range of releases"),
+        (">=8.0.0", "^8.1.4", "'>=8.0.0' is open on one side"),
+        ("<8.0.0", "^8.1.4", "'<8.0.0' is open on one side"),
+        ("<=8.1.0", "^8.1.4", "'<=8.1.0' is open on one side"),
+        ("^8.0.0 <8.1.0", "^8.1.4", "is no range of releases"),
+        (">=8.0.0 <8.x", "^8.1.4", "is no range of releases"),
+        ("8.x", "8.x", "'8.x' is no release with a fix"),
+        ("8.x", "<8.1.0", "'<8.1.0' is no release with a fix"),
+        ("8.x", "soon", "'soon' is no release with a fix"),
+        ("8.5.0", "^8.5.0", "introduced 8.5.0 does not lie before patched 8.5.0"),
+        (">=6.0.0 <8.0.0", "^4.0.1", "8.0.0 is no release of line 6"),
+    ],
+)
+def test_nodejs_ranges_that_cannot_be_are_refused(vulnerable: str, patched: str, problem: str) -> None:
+    with pytest.raises(FeedFormatError) as caught:
+        read_ranges(vulnerable, patched, "entry 1")
+    assert problem in str(caught.value)
+
+
+@given(
+    st.dictionaries(
+        st.integers(1, 40),
+        st.tuples(st.integers(0, 30), st.integers(0, 30), st.integers(0, 30), st.booleans()),
+        min_size=1,
+        max_size=5,
+    )
+)
+def test_every_range_of_nodejs_begins_before_its_end_and_no_line_is_there_twice(
+    lines: dict[int, tuple[int, int, int, bool]],
+) -> None:
+    begins = [f"{line}.x" if whole else f"^{line}.{minor}.{patch}" for line, (minor, patch, _, whole) in lines.items()]
+    ends = [f"^{line}.{minor + more + 1}.0" for line, (minor, _, more, _) in lines.items()]
+    found = read_ranges(" || ".join(begins), "||".join(ends), "entry 1")
+    assert len({item["branch"] for item in found}) == len(found) == len(lines)
+    for item in found:
+        introduced, fixed = (parse_version(Component.NODEJS, item[key]) for key in ("introduced", "fixed"))
+        assert introduced is not None
+        assert fixed is not None
+        assert is_before(introduced, fixed)
+        assert introduced.branch == fixed.branch == item["branch"] == branch_of(Component.NODEJS, item["fixed"])
+
+
+def test_nodejs_entries_come_as_an_index_or_as_single_files() -> None:
+    database = samples.node_database()
+    index = read_nodejs([("index.json", samples.encode(database))])
+    files = [(f"wg-main/vuln/core/{number}.json", samples.encode(entry)) for number, entry in database.items()]
+    other = ("wg-main/vuln/npm/1.json", samples.encode({"id": 1, "vulnerable_versions": "<1", "patched_versions": "1"}))
+    text = ("wg-main/README.md", b'An entry has "patched".')
+    assert read_nodejs([text, other, ("wg-main/vuln/core/index.json", samples.encode(database)), *files]) == index
+    assert read_nodejs(files) == index
+    assert index.newest == date(2026, 11, 1)
+    rows = {row["id"]: row for row in index.rows}
+    assert rows[samples.FRESH_OF_NODE] == {
+        "kind": "nodejs",
+        "id": samples.FRESH_OF_NODE,
+        "severity": "high",
+        "ranges": [
+            {"branch": "22", "introduced": "22.0.0", "assumed": True, "fixed": "22.99.1"},
+            {"branch": "24", "introduced": "24.0.0", "assumed": True, "fixed": "24.99.0"},
+        ],
+    }
+    assert rows["CVE-2018-12121"]["published"] == "2018-11-27"
+
+
+def test_nodejs_entries_of_several_ids_of_none_of_one_system_and_of_one_id() -> None:
+    database = samples.node_database(
+        samples.node_entry(("CVE-2021-37701", "CVE-2021-37712"), severity="medium"),
+        samples.node_entry((), severity="unknown", ref=None),
+        samples.node_entry(("CVE-2024-27980",), "18.x || 20.x", "^18.20.2", affectedEnvironments=["win32"]),
+        samples.node_entry(("CVE-2024-27980",), "18.x || 20.x || 21.x", "^18.20.1 || ^20.12.2 || ^21.7.3"),
+        samples.node_entry(("CVE-2024-27981",), "18.x || 20.x", "^18.20.2 || ^20.12.2", ref="https://nodejs.org/x"),
+        samples.node_entry(("CVE-2024-27981",), "18.x || 20.x", "^18.20.4"),
+    )
+    rows = {row["id"]: row for row in read_nodejs([("index.json", samples.encode(database))]).rows}
+    assert [rows[name]["severity"] for name in ("CVE-2021-37701", "CVE-2021-37712")] == ["moderate", "moderate"]
+    assert "severity" not in rows["NSWG-CORE-2"]
+    windows = rows["CVE-2024-27980"]
+    assert windows["windows_only"] is True
+    # An entry with a later fix, or with a line more, says that the first was not the whole story.
+    assert {item["branch"]: item.get("fixed") for item in windows["ranges"]} == {
+        "18": "18.20.2",
+        "20": None,
+        "21": "21.7.3",
+    }
+    assert {item["branch"]: item.get("fixed") for item in rows["CVE-2024-27981"]["ranges"]} == {
+        "18": "18.20.4",
+        "20": None,
+    }
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({"severity": "terrible"}, "entry 1: severity: 'terrible' is no severity"),
+        ({"cve": ["CVE-1"]}, "entry 1: cve: 'CVE-1' is no CVE id"),
+        ({"cve": "CVE-2026-1"}, "entry 1: cve: is no list"),
+        ({"vulnerable": ""}, "entry 1: vulnerable: is empty"),
+        ({"publish_date": "soon"}, "entry 1: publish_date: 'soon' is no date"),
+        ({"affectedEnvironments": "all"}, "entry 1: affectedEnvironments: is no list"),
+    ],
+)
+def test_nodejs_entries_of_another_shape_are_refused(change: dict[str, Any], problem: str) -> None:
+    entry = {**samples.node_entry(), **change}
+    with pytest.raises(FeedFormatError) as caught:
+        read_nodejs([("index.json", samples.encode({"1": entry}))])
+    assert str(caught.value) == problem
+
+
+def test_nodejs_tables_that_are_no_database_are_refused() -> None:
+    for content, problem in (
+        ({"one": samples.node_entry()}, "index.json: one: is no entry of the core database"),
+        ({"1": samples.node_entry(), "2": {}}, "index.json: 2: is no entry of the core database"),
+        ({"1": samples.node_entry(ref=None)}, "the database: holds nothing that this program reads"),
+    ):
+        with pytest.raises(FeedFormatError) as caught:
+            read_nodejs([("index.json", samples.encode(content))])
+        assert problem in str(caught.value)
+    with pytest.raises(FeedFormatError, match=r"'v4' is no release of Node\.js"):
+        read_nodejs_releases([("index.json", samples.encode([{"version": "v4", "date": "2026-01-01"}]))])
+
+
+def test_nodejs_is_joined_with_what_other_sources_and_hands_wrote() -> None:
+    database = samples.node_database(
+        samples.node_entry(("CVE-2022-35255",), "18.x", "^18.9.1"),
+        samples.node_entry(("CVE-2022-32214",), "14.x || 16.x || 18.x", "^14.20.0 || ^16.20.0 || ^18.5.0"),
+        samples.node_entry((samples.FRESH,), "24.x", "^24.99.0"),
+        samples.node_entry(),
+    )
+    reading = read_nodejs([("index.json", samples.encode(database))])
+    catalogue = catalogue_with({"nodejs": state_of("nodejs", reading)})
+    found = {item.id: item for item in catalogue.advisories if item.component is Component.NODEJS}
+    added = found["CVE-2022-35255"].range_of("16")
+    assert added is not None
+    assert (added.fixed, added.source) == ("16.17.1", "Node.js's release notes")
+    corrected = found["CVE-2022-32214"].range_of("16")
+    assert corrected is not None
+    assert corrected.fixed == "16.16.0"
+    # No list of releases has it: it has no day, and neither has an advisory that nothing else dates.
+    assert catalogue.releases[Component.NODEJS]["24.99.0"].date is None
+    assert samples.FRESH_OF_NODE not in found
+    releases = state_of("nodejs-releases", read_nodejs_releases([("index.json", samples.node_releases())]))
+    openssl = state_of("openssl", read_openssl(_files(samples.openssl_record(samples.FRESH))))
+    for order in (("nodejs", "openssl", "nodejs-releases"), ("openssl", "nodejs-releases", "nodejs")):
+        states = {"nodejs": state_of("nodejs", reading), "nodejs-releases": releases, "openssl": openssl}
+        joined = catalogue_with({name: states[name] for name in order})
+        told = {item.id: item for item in joined.advisories if item.component is Component.NODEJS}
+        assert told[samples.FRESH_OF_NODE].published == date(2026, 11, 18)
+        assert samples.FRESH not in told
+
+
+def test_an_older_database_of_nodejs_adds_and_changes_nothing() -> None:
+    database = samples.node_database(
+        samples.node_entry(("CVE-2026-21710",), "20.x", "^20.99.0", ref="https://nodejs.org/x/june-2019-security-x"),
+    )
+    reading = read_nodejs([("index.json", samples.encode(database))])
+    assert reading.newest == date(2019, 6, 1)
+    before = [item for item in load_snapshot().advisories if item.component is Component.NODEJS]
+    catalogue = catalogue_with({"nodejs": state_of("nodejs", reading)})
+    assert [item for item in catalogue.advisories if item.component is Component.NODEJS] == before
 
 
 # --- joining ----------------------------------------------------------------------------------------------------------

@@ -121,6 +121,28 @@ def _content() -> dict[str, dict[str, Any]]:
             advisories=[{"id": "GLIBC-SA-1", "published": "2026-01-01", "fixed": "2.43", "source": "advisories"}],
             debian={"trixie": {"version": "2.41-12", "date": "2026-03-05", "fixed": {"CVE-2026-4": "2.41-12"}}},
         ),
+        "nodejs_advisories": _about(
+            advisories=[
+                {
+                    "id": "CVE-2026-5",
+                    "published": "2026-02-20",
+                    "severity": "high",
+                    "ranges": [{"branch": "24", "introduced": "24.0.0", "assumed": True, "fixed": "24.1.0"}],
+                    "source": "a database",
+                },
+                {
+                    "id": "CVE-2022-32222",
+                    "ranges": [
+                        {"branch": "18", "introduced": "18.0.0", "fixed": "18.9.1"},
+                        {"branch": "16", "introduced": "16.0.0", "fixed": "16.20.0"},
+                    ],
+                    "source": "a database",
+                },
+                {"id": "CVE-2024-37372", "ranges": [{"branch": "24", "introduced": "24.0.0"}], "source": "a database"},
+                {"id": "CVE-2026-1", "ranges": [{"branch": "24", "introduced": "24.0.0"}], "source": "of OpenSSL"},
+            ],
+            releases={"18.9.1": "2022-09-23", "24.1.0": "2026-02-20"},
+        ),
         "eol": _about(
             python=support, openssl={}, _file_updated={"python": "2026-02-02"}, **dict.fromkeys(products, support)
         ),
@@ -168,7 +190,7 @@ def test_what_it_writes_loads_and_the_same_input_gives_the_same_bytes(
     assert _run(script, monkeypatch, str(folder)) == 0
     data = tmp_path / "data"
     first = {path.name: path.read_bytes() for path in data.iterdir()}
-    assert len(first) == 8
+    assert len(first) == 9
     assert _run(script, monkeypatch, "--check", str(folder)) == 0
     assert _run(script, monkeypatch, str(folder)) == 0
     assert {path.name: path.read_bytes() for path in data.iterdir()} == first
@@ -182,8 +204,18 @@ def test_what_it_writes_loads_and_the_same_input_gives_the_same_bytes(
 
     catalogue = catalogue_of({path.stem: json.loads(path.read_text(encoding="utf-8")) for path in data.iterdir()})
     assert catalogue.snapshot_date.isoformat() == "2026-04-01"
-    assert [item.id for item in catalogue.advisories] == ["CVE-2026-1", "CVE-2026-2", "GLIBC-SA-1"]
-    one, two, _ = catalogue.advisories
+    assert [item.id for item in catalogue.advisories] == [
+        *("CVE-2026-1", "CVE-2026-2", "GLIBC-SA-1"),
+        *("CVE-2026-5", "CVE-2022-32222"),
+    ]
+    one, two, _, _, corrected = catalogue.advisories
+    assert [item.branch for item in corrected.ranges] == ["18"]
+    table = json.loads((data / "nodejs.json").read_text(encoding="utf-8"))
+    assert [(row["id"], row.get("windows_only"), row.get("corrected")) for row in table["advisories"]] == [
+        ("CVE-2026-5", None, None),
+        ("CVE-2022-32222", None, True),
+        ("CVE-2024-37372", True, None),
+    ]
     assert [(r.branch, r.introduced, r.fixed, r.introduced_assumed) for r in one.ranges] == [
         ("3.5", "3.5.0", "3.5.1", True),
         ("1.1.1", "1.1.1", "1.1.1zz", False),
@@ -194,6 +226,21 @@ def test_what_it_writes_loads_and_the_same_input_gives_the_same_bytes(
     assert [build.tag for build in catalogue.pbs_builds] == ["20260320", "20250323", "20260401"]
     assert catalogue.pbs_builds[-1].cpython == {"3.12": "3.12.3"}
     assert catalogue.branches[Component.CPYTHON]["2.7"].ended is True
+
+
+def test_what_is_known_of_nodejs_stays_where_the_folder_has_nothing_about_it(
+    script: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = _write(tmp_path / "facts", _content())
+    assert _run(script, monkeypatch, str(folder)) == 0
+    first = {path.name: path.read_bytes() for path in (tmp_path / "data").iterdir()}
+    (folder / "nodejs_advisories.json").unlink()
+    assert _run(script, monkeypatch, "--check", str(folder)) == 0
+    assert _run(script, monkeypatch, str(folder)) == 0
+    assert {path.name: path.read_bytes() for path in (tmp_path / "data").iterdir()} == first
+    (tmp_path / "data" / "nodejs.json").unlink()
+    assert _run(script, monkeypatch, str(folder)) == 2
+    assert "nodejs.json" in capsys.readouterr().err
 
 
 def test_what_is_written_by_hand_stays_as_it_is(

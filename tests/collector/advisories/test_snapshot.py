@@ -31,7 +31,7 @@ def test_the_snapshot_loads_once_and_says_its_day() -> None:
     assert catalogue.snapshot_date == max(catalogue.reaches.values()) == date(2026, 11, 10)
     assert catalogue.reaches["openssl"] == date(2026, 9, 29)
     counts = Counter(advisory.component for advisory in catalogue.advisories)
-    assert counts == {Component.OPENSSL: 295, Component.CPYTHON: 166, Component.GLIBC: 20}
+    assert counts == {Component.OPENSSL: 295, Component.CPYTHON: 166, Component.GLIBC: 20, Component.NODEJS: 196}
     assert len(catalogue.pbs_builds) == 135
     assert len(catalogue.releases[Component.OPENSSL]) == 246
     assert any("openssl/release-metadata @ " in source for source in catalogue.sources)
@@ -39,7 +39,7 @@ def test_the_snapshot_loads_once_and_says_its_day() -> None:
 
 def test_every_range_begins_before_its_fix_and_every_fix_was_released() -> None:
     catalogue = load_snapshot()
-    released = catalogue.releases[Component.OPENSSL]
+    whole = {name: catalogue.releases[name] for name in (Component.OPENSSL, Component.NODEJS)}
     for advisory in catalogue.advisories:
         component = advisory.component
         branches = [item.branch for item in advisory.ranges]
@@ -57,8 +57,8 @@ def test_every_range_begins_before_its_fix_and_every_fix_was_released() -> None:
             assert fixed.branch == item.branch
             assert is_before(introduced, fixed)
             # Of CPython's releases the snapshot has the days of the newest only, of glibc's none.
-            assert component is not Component.OPENSSL or (
-                (item.fixed in advisory.premium_only_fixes) != (item.fixed in released)
+            assert component not in whole or (
+                (item.fixed in advisory.premium_only_fixes) != (item.fixed in whole[component])
             ), (advisory.id, item)
 
 
@@ -79,20 +79,76 @@ def test_a_fix_is_never_released_long_before_its_advisory_is_out() -> None:
     assert early == []
 
 
+def test_every_release_of_nodejs_has_a_day_and_no_advisory_is_of_the_openssl_inside() -> None:
+    catalogue = load_snapshot()
+    releases = catalogue.releases[Component.NODEJS]
+    assert all(release.date is not None and release.branch in version for version, release in releases.items())
+    assert releases["22.4.1"].date == date(2024, 7, 8)
+    node = {advisory.id for advisory in catalogue.advisories if advisory.component is Component.NODEJS}
+    openssl = {advisory.id for advisory in catalogue.advisories if advisory.component is Component.OPENSSL}
+    assert not node & openssl
+    # Entries of the core database that are about OpenSSL, and one about an engine that only Node.js loads.
+    assert {"CVE-2022-0778", "CVE-2021-3450", "CVE-2016-2107"} <= openssl
+    assert {"CVE-2023-30586", "CVE-2023-23919", "NSWG-CORE-20"} <= node
+    assert catalogue.reaches["nodejs"] == max(
+        advisory.published for advisory in catalogue.advisories if advisory.component is Component.NODEJS
+    )
+
+
+@pytest.mark.parametrize(
+    ("advisory", "line", "introduced", "assumed", "fixed", "other_source"),
+    [
+        ("CVE-2026-21710", "20", "20.0.0", True, "20.20.2", False),
+        ("CVE-2017-14849", "8", "8.5.0", False, "8.6.0", False),
+        ("CVE-2018-7164", "9", "9.7.0", False, "9.11.2", False),
+        ("CVE-2016-1669", "6", "6.0.0", False, "6.2.0", False),
+        ("CVE-2018-12115", "7", "7.0.0", True, None, False),
+        ("CVE-2018-12115", "0.12", "0.12.0", True, None, False),
+        ("CVE-2022-32214", "16", "16.0.0", True, "16.16.0", False),
+        ("CVE-2022-35255", "16", "16.0.0", True, "16.17.1", True),
+        ("CVE-2026-56848", "26", "26.0.0", True, "26.5.1", False),
+    ],
+)
+def test_ranges_of_nodejs(
+    advisory: str, line: str, introduced: str, assumed: bool, fixed: str | None, other_source: bool
+) -> None:
+    record = next(item for item in load_snapshot().advisories if item.id == advisory)
+    found = record.range_of(line)
+    assert found is not None
+    assert (found.introduced, found.introduced_assumed, found.fixed) == (introduced, assumed, fixed)
+    assert (found.source is not None) is other_source
+
+
+def test_days_of_nodejs_come_from_the_entry_the_announcement_or_the_release() -> None:
+    by_id = {item.id: item for item in load_snapshot().advisories if item.component is Component.NODEJS}
+    told = {name: (by_id[name].published, by_id[name].published_inferred) for name in by_id}
+    assert told["CVE-2018-12121"] == (date(2018, 11, 27), False)
+    assert told["CVE-2026-21710"] == (date(2026, 3, 24), False)
+    # Announced on the 15th that there will be releases; they came on the 23rd.
+    assert told["CVE-2022-32212"] == (date(2022, 9, 23), False)
+    assert told["CVE-2015-7384"] == (date(2015, 10, 5), True)
+    assert by_id["CVE-2022-32222"].range_of("16") is None
+    assessed = by_id["CVE-2015-7384"].assessed
+    assert assessed is not None
+    assert assessed == frozenset({"4"})
+
+
 def test_what_is_marked_by_hand_is_marked() -> None:
-    by_id = {advisory.id: advisory for advisory in load_snapshot().advisories}
+    by_id = {(advisory.id, advisory.component): advisory for advisory in load_snapshot().advisories}
     assert {advisory.id for advisory in by_id.values() if advisory.windows_only} == {
         *("CVE-2019-1552", "CVE-2023-4807"),
         *("CVE-2016-3189", "CVE-2018-25032", "CVE-2019-12900"),
+        *("CVE-2016-9551", "CVE-2021-22921", "CVE-2022-32223", "CVE-2023-30585", "CVE-2024-27980", "CVE-2024-36138"),
+        *("CVE-2024-37372", "CVE-2025-23084", "CVE-2025-23165", "CVE-2025-27210"),
     }
-    corrected = by_id["CVE-2023-2650"].range_of("3.1")
+    corrected = by_id["CVE-2023-2650", Component.OPENSSL].range_of("3.1")
     assert corrected is not None
     assert (corrected.introduced, corrected.introduced_assumed) == ("3.1.0", True)
-    never_released = by_id["CVE-2004-0975"].range_of("0.9.6")
+    never_released = by_id["CVE-2004-0975", Component.OPENSSL].range_of("0.9.6")
     assert never_released is not None
     assert never_released.fixed is None
-    assert by_id["CVE-2014-0160"].severity is Severity.UNKNOWN
-    assert by_id["CVE-2026-34180"].premium_only_fixes == {"1.1.1zh", "1.0.2zq"}
+    assert by_id["CVE-2014-0160", Component.OPENSSL].severity is Severity.UNKNOWN
+    assert by_id["CVE-2026-34180", Component.OPENSSL].premium_only_fixes == {"1.1.1zh", "1.0.2zq"}
 
 
 @pytest.mark.parametrize(
@@ -111,6 +167,14 @@ def test_which_branches_a_record_says_something_about(
     assert record.assessed is not None
     assert assessed <= record.assessed
     assert not not_assessed & record.assessed
+
+
+def test_an_advisory_of_nodejs_that_no_day_can_be_told_of_is_left_out() -> None:
+    tables = _tables()
+    row = tables["nodejs"]["advisories"][0]
+    row.pop("published", None)
+    row["ranges"] = [{"branch": "4", "introduced": "4.0.0"}]
+    assert row["id"] not in {item.id for item in catalogue_of(tables).advisories}
 
 
 @pytest.mark.parametrize("name", TABLES)
@@ -158,6 +222,16 @@ def _advisory(**values: object) -> Callable[[dict[str, Any]], None]:
 
     def change(tables: dict[str, Any]) -> None:
         row = next(item for item in tables["openssl"]["advisories"] if item["id"] == "CVE-2025-15467")
+        row["ranges"][0].update(values)
+
+    return change
+
+
+def _node(**values: object) -> Callable[[dict[str, Any]], None]:
+    """Return a change of the first range of CVE-2026-21710: 20 from 20.0.0 to 20.20.2."""
+
+    def change(tables: dict[str, Any]) -> None:
+        row = next(item for item in tables["nodejs"]["advisories"] if item["id"] == "CVE-2026-21710")
         row["ranges"][0].update(values)
 
     return change
@@ -213,6 +287,13 @@ def _branch_twice(tables: dict[str, Any]) -> None:
         (_row("backports", "el", 0, fixed={"CVE-2026-1": "new"}), "'new' is no version of rpm that can be ordered"),
         (_twice("backports", "ubuntu"), "package fixes: openssl of ubuntu 20.04 twice"),
         (_row("glibc", "debian", 0, date="soon"), "glibc.json: debian 1: ValueError"),
+        (_row("nodejs", "releases", 0, version="four"), "four is no version of Node.js"),
+        (_node(introduced="22.0.0"), "22.0.0 is no version of line 20"),
+        (_node(fixed="22.22.2"), "22.22.2 is no release of line 20"),
+        (_node(fixed="20.77.0"), "20.77.0 is no release of line 20"),
+        (_node(introduced="20.20.2"), "introduced 20.20.2 does not lie before fixed 20.20.2"),
+        (_row("nodejs", "advisories", 0, ranges=[]), "CVE-2015-6764 lists a line twice, or none"),
+        (_twice("nodejs", "advisories"), "nodejs.json: CVE-2015-6764 is there twice"),
     ],
 )  # fmt: skip
 def test_a_snapshot_with_one_untrue_fact_is_refused(change: Callable[[dict[str, Any]], None], words: str) -> None:

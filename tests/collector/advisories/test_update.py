@@ -39,6 +39,8 @@ CONTENTS = {
     "/openssl.zip": samples.openssl_archive(),
     "/psf.zip": samples.psf_archive(),
     "/psf/PSF-2026-1": samples.encode(samples.psf_record(versions=("v3.13.0", "v3.13.16", "v3.14.9"))),
+    "/node/index.json": samples.encode(samples.node_database()),
+    "/node/dist/index.json": samples.node_releases(),
     "/debian.json": samples.debian_tracker(),
     "/ubuntu.tar.xz": samples.ubuntu_archive(),
     "/almalinux.zip": samples.almalinux_archive(),
@@ -58,6 +60,8 @@ PATHS: dict[str, tuple[str, ...]] = {
     "openssl": ("/openssl.zip",),
     "psf": ("/psf.zip",),
     "psf-each": ("/psf/{part}",),
+    "nodejs": ("/node/index.json",),
+    "nodejs-releases": ("/node/dist/index.json",),
     "debian": ("/debian.json",),
     "ubuntu": ("/ubuntu.tar.xz",),
     "almalinux": ("/almalinux.zip",),
@@ -171,6 +175,19 @@ def test_every_feed_is_taken_from_its_real_format_and_decides(good: Path) -> Non
         ("3.13", "3.13.17", True),
         ("3.14", "3.14.10", True),
     ]
+    node = found[samples.FRESH_OF_NODE]
+    assert (node.component, node.severity, node.published) == (Component.NODEJS, Severity.HIGH, date(2026, 11, 18))
+    assert node.published_inferred
+    assert [(item.branch, item.introduced, item.fixed, item.introduced_assumed) for item in node.ranges] == [
+        ("22", "22.0.0", "22.99.1", True),
+        ("24", "24.0.0", "24.99.0", True),
+    ]
+    assert node.assessed is not None
+    assert {"22", "24"} <= node.assessed
+    assert catalogue.releases[Component.NODEJS]["24.99.0"].date == date(2026, 11, 19)
+    assert catalogue.releases[Component.NODEJS]["0.10.48"].date == date(2016, 10, 18)
+    assert catalogue.reaches["nodejs"] == date(2026, 11, 1)
+    assert found["CVE-2024-6119"].component is Component.OPENSSL
     build = catalogue.pbs_builds[-1]
     assert (build.tag, build.openssl, build.cpython["3.14"]) == (samples.PBS_TAG, "3.5.12", "3.14.11")
     assert catalogue.uv_newest_pbs[samples.UV] == samples.PBS_TAG

@@ -10,14 +10,33 @@ from typing import Any
 import pytest
 
 from libcensus.collector.advisories.snapshot import load_snapshot
-from libcensus.collector.posture.catalogue import Advisory, AffectedRange
+from libcensus.collector.posture.backport import PackageEvidence
+from libcensus.collector.posture.catalogue import Advisory, AffectedRange, PackageFixes
 from libcensus.collector.posture.finding import Component, Judgement, Severity, VexStatus, worst_severity
-from libcensus.collector.posture.remedy import Circumstances, first_uv, remedy_for_package
-from libcensus.collector.posture.security import Authority, Placement, authority_of, judge_openssl, place
+from libcensus.collector.posture.remedy import Circumstances, first_uv, node_manager, remedy_for_package
+from libcensus.collector.posture.security import (
+    Authority,
+    Placement,
+    authority_of,
+    judge_cpython,
+    judge_nodejs,
+    judge_openssl,
+    place,
+)
 from libcensus.collector.posture.versions import parse_openssl
+from libcensus.facts.changelog import ChangelogFix, PackageChangelog
 from libcensus.facts.crypto import CryptoUse
+from libcensus.facts.host import OsRelease
 from libcensus.facts.package import Package
-from libcensus.facts.vocabulary import CryptoFamily, Installer, Linkage, Provider
+from libcensus.facts.vocabulary import (
+    ChangelogState,
+    CryptoFamily,
+    Implementation,
+    Installer,
+    Linkage,
+    PackageOrigin,
+    Provider,
+)
 
 from .facts import DEBIAN_LIBSSL, DEBIAN_PYTHON, STRANGE_PACKAGE, TODAY, VENDOR_PYTHON, crypto
 
@@ -440,3 +459,201 @@ def test_every_finding_can_be_followed_to_its_source() -> None:
             assert "as far as known on 2026-09-29" in item.evidence[0].detail
             if item.status is not VexStatus.AFFECTED:
                 assert len(item.evidence) == 2
+
+
+# --- Node.js ----------------------------------------------------------------------------------------------------------
+
+NODESOURCE = Package(
+    "dpkg", "nodejs", "20.11.1-1nodesource1", "nodejs", "20.11.1-1nodesource1", origin=PackageOrigin.VENDOR
+)
+DEBIAN_NODE = Package(
+    "dpkg", "nodejs", "18.20.4+dfsg-1~deb12u1", "nodejs", "18.20.4+dfsg-1~deb12u1", origin=PackageOrigin.DISTRIBUTION
+)
+
+
+def _node(
+    version: str | None,
+    *,
+    package: Package | None = None,
+    provider: Provider = Provider.UPSTREAM,
+    installer: Installer = Installer.UNKNOWN,
+    path: str = "/opt/node/bin/node",
+    known: PackageEvidence | None = None,
+) -> dict[str, Judgement]:
+    manager = node_manager(Implementation.NODEJS, path)
+    circumstances = Circumstances(
+        crypto("3.0.13"), provider, installer, version, None, Implementation.NODEJS, manager=manager
+    )
+    found = judge_nodejs(circumstances, load_snapshot(), TODAY, package=package, known=known)
+    assert [item.advisory for item in found] == sorted(item.advisory for item in found)
+    assert {item.component for item in found} <= {Component.NODEJS}
+    assert all(item.linkage is None for item in found)
+    assert judge_cpython(circumstances, load_snapshot(), TODAY, package=package) == ()
+    return {item.advisory: item for item in found}
+
+
+@pytest.mark.parametrize(
+    ("version", "advisory", "status", "severity", "fixed_in", "available"),
+    [
+        ("20.20.1", "CVE-2026-21710", VexStatus.AFFECTED, Severity.HIGH, "20.20.2", date(2026, 3, 24)),
+        ("20.20.2", "CVE-2026-21710", None, None, None, None),
+        ("26.3.0", "CVE-2026-48936", VexStatus.AFFECTED, Severity.LOW, "26.3.1", date(2026, 6, 18)),
+        ("24.16.0", "CVE-2026-48936", None, None, None, None),
+        # A line that began after the advisory has the fix from its first release on.
+        ("26.0.0", "CVE-2026-21710", None, None, None, None),
+        ("8.4.0", "CVE-2017-14849", None, None, None, None),
+        ("8.5.0", "CVE-2017-14849", VexStatus.AFFECTED, Severity.HIGH, "8.6.0", date(2017, 9, 26)),
+        ("8.6.0", "CVE-2017-14849", None, None, None, None),
+        # A line that is named as affected and never got a fix.
+        ("7.10.1", "CVE-2018-12115", VexStatus.AFFECTED, Severity.HIGH, None, None),
+        # Lines that had ended, or that nobody looked at.
+        ("20.20.2", "CVE-2026-48933", VexStatus.UNDER_INVESTIGATION, Severity.HIGH, None, None),
+        ("13.14.0", "CVE-2020-8201", VexStatus.UNDER_INVESTIGATION, Severity.HIGH, None, None),
+        ("0.10.48", "CVE-2026-21710", VexStatus.UNDER_INVESTIGATION, Severity.HIGH, None, None),
+        ("20.12.1", "CVE-2024-27980", VexStatus.NOT_AFFECTED, Severity.HIGH, "20.12.2", None),
+        # Where the project's announcement is followed and not its database.
+        ("16.16.0", "CVE-2022-32214", None, None, None, None),
+        ("16.15.1", "CVE-2022-32214", VexStatus.AFFECTED, Severity.MODERATE, "16.16.0", date(2022, 7, 7)),
+        # OpenSSL's own are told of the OpenSSL inside, by its version.
+        ("14.19.0", "CVE-2022-0778", None, None, None, None),
+    ],
+    ids=str,
+)
+def test_truths_of_nodejs_picked_by_hand(
+    version: str,
+    advisory: str,
+    status: VexStatus | None,
+    severity: Severity | None,
+    fixed_in: str | None,
+    available: date | None,
+) -> None:
+    found = _node(version).get(advisory)
+    if status is None:
+        assert found is None
+        return
+    assert found is not None
+    assert (found.status, found.severity, found.fixed_in, found.fix_available) == (
+        status,
+        severity,
+        fixed_in,
+        available,
+    )
+
+
+def test_a_fixed_release_of_a_supported_line_has_no_open_finding() -> None:
+    newest = {"26": "26.7.0", "24": "24.18.1", "22": "22.23.2"}
+    for line, version in newest.items():
+        assert version in load_snapshot().releases[Component.NODEJS], line
+        assert not [item for item in _node(version).values() if item.status is VexStatus.AFFECTED], line
+
+
+@pytest.mark.parametrize("version", [None, "twenty", "20", "22.0.0-nightly20240301"])
+def test_nothing_is_invented_for_what_is_no_release_of_nodejs(version: str | None) -> None:
+    assert _node(version) == {}
+
+
+def test_the_evidence_of_nodejs_names_its_sources_and_what_they_do_not_tell() -> None:
+    words = _words(_node("20.11.1")["CVE-2026-21710"])
+    assert "affects Node.js 20 from 20.0.0 (assumed: the source names no beginning) to before 20.20.2" in words
+    assert "by Node.js security working group's core database, as far as known on 2026-07-29" in words
+    assert "Node.js 20.20.2 was released on 2026-03-24" in words
+    words = _words(_node("16.17.0")["CVE-2022-35255"])
+    assert "by Node.js security working group's core database and Node.js's release notes" in words
+
+
+@pytest.mark.parametrize(
+    ("package", "provider", "installer", "path", "remedy"),
+    [
+        (NODESOURCE, Provider.VENDOR, Installer.DPKG, "/usr/bin/node",
+         "apt-get update && apt-get install --only-upgrade nodejs, to one of its vendor's versions that holds"),
+        (replace(NODESOURCE, manager="portage"), Provider.VENDOR, Installer.UNKNOWN, "/usr/bin/node",
+         "update package nodejs, to one of its vendor's versions that holds Node.js 20.20.2 or newer"),
+        (None, Provider.UPSTREAM, Installer.UNKNOWN, "/home/ann/.nvm/versions/node/v20.11.1/bin/node",
+         "nvm install 20.20.2 (Node.js 20.20.2 or newer)"),
+        (None, Provider.UPSTREAM, Installer.UNKNOWN, "/root/fnm/node-versions/v20.11.1/installation/bin/node",
+         "fnm install 20.20.2 (Node.js"),
+        (None, Provider.UPSTREAM, Installer.UNKNOWN, "/home/ann/.volta/tools/image/node/20.11.1/bin/node",
+         "volta install node@20.20.2 (Node.js"),
+        (None, Provider.UPSTREAM, Installer.UNKNOWN, "/opt/n/versions/node/20.11.1/bin/node", "n 20.20.2 (Node"),
+        (None, Provider.SOURCE, Installer.UNKNOWN, "/home/ann/.nodenv/versions/20.11.1/bin/node",
+         "nodenv install 20.20.2 (Node.js"),
+        (None, Provider.UPSTREAM, Installer.MISE, "/home/ann/.local/share/mise/installs/node/20.11.1/bin/node",
+         "mise install node@20.20.2 (Node.js 20.20.2 or newer)"),
+        (None, Provider.UPSTREAM, Installer.ASDF, "/home/ann/.asdf/installs/nodejs/20.11.1/bin/node",
+         "asdf install nodejs 20.20.2 (Node.js 20.20.2 or newer)"),
+        (None, Provider.SNAP, Installer.SNAP, "/snap/node/1/bin/node",
+         "snap refresh node --channel=20 (Node.js 20.20.2 or newer)"),
+        (None, Provider.CONDA, Installer.CONDA, "/opt/conda/bin/node",
+         "conda update nodejs in this environment, to Node.js 20.20.2 or newer"),
+        (None, Provider.DOCKER_OFFICIAL, Installer.UNKNOWN, "/usr/local/bin/node",
+         "pull a newer image that holds Node.js 20.20.2 or newer"),
+        (None, Provider.PYPI, Installer.PIP, "/env/bin/node",
+         "pip install --upgrade the distribution that ships this interpreter, to one that holds Node.js 20.20.2"),
+        (None, Provider.UPSTREAM, Installer.UNKNOWN, "/opt/node/bin/node",
+         "install the project's build of Node.js 20.20.2 or newer"),
+        (None, Provider.SOURCE, Installer.UNKNOWN, "/usr/local/bin/node",
+         "install Node.js 20.20.2 or newer from whoever made this one"),
+    ],
+    ids=[
+        *("nodesource", "other manager", "nvm", "fnm", "volta", "n", "nodenv"),
+        *("mise", "asdf", "snap", "conda", "docker", "pypi", "upstream", "source"),
+    ],
+)  # fmt: skip
+def test_remedies_of_nodejs(
+    package: Package | None, provider: Provider, installer: Installer, path: str, remedy: str
+) -> None:
+    found = _node("20.11.1", package=package, provider=provider, installer=installer, path=path)["CVE-2026-21710"]
+    assert found.status is VexStatus.AFFECTED
+    assert found.remedy is not None
+    assert found.remedy.startswith(remedy)
+    # Upstream's release is no day of whoever builds it anew.
+    own = provider in {Provider.UPSTREAM, Provider.SOURCE}
+    assert found.fix_available == (date(2026, 3, 24) if own else None)
+    assert found.clocks.released == date(2026, 3, 24)
+    assert ("no source tells since when" in _words(found)) is not own
+
+
+def test_a_manager_of_nodejs_keeps_no_other_interpreter() -> None:
+    path = "/home/ann/.nvm/versions/node/v20.11.1/bin/node"
+    assert node_manager(Implementation.NODEJS, path) == "nvm"
+    assert node_manager(Implementation.CPYTHON, path) is None
+    assert node_manager(Implementation.NODEJS, "/usr/bin/node") is None
+
+
+def test_a_line_of_nodejs_without_a_fix_names_those_that_get_fixes() -> None:
+    assert _node("7.10.1")["CVE-2018-12115"].remedy == (
+        "no fix published for Node.js 7: move to a line that is supported (26, 24, 22)"
+    )
+    circumstances = Circumstances(crypto("1.0.2"), Provider.UPSTREAM, Installer.UNKNOWN, "7.10.1", None)
+    circumstances = replace(circumstances, implementation=Implementation.NODEJS)
+    late = judge_nodejs(circumstances, load_snapshot(), date(2040, 1, 1), package=None)
+    remedy = next(item.remedy for item in late if item.advisory == "CVE-2018-12115")
+    assert remedy == "no fix published for Node.js 7: move to a line that is supported"
+
+
+def test_a_distributions_nodejs_is_judged_by_its_own_evidence() -> None:
+    alone = _node("18.20.4", package=DEBIAN_NODE, provider=Provider.DISTRO)["CVE-2025-23085"]
+    assert alone.status is VexStatus.UNDER_INVESTIGATION
+    nobody = _node("18.20.4", provider=Provider.DISTRO)["CVE-2025-23085"]
+    assert nobody.status is VexStatus.UNDER_INVESTIGATION
+    fixed = {"CVE-2025-23085": "18.20.4+dfsg-1~deb12u2", "CVE-2025-22150": "0", "CVE-2025-23083": "18.20.4+dfsg-1"}
+    fixes = PackageFixes("debian", "12", "dpkg", "nodejs", fixed, date(2026, 11, 1), "Debian's security tracker")
+    named = ChangelogFix("CVE-2024-27983", "18.20.4+dfsg-1~deb12u1", "CVE-2024-27983")
+    changelog = PackageChangelog(DEBIAN_NODE, ChangelogState.COMPLETE, entries=40, fixes=(named,))
+    os_release = OsRelease(id="debian", version_id="12")
+    catalogue = replace(load_snapshot(), package_fixes={("debian", "12", "nodejs"): fixes})
+    known = PackageEvidence.of(Component.NODEJS, DEBIAN_NODE, os_release, changelog, catalogue)
+    assert known.is_own
+    found = _node("18.20.0", package=DEBIAN_NODE, provider=Provider.DISTRO, known=known)
+    told = {name: (found[name].status, found[name].fixed_in) for name in ("CVE-2025-23085", "CVE-2025-22150")}
+    assert told == {
+        "CVE-2025-23085": (VexStatus.AFFECTED, "18.20.4+dfsg-1~deb12u2"),
+        "CVE-2025-22150": (VexStatus.NOT_AFFECTED, None),
+    }
+    assert found["CVE-2025-23085"].remedy == (
+        "apt-get update && apt-get install --only-upgrade nodejs (nodejs 18.20.4+dfsg-1~deb12u2 or newer)"
+    )
+    assert found["CVE-2024-27983"].status is VexStatus.FIXED
+    # The database names whole lines, and the distribution leaves some of what is bundled out: silence is no proof.
+    assert found["CVE-2024-27982"].status is VexStatus.UNDER_INVESTIGATION
+    assert "upstream does not say since when the fault is there" in _words(found["CVE-2024-27982"])

@@ -118,6 +118,8 @@ def test_what_is_no_openssl_version_is_unknown(text: str) -> None:
         (Component.CPYTHON, "3", None),
         (Component.CPYTHON, "three", None),
         (Component.NODEJS, "22.1.0", "22"),
+        (Component.NODEJS, "v22.1.0", "22"),
+        (Component.NODEJS, "0.12.18", "0.12"),
         (Component.NODEJS, "22", None),
         (Component.GLIBC, "2.36", "2"),
         (Component.GLIBC, "2.36-9+deb12u14", None),

@@ -11,14 +11,16 @@ import rich_click as click
 from libcensus.cli.config import find_collector
 from libcensus.cli.errors import ArgumentError
 from libcensus.cli.help import Command
-from libcensus.cli.options import COLLECTOR_HELP, output_option, teach
+from libcensus.cli.options import COLLECTOR_HELP, advisories_option, output_option, teach
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from contextlib import AbstractContextManager
 
     from click.shell_completion import CompletionItem
 
     from libcensus.cli.answers import Answer
+    from libcensus.cli.config import AdvisoriesFolder
     from libcensus.facts.artefact import Artefact
 
 
@@ -70,6 +72,7 @@ def _complete_places(_context: click.Context, _parameter: click.Parameter, begun
 @click.option("--strict", is_flag=True, help="Count a host on which some modules would not load as blocked.")
 @click.option("--explain", is_flag=True, help="Show every reason with its file and symbol, not the first few.")
 @click.option("--collector", metavar="HOST:PORT", help=COLLECTOR_HELP)
+@advisories_option
 @output_option
 def check_command(
     artefacts: tuple[str, ...],
@@ -77,6 +80,7 @@ def check_command(
     arch: str | None,
     require: str | None,
     collector: str | None,
+    advisories: AdvisoriesFolder | None,
     output: str,
     *,
     strict: bool,
@@ -98,8 +102,13 @@ def check_command(
         raise ArgumentError("--against judges here and --collector asks a fleet: give one of them")
     if arch is not None and not against:
         raise ArgumentError("--arch is for distributions; name one, such as --against debian:12")
+    if advisories is not None and advisories.origin == "--advisories-dir" and not against:
+        raise ArgumentError("--advisories-dir is for what is judged here; name it with --against")
     unread: list[str] = []
-    answers = _answers(tuple(dict.fromkeys(artefacts)), unread, against, arch, collector)
+    names = tuple(dict.fromkeys(artefacts))
+    answers = _answers(
+        names, unread, _asking_places(against, arch, advisories) if against else _asking_fleet(collector)
+    )
     out = Output()
     if output == "json":
         out.json([answer_object(one) for one in answers])
@@ -119,7 +128,7 @@ def check_command(
 
 
 def _answers(
-    names: Sequence[str], unread: list[str], against: Sequence[str], arch: str | None, collector: str | None
+    names: Sequence[str], unread: list[str], ask: AbstractContextManager[Callable[[Artefact], list[Answer]]]
 ) -> list[Answer]:
     """Return what is known of every artefact that can be read; the messages of the others go to ``unread``."""
     from contextlib import closing  # noqa: PLC0415
@@ -128,7 +137,6 @@ def _answers(
     from libcensus.cli.terminal import Progress, say  # noqa: PLC0415
 
     # What is wrong with a place is said before the time is spent that artefacts take to read.
-    ask = _asking_places(against, arch) if against else _asking_fleet(collector)
     progress = Progress()
     with closing(progress), ask as judge:
         artefacts = read_artefacts(
@@ -145,12 +153,16 @@ def _answers(
 
 
 @contextmanager
-def _asking_places(against: Sequence[str], arch: str | None) -> Iterator[Callable[[Artefact], list[Answer]]]:
+def _asking_places(
+    against: Sequence[str], arch: str | None, advisories: AdvisoriesFolder | None
+) -> Iterator[Callable[[Artefact], list[Answer]]]:
     from libcensus.cli.against import check_arch, find_places, judge  # noqa: PLC0415
-    from libcensus.collector.advisories.snapshot import load_snapshot  # noqa: PLC0415
+    from libcensus.cli.facts import load_facts, tell_folder  # noqa: PLC0415
     from libcensus.collector.posture.advice import Advice  # noqa: PLC0415
 
-    catalogue = load_snapshot()
+    facts = load_facts(advisories)
+    tell_folder(facts)
+    catalogue = facts.catalogue
     asked = None if arch is None else check_arch(arch)
     places = find_places(against, catalogue)
     advice = Advice.of((), catalogue)

@@ -10,11 +10,12 @@ import rich_click as click
 from libcensus.cli.config import find_collector
 from libcensus.cli.errors import ArgumentError
 from libcensus.cli.help import Command
-from libcensus.cli.options import COLLECTOR_HELP, output_option, teach
+from libcensus.cli.options import COLLECTOR_HELP, advisories_option, output_option, teach
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from libcensus.cli.config import AdvisoriesFolder
     from libcensus.cli.explained import Explanation
 
 _ARGUMENTS = 3
@@ -38,30 +39,41 @@ _ARGUMENTS = 3
 )
 @click.option("--root", metavar="NAME", help="The path in this root, such as a container's.")
 @click.option("--collector", metavar="HOST:PORT", help=COLLECTOR_HELP)
+@advisories_option
 @output_option
 def explain_command(
-    what: tuple[str, ...], file: str | None, root: str | None, collector: str | None, output: str
+    what: tuple[str, ...],
+    file: str | None,
+    root: str | None,
+    collector: str | None,
+    advisories: AdvisoriesFolder | None,
+    output: str,
 ) -> int:
     """Show the whole chain of evidence of one advisory at one path: bytes, package, changelog, ranges, verdict, remedy.
 
     PATH is an interpreter's, a copy's or a C library's, under any of its names, or that of a crypto library; the chain
     is told for everything that it leads to. Where there is no finding, the reason is told: the version is outside the
     range, the copy is another product, or nothing is known.
+
+    Verdicts are those of the scan or of the collector. Why there is none is told by this command's advisories: those on
+    board, and those of --advisories-dir.
     """
     from libcensus.cli.explained import explain  # noqa: PLC0415 - `--help` must not pay for gRPC
     from libcensus.cli.explained_text import print_explanations  # noqa: PLC0415
+    from libcensus.cli.facts import load_facts, tell_folder  # noqa: PLC0415
     from libcensus.cli.terminal import Output  # noqa: PLC0415
-    from libcensus.collector.advisories.snapshot import load_snapshot  # noqa: PLC0415
 
+    facts = load_facts(advisories)
     title, document, path, advisory = _read(what, file, collector)
     try:
-        told, others = explain(document, path, advisory, load_snapshot(), root)
+        told, others = explain(document, path, advisory, facts.catalogue, root)
     except (KeyError, TypeError, AttributeError) as error:
         if file is None:
             raise
         raise ArgumentError(
             f"{file} is damaged: {type(error).__name__}: {error}; make one with `libcensus scan --output json`"
         ) from None
+    tell_folder(facts)
     out = Output()
     if output == "json":
         out.json([_object(title, one) for one in told])

@@ -1,4 +1,4 @@
-"""Judges a machine here, with no server: the agent's scan, and the collector's verdicts from the embedded snapshot."""
+"""Judges a machine here, with no server: the agent's scan, and the collector's verdicts from published facts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from libcensus.agent.host import Root
 from libcensus.agent.scan import scan_remembered
 from libcensus.cli.assessed import Assessed
 from libcensus.cli.terminal import Progress
-from libcensus.collector.advisories.snapshot import load_snapshot
 from libcensus.collector.posture.assessment import Assessor
 from libcensus.collector.posture.quirks import seen_quirks
 from libcensus.collector.service.fleet_codec import tell_verdict
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
 
     from libcensus.agent.config import AgentConfig
     from libcensus.agent.scan import Scan
+    from libcensus.collector.posture.catalogue import Catalogue
 
 
 def load_agent_config(exclude: Sequence[str], **flags: object) -> AgentConfig:
@@ -45,9 +45,9 @@ def scan_root(folder: str, config: AgentConfig) -> Scan:
         return scan_remembered(root, config.scan, config.state.folder, progress)
 
 
-def assess_scan(found: Scan) -> Assessed:
-    """Return a scan with today's verdicts upon it."""
-    assessor = Assessor(load_snapshot(), datetime.now(UTC).date())
+def assess_scan(found: Scan, catalogue: Catalogue) -> Assessed:
+    """Return a scan with today's verdicts upon it, by what a catalogue knows."""
+    assessor = Assessor(catalogue, datetime.now(UTC).date())
     assessment = assessor.assess(
         found.host,
         found.platform,

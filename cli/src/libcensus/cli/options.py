@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import rich_click as click
 
-from libcensus.cli.config import find_collector
+from libcensus.cli.config import find_advisories, find_collector
 from libcensus.cli.errors import EXIT_CODES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from datetime import date, datetime
 
-    from libcensus.cli.config import CollectorAddress
+    from libcensus.cli.config import AdvisoriesFolder, CollectorAddress
 
 _F = TypeVar("_F", bound="Callable[..., Any]")
 
@@ -69,4 +69,20 @@ def collector_option(command: _F) -> _F:
         callback=find,
         metavar="HOST:PORT",
         help=COLLECTOR_HELP,
+    )(command)
+
+
+def advisories_option(command: _F) -> _F:
+    """Add the flag that names a folder of feeds; the command gets an AdvisoriesFolder, or None for what is on board."""
+
+    def find(_context: click.Context, _parameter: click.Parameter, value: str | None) -> AdvisoriesFolder | None:
+        return find_advisories(value, os.environ)
+
+    return click.option(
+        "--advisories-dir",
+        "advisories",
+        callback=find,
+        metavar="DIR",
+        help="Judge also by the feeds in this folder, which `libcensus-collector advisories update` or `import` "
+        "filled.  [default: LIBCENSUS_ADVISORIES_DIR, the configuration file, or what is on board alone]",
     )(command)

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import rich_click as click
 
 from libcensus.cli.help import Command
-from libcensus.cli.options import exclude_option, output_option, teach
+from libcensus.cli.options import advisories_option, exclude_option, output_option, teach
+
+if TYPE_CHECKING:
+    from libcensus.cli.config import AdvisoriesFolder
 
 EXIT_POLICY = 1
 EXIT_PARTIAL = 6
@@ -22,6 +27,7 @@ _THRESHOLDS = {"any": "unknown", "medium": "moderate"}
         "libcensus scan --findings",
         "libcensus scan --root ./image --fail-on high",
         "libcensus scan --output json > this-host.json",
+        "libcensus scan --advisories-dir /media/usb/advisories",
         codes=(0, 1, 2, 3, 6, 70),
         words={1: "a policy was not met (--fail-on)", 6: "partial: a probe failed"},
     ),
@@ -45,32 +51,44 @@ _THRESHOLDS = {"any": "unknown", "medium": "moderate"}
     "--explain", is_flag=True, help="Show which bytes of which file prove each statement, and what each quirk means."
 )
 @exclude_option
+@advisories_option
 def scan_command(
-    folder: str, output: str, fail_on: str | None, exclude: tuple[str, ...], *, findings: bool, explain: bool
+    folder: str,
+    output: str,
+    fail_on: str | None,
+    exclude: tuple[str, ...],
+    advisories: AdvisoriesFolder | None,
+    *,
+    findings: bool,
+    explain: bool,
 ) -> int:
     """Find the interpreters of a machine, which OpenSSL each really uses, and which of them is vulnerable.
 
     Reads files and runs none of them, sends nothing and needs no collector. Verdicts rest on the snapshot of advisories
-    inside this program. The JSON is that of `libcensus-agent scan` with findings, end_of_life, verdicts, quirks
-    and staleness.
+    inside this program, and on the feeds in a folder where --advisories-dir names one. The JSON is that of
+    `libcensus-agent scan` with findings, end_of_life, verdicts, quirks, staleness and facts.
     """
     from datetime import UTC, datetime  # noqa: PLC0415 - `--help` must not pay for the scanner
 
     from libcensus.cli.account import print_account, print_evidence, print_findings  # noqa: PLC0415
     from libcensus.cli.document import assessed_object  # noqa: PLC0415
+    from libcensus.cli.facts import facts_object, load_facts  # noqa: PLC0415
     from libcensus.cli.local import assess_scan, load_agent_config, scan_root  # noqa: PLC0415
     from libcensus.cli.stale_tables import print_stale  # noqa: PLC0415
     from libcensus.cli.terminal import Output, say  # noqa: PLC0415
     from libcensus.collector.posture.finding import Severity, at_least  # noqa: PLC0415
     from libcensus.facts.vocabulary import ProbeState  # noqa: PLC0415
 
-    assessed = assess_scan(scan_root(folder, load_agent_config(exclude)))
+    # What is wrong with the folder is said before the time is spent that a scan takes.
+    facts = load_facts(advisories)
+    assessed = assess_scan(scan_root(folder, load_agent_config(exclude)), facts.catalogue)
     out = Output()
     if output == "json":
-        out.json(assessed_object(assessed))
+        out.json({**assessed_object(assessed), "facts": facts_object(facts)})
     else:
         title = assessed.scan.host.hostname if folder == "/" else folder
         print_account(out, title, assessed, datetime.now(UTC).date())
+        out.prose(("Facts: ", "bold"), (str(facts), ""))
         if findings:
             print_stale(out, assessed.staleness)
             out.line()

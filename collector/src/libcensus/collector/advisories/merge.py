@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 _RECORDS = "OpenSSL's CVE record"
 
+_DATABASE = "Node.js security working group's core database"
+
 _EXTENDED_KIND = "paid"
 """What support after the end is where nothing is known of the product: nobody is told that it is free."""
 
@@ -157,6 +159,41 @@ def _next_releases(last_affected: Mapping[str, str], newest: Mapping[str, int]) 
     return found
 
 
+# --- Node.js ----------------------------------------------------------------------------------------------------------
+
+
+def _nodejs(merged: Tables, state: FeedState, reaches: Mapping[str, str]) -> None:
+    """Join the core database's entries; a line of another source, and what was corrected by hand, stay as they are.
+
+    A fixed release that no list has is taken as one without a day.
+    """
+    table = merged["nodejs"]
+    rows: dict[str, Row] = {}
+    old = {row["id"]: row for row in table["advisories"]}
+    for row in state.rows:
+        before = old.get(row["id"], {})
+        ranges = {item["branch"]: item for item in row["ranges"]}
+        for item in before.get("ranges", ()):
+            if "source" in item:
+                ranges.setdefault(item["branch"], item)
+        kept = before["ranges"] if before.get("corrected") else list(ranges.values())
+        plain = {key: value for key, value in row.items() if key != "kind"}
+        rows[row["id"]] = {**plain, "ranges": kept, "source": _DATABASE}
+    table["advisories"] = _replace(
+        table["advisories"], rows, lambda row: str(row["id"]), newer=_is_newer(state, reaches, "nodejs")
+    )
+    released = {row["version"] for row in table["releases"]}
+    fixed = {item["fixed"] for row in table["advisories"] for item in row["ranges"] if item.get("fixed")}
+    table["releases"] = [*table["releases"], *({"version": version} for version in sorted(fixed - released))]
+
+
+def _nodejs_releases(merged: Tables, state: FeedState, _reaches: Mapping[str, str]) -> None:
+    """Add releases that the snapshot does not know; of those that it knows, its day stays."""
+    known = {row["version"] for row in merged["nodejs"]["releases"]}
+    fresh = [{"version": row["version"], "date": row["date"]} for row in state.rows if row["version"] not in known]
+    merged["nodejs"]["releases"] = [*merged["nodejs"]["releases"], *fresh]
+
+
 # --- packages ---------------------------------------------------------------------------------------------------------
 
 
@@ -271,6 +308,9 @@ _JOINS: Mapping[str, Callable[[Tables, FeedState, Mapping[str, str]], None]] = {
     "endoflife": _support,
     "openssl": _openssl,
     "psf": _cpython,
+    # Releases before the entries that name them as fixed.
+    "nodejs-releases": _nodejs_releases,
+    "nodejs": _nodejs,
     # Builds before the uv releases that name them.
     "pbs": _pbs,
     "uv": _uv,

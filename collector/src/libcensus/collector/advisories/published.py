@@ -9,7 +9,8 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from dataclasses import replace
+from collections.abc import Mapping  # noqa: TC003  the dataclass decorator of slots needs it at run time
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from libcensus.collector.advisories.merge import merge_feeds
@@ -24,7 +25,8 @@ from libcensus.collector.advisories.snapshot import (
 from libcensus.collector.advisories.state import StateFolder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
+    from datetime import date
     from pathlib import Path
 
     from libcensus.collector.advisories.snapshot import Tables
@@ -34,6 +36,28 @@ if TYPE_CHECKING:
 _LOGGER = logging.getLogger(__name__)
 
 _SECONDS_BETWEEN_LOOKS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class FolderFacts:
+    """What the snapshot and the states of a folder say together.
+
+    ``feeds`` are the newest days of the states that are in the catalogue, ``passed_over`` what is wrong with others.
+    """
+
+    catalogue: Catalogue
+    feeds: Mapping[str, date]
+    passed_over: Mapping[str, str] = field(default_factory=dict)
+
+
+def read_folder(folder: Path) -> FolderFacts:
+    """Return the facts of the snapshot and of a folder's good states, once; nothing is written and nothing logged.
+
+    Raises SnapshotError when the snapshot on board is damaged.
+    """
+    stored = StateFolder(folder).load()
+    joined = _joined(stored.states)
+    return FolderFacts(joined.catalogue, joined.feeds, {**stored.damaged, **joined.passed_over})
 
 
 def load_catalogue(folder: Path | None) -> Catalogue:
@@ -95,43 +119,44 @@ class CatalogueSource:
             return
         stored = self._folder.load()
         for feed, problem in sorted(stored.damaged.items()):
-            _LOGGER.error(
-                "advisories: the state of %s is passed over, and the facts on board stand in: %s; "
-                "`libcensus-collector advisories update %s` fetches it anew",
-                feed,
-                problem,
-                feed,
-            )
+            _tell(feed, problem)
         facts = {feed: f"{state.newest.isoformat()} {state.facts_checksum}" for feed, state in stored.states.items()}
         if self._catalogue is not None and facts == self._facts:
             return
-        self._catalogue = _joined(stored.states)
-        self._facts = facts
+        joined = _joined(stored.states)
+        for feed, problem in joined.passed_over.items():
+            _tell(feed, problem)
+        self._catalogue, self._facts = joined.catalogue, facts
         _LOGGER.info("advisories: verdicts rest on facts up to %s", self._catalogue.snapshot_date.isoformat())
 
 
-def _joined(states: Mapping[str, FeedState]) -> Catalogue:
+def _tell(feed: str, problem: str) -> None:
+    _LOGGER.error(
+        "advisories: the state of %s is passed over, and the facts on board stand in: %s; "
+        "`libcensus-collector advisories update %s` fetches it anew",
+        feed,
+        problem,
+        feed,
+    )
+
+
+def _joined(states: Mapping[str, FeedState]) -> FolderFacts:
     """Return the catalogue with every feed that fits: each was checked when taken, though maybe by another version.
 
     Raises SnapshotError when the snapshot on board is damaged.
     """
+    days = {feed: state.newest for feed, state in states.items()}
     try:
-        return catalogue_with(states) if states else load_snapshot()
+        return FolderFacts(catalogue_with(states) if states else load_snapshot(), days)
     except SnapshotError:
         catalogue = load_snapshot()
     fitting: dict[str, FeedState] = {}
+    passed_over: dict[str, str] = {}
     for feed, state in states.items():
         try:
             catalogue = catalogue_with({**fitting, feed: state})
         except SnapshotError as error:
-            _LOGGER.error(  # noqa: TRY400 - what is wrong with it is said, and where it was found does not help
-                "advisories: the state of %s is passed over: %s: %s; `libcensus-collector advisories update %s` "
-                "fetches it anew",
-                feed,
-                error.place,
-                error.problem,
-                feed,
-            )
+            passed_over[feed] = f"{error.place}: {error.problem}"
         else:
             fitting[feed] = state
-    return catalogue
+    return FolderFacts(catalogue, {feed: days[feed] for feed in fitting}, passed_over)

@@ -40,7 +40,7 @@ from libcensus.collector.posture.catalogue import (
 )
 from libcensus.collector.posture.finding import Component, Severity
 from libcensus.collector.posture.quirks import QuirkTable
-from libcensus.collector.posture.versions import GLIBC_LINE, branch_of, parse_openssl
+from libcensus.collector.posture.versions import GLIBC_LINE, branch_of, is_before, parse_openssl, parse_version
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
@@ -65,7 +65,7 @@ DISTRIBUTION_IDS: Mapping[str, tuple[str, ...]] = {
 }
 """The snapshot's product names and the ``ID`` that their os-release says."""
 
-TABLES = ("snapshot", "openssl", "cpython", "glibc", "backports", "support", "pbs", "distributions")
+TABLES = ("snapshot", "openssl", "cpython", "glibc", "nodejs", "backports", "support", "pbs", "distributions")
 """The files that :func:`catalogue_of` reads."""
 
 Tables = dict[str, dict[str, Any]]
@@ -112,6 +112,9 @@ def catalogue_of(tables: Tables) -> Catalogue:
             release.version: release
             for release in _rows("cpython.json", tables["cpython"], "releases", _cpython_release)
         },
+        Component.NODEJS: {
+            release.version: release for release in _rows("nodejs.json", tables["nodejs"], "releases", _nodejs_release)
+        },
     }
     branches = {
         Component.OPENSSL: {branch.branch: branch for branch in openssl_branches},
@@ -129,12 +132,23 @@ def catalogue_of(tables: Tables) -> Catalogue:
     def python_advisory(row: dict[str, Any]) -> Advisory | None:
         return _cpython_advisory(row, releases[Component.CPYTHON])
 
+    def node_advisory(row: dict[str, Any]) -> Advisory | None:
+        return _nodejs_advisory(row, releases[Component.NODEJS], branches[Component.NODEJS])
+
     advisories: list[Advisory] = []
-    makers = {"openssl": advisory, "cpython": python_advisory, "glibc": _glibc_advisory}
+    makers = {
+        "openssl": advisory,
+        "cpython": python_advisory,
+        "glibc": _glibc_advisory,
+        "nodejs": node_advisory,
+    }
     for name, make in makers.items():
         own = [item for item in _rows(f"{name}.json", tables[name], "advisories", make) if item is not None]
         _check_unique(f"{name}.json", (item.id for item in own))
         advisories += own
+    # The OpenSSL inside Node.js is judged by its own version, and must not be told twice.
+    foreign = {item.id for item in advisories if item.component is Component.OPENSSL}
+    advisories = [item for item in advisories if item.component is not Component.NODEJS or item.id not in foreign]
     builds = _rows("pbs.json", tables["pbs"], "builds", _pbs_build)
     _check_unique("pbs.json", (build.tag for build in builds))
     uv = _rows("pbs.json", tables["pbs"], "uv", dict)
@@ -299,6 +313,13 @@ def _cpython_release(row: dict[str, Any]) -> Release:
     return Release(row["version"], branch, _day(row, "date"))
 
 
+def _nodejs_release(row: dict[str, Any]) -> Release:
+    branch = branch_of(Component.NODEJS, row["version"])
+    if branch is None:
+        raise ValueError(f"{row['version']} is no version of Node.js")
+    return Release(row["version"], branch, _day(row, "date"))
+
+
 def _pbs_build(row: dict[str, Any]) -> PbsBuild:
     openssl = row.get("openssl")
     if openssl is not None and parse_openssl(openssl) is None:
@@ -370,6 +391,55 @@ def _cpython_range(branch: str, fixed: str, inferred: Collection[str]) -> Affect
     if branch_of(Component.CPYTHON, fixed) != branch:
         raise ValueError(f"{fixed} is no release of CPython {branch}")
     return AffectedRange(branch, f"{branch}.0a0", fixed, introduced_assumed=True, fixed_inferred=branch in inferred)
+
+
+def _nodejs_advisory(
+    row: dict[str, Any], releases: Mapping[str, Release], branches: Mapping[str, Branch]
+) -> Advisory | None:
+    """Return an advisory of Node.js; None for one without a day that comes from no release either.
+
+    The project looks at the lines that it supports on the day of publication, and lists those that are affected.
+    """
+    ranges = tuple(_nodejs_range(item, releases) for item in row["ranges"])
+    listed = [item.branch for item in ranges]
+    if len(set(listed)) != len(listed) or not listed:
+        raise ValueError(f"{row['id']} lists a line twice, or none")
+    published = _day(row, "published")
+    days = [release.date for item in ranges if item.fixed and (release := releases.get(item.fixed)) and release.date]
+    day = published or min(days, default=None)
+    if day is None:
+        return None
+    supported = {
+        name
+        for name, branch in branches.items()
+        if branch.released is not None and branch.eol is not None and branch.released <= day <= branch.eol
+    }
+    return Advisory(
+        id=row["id"],
+        component=Component.NODEJS,
+        published=day,
+        severity=Severity(row.get("severity", "unknown")),
+        ranges=ranges,
+        source=row["source"],
+        windows_only=bool(row.get("windows_only")),
+        assessed=frozenset(supported.union(listed)),
+        published_inferred=published is None,
+    )
+
+
+def _nodejs_range(row: dict[str, Any], releases: Mapping[str, Release]) -> AffectedRange:
+    introduced, fixed = parse_version(Component.NODEJS, row["introduced"]), row.get("fixed")
+    if introduced is None or introduced.branch != row["branch"]:
+        raise ValueError(f"{row['introduced']} is no version of line {row['branch']}")
+    if fixed is not None:
+        end = parse_version(Component.NODEJS, fixed)
+        if end is None or end.branch != row["branch"] or fixed not in releases:
+            raise ValueError(f"{fixed} is no release of line {row['branch']}")
+        if not is_before(introduced, end):
+            raise ValueError(f"introduced {row['introduced']} does not lie before fixed {fixed}")
+    return AffectedRange(
+        row["branch"], row["introduced"], fixed, introduced_assumed=bool(row.get("assumed")), source=row.get("source")
+    )
 
 
 def _glibc_advisory(row: dict[str, Any]) -> Advisory | None:

@@ -262,7 +262,7 @@ class Updater:
             )
         if feed.name == "uv":
             return frozenset(row["uv"] for row in tables["pbs"]["uv"])
-        names = {row.get("id") for row in (*tables["openssl"]["advisories"], *tables["cpython"]["advisories"])}
+        names = {row.get("id") for name in ("openssl", "cpython", "nodejs") for row in tables[name]["advisories"]}
         names |= {row.get("cve") for row in tables["glibc"]["advisories"]}
         return frozenset(
             name for name in names if name and name.startswith("CVE-") and int(name.split("-")[1]) >= _OLDEST_WANTED
@@ -364,6 +364,8 @@ _MARKS: Sequence[tuple[str, tuple[bytes, ...]]] = (
     ("endoflife", (b'"eolFrom"',)),
     ("pbs", (b"/repos/astral-sh/python-build-standalone/releases/",)),
     ("uv", (b"/repos/astral-sh/uv/releases/",)),
+    ("nodejs", (b'"affectedEnvironments"', b'"patched"')),
+    ("nodejs-releases", (b'"modules"', b'"npm"', b'"lts"')),
     ("debian", (b'"releases"', b'"fixed_version"')),
 )
 _LOOKED_AT = 5000

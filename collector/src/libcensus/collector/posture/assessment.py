@@ -27,8 +27,8 @@ from libcensus.collector.posture.finding import (
 )
 from libcensus.collector.posture.hoststaleness import Circle, StalenessJudge
 from libcensus.collector.posture.prepared import PortabilityMemory, make_room
-from libcensus.collector.posture.remedy import Circumstances
-from libcensus.collector.posture.security import judge_cpython, judge_glibc, judge_openssl
+from libcensus.collector.posture.remedy import Circumstances, node_manager
+from libcensus.collector.posture.security import judge_cpython, judge_glibc, judge_nodejs, judge_openssl
 from libcensus.collector.posture.staleness import StalenessState
 from libcensus.facts.crypto import CryptoUse
 from libcensus.facts.evidence import Evidence
@@ -380,6 +380,7 @@ class Assessor:
             version=None if build is None else build.version,
             provider_build=None if build is None else build.provider_build,
             implementation=install.implementation,
+            manager=node_manager(install.implementation, install.realpath),
         )
         package = _crypto_owner(install.crypto, owner)
         # Only what the distribution built depends on which distribution it is.
@@ -485,9 +486,11 @@ class Assessor:
             return Case.of(judge_glibc(grounds.glibc, self.catalogue, self.today, package=package, known=glibc), ())
         openssl = self._known(Component.OPENSSL, package, system, changelogs[0])
         python = self._known(Component.CPYTHON, owner, system, changelogs[1])
+        nodejs = self._known(Component.NODEJS, owner, system, changelogs[1])
         judgements = judge_openssl(circumstances, self.catalogue, self.today, package=package, known=openssl)
         if not circumstances.is_copy:
             judgements += judge_cpython(circumstances, self.catalogue, self.today, package=owner, known=python)
+            judgements += judge_nodejs(circumstances, self.catalogue, self.today, package=owner, known=nodejs)
         support = []
         interpreter = INTERPRETERS.get(circumstances.implementation)
         if interpreter is not None:

@@ -70,7 +70,8 @@ def explain_silence(advisory_id: str, held: Sequence[Held], catalogue: Catalogue
     known = f"as far as known on {catalogue.snapshot_date.isoformat()}"
     if not advisories:
         count = len(catalogue.advisories)
-        words = f"{advisory_id} is none of the {count} advisories of OpenSSL, CPython and glibc, {known}: not assessed"
+        words = f"{advisory_id} is none of the {count} advisories of OpenSSL, CPython, glibc and Node.js, {known}: "
+        words += "not assessed"
         return Explained(Silence.UNKNOWN_ADVISORY, words)
     told = [
         replace(_explain(advisory, held, catalogue, known), component=advisory.component) for advisory in advisories

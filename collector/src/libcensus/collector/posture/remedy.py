@@ -6,6 +6,7 @@ that would change nothing.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -49,9 +50,10 @@ _NAMES = {
 class Circumstances:
     """All that a security verdict depends on, beside what the world published: equal ones are judged once.
 
-    ``version`` and ``provider_build`` are the interpreter's. A crypto copy is no interpreter: ``owner`` is what brought
-    it, and ``environment`` is the word that stands for the folder that loads it; each is absent where nothing tells. No
-    path is in here.
+    ``version`` and ``provider_build`` are the interpreter's, and ``manager`` is the version manager that keeps it,
+    where that is no installer of its own. A crypto copy is no interpreter: ``owner`` is what brought it, and
+    ``environment`` is the word that stands for the folder that loads it; each is absent where nothing tells. No path is
+    in here.
     """
 
     crypto: CryptoUse
@@ -63,6 +65,7 @@ class Circumstances:
     owner: CopyOwner | None = None
     environment: str | None = None
     is_copy: bool = False
+    manager: str | None = None
 
     @property
     def minor(self) -> str | None:
@@ -188,6 +191,62 @@ def remedy_for_python(
         return f"conda update python in this environment, to {target}"
     if circumstances.provider is Provider.DOCKER_OFFICIAL:
         return f"pull a newer image that holds {target}"
+    return f"install {target} from whoever made this one"
+
+
+_NODE_COMMANDS = {
+    Installer.MISE: "mise install node@{fixed}",
+    Installer.ASDF: "asdf install nodejs {fixed}",
+    Installer.SNAP: "snap refresh node --channel={line}",
+}
+"""What installs a release of Node.js by its installer."""
+
+_NODE_MANAGERS: Mapping[str, tuple[re.Pattern[str], str]] = {
+    "nvm": (re.compile(r"/\.nvm/(?:versions/node/)?v[^/]+/bin/"), "nvm install {fixed}"),
+    "fnm": (re.compile(r"/fnm/node-versions/[^/]+/installation/bin/"), "fnm install {fixed}"),
+    "volta": (re.compile(r"/\.volta/tools/image/node/[^/]+/bin/"), "volta install node@{fixed}"),
+    "n": (re.compile(r"/n/versions/node/[^/]+/bin/"), "n {fixed}"),
+    "nodenv": (re.compile(r"/\.?nodenv/versions/[^/]+/bin/"), "nodenv install {fixed}"),
+}
+"""Version managers of Node.js that leave no record of what they install: where they keep it, and their command."""
+
+
+def node_manager(implementation: Implementation, path: str) -> str | None:
+    """Return the version manager that keeps a Node.js, by its real path; None where none is known by it."""
+    if implementation is not Implementation.NODEJS:
+        return None
+    return next((name for name, (folder, _) in _NODE_MANAGERS.items() if folder.search(path)), None)
+
+
+def remedy_for_nodejs(
+    circumstances: Circumstances, fixed: str | None, supported: tuple[str, ...], package: Package | None
+) -> str:
+    """Return what brings a fixed Node.js of the same line; ``supported`` are the lines that still get fixes.
+
+    ``package`` is a third party's that owns the interpreter: NodeSource's for one.
+    """
+    line = branch_of(Component.NODEJS, circumstances.version or "")
+    if fixed is None:
+        lines = f" ({', '.join(supported)})" if supported else ""
+        return f"no fix published for Node.js {line}: move to a line that is supported{lines}"
+    target = f"Node.js {fixed} or newer"
+    if package is not None:
+        command = remedy_for_package(package)
+        step = f"update package {package.name}" if command is None else command
+        return f"{step}, to one of its vendor's versions that holds {target}"
+    command = _NODE_COMMANDS.get(circumstances.installer)
+    if command is None and circumstances.manager is not None:
+        _, command = _NODE_MANAGERS[circumstances.manager]
+    if command is not None:
+        return f"{command.format(fixed=fixed, line=line)} ({target})"
+    if circumstances.provider is Provider.CONDA:
+        return f"conda update nodejs in this environment, to {target}"
+    if circumstances.provider is Provider.DOCKER_OFFICIAL:
+        return f"pull a newer image that holds {target}"
+    if circumstances.provider is Provider.PYPI:
+        return f"pip install --upgrade the distribution that ships this interpreter, to one that holds {target}"
+    if circumstances.provider is Provider.UPSTREAM:
+        return f"install the project's build of {target}"
     return f"install {target} from whoever made this one"
 
 

@@ -22,6 +22,7 @@ from libcensus.collector.posture.remedy import (
     pbs_fix,
     pbs_with,
     remedy_for_affected,
+    remedy_for_nodejs,
     remedy_for_package,
     remedy_for_python,
 )
@@ -150,13 +151,41 @@ def judge_cpython(
     They are sorted by id. ``package`` owns the interpreter, and ``known`` is what there is to read about it, where it
     is a distribution's.
     """
-    if circumstances.implementation is not Implementation.CPYTHON or circumstances.version is None:
+    return _judge_interpreter(Component.CPYTHON, circumstances, catalogue, today, package, known)
+
+
+def judge_nodejs(
+    circumstances: Circumstances,
+    catalogue: Catalogue,
+    today: date,
+    *,
+    package: Package | None,
+    known: PackageEvidence | None = None,
+) -> tuple[Judgement, ...]:
+    """Return every advisory that holds, or may hold, or was fixed by the distribution, for a Node.js itself.
+
+    They are sorted by id. What is wrong with the OpenSSL inside is told by :func:`judge_openssl` alone. ``package``
+    owns the interpreter, and ``known`` is what there is to read about it, where it is a distribution's.
+    """
+    return _judge_interpreter(Component.NODEJS, circumstances, catalogue, today, package, known)
+
+
+_IMPLEMENTATIONS = {Component.CPYTHON: Implementation.CPYTHON, Component.NODEJS: Implementation.NODEJS}
+
+
+def _judge_interpreter(
+    component: Component,
+    circumstances: Circumstances,
+    catalogue: Catalogue,
+    today: date,
+    package: Package | None,
+    known: PackageEvidence | None,
+) -> tuple[Judgement, ...]:
+    if circumstances.implementation is not _IMPLEMENTATIONS[component] or circumstances.version is None:
         return ()
     # A distribution's build whose package nobody could tell is judged by nobody's number.
     linkage = Linkage.SYSTEM if circumstances.provider is Provider.DISTRO and package is None else None
-    found = _judge_all(
-        Component.CPYTHON, circumstances.version, linkage, package, circumstances, catalogue, today, known
-    )
+    found = _judge_all(component, circumstances.version, linkage, package, circumstances, catalogue, today, known)
     return tuple(replace(judgement, linkage=None) for judgement in found)
 
 
@@ -373,6 +402,10 @@ def _fix(
         return _Fix("no fix published for glibc" if fixed is None else f"a host whose glibc is {fixed} or newer")
     if copy.component is Component.CPYTHON:
         return _python_fix(copy, fixed, circumstances, catalogue)
+    if copy.component is Component.NODEJS:
+        branches = supported_branches(catalogue, Component.NODEJS, today)
+        remedy = remedy_for_nodejs(circumstances, fixed, branches, copy.package)
+        return _upstream_days(remedy, copy, fixed, circumstances, catalogue)
     if is_pbs_copy(circumstances, copy.package):
         build = pbs_fix(circumstances, catalogue, lambda text: _is_fixed(text, advisory, catalogue))
         remedy = remedy_for_affected(circumstances, catalogue, pbs=build)
@@ -446,7 +479,7 @@ def _is_built_on_the_spot(copy: Copy, circumstances: Circumstances) -> bool:
     """Tell whether those who use a copy built it themselves: upstream's release is all that they have to wait for."""
     if copy.package is not None or circumstances.owner is not None:
         return False
-    if copy.component is Component.CPYTHON and circumstances.provider is Provider.UPSTREAM:
+    if copy.component in _IMPLEMENTATIONS and circumstances.provider is Provider.UPSTREAM:
         return True
     return circumstances.provider in {Provider.PYENV, Provider.SOURCE} or copy.linkage is Linkage.LOCAL
 

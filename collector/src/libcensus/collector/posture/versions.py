@@ -106,7 +106,7 @@ def parse_openssl(text: str) -> OpensslVersion | None:
 
 @dataclass(frozen=True, slots=True)
 class LineVersion:
-    """A version of CPython or glibc on its release line, in the order of PEP 440, which both keep to."""
+    """A version of CPython, glibc or Node.js on its release line, in the order of PEP 440, which all three keep to."""
 
     branch: str
     version: Version
@@ -140,6 +140,8 @@ def parse_version(component: Component, text: str) -> ComponentVersion | None:
         version = parse_cpython(text)
     elif component is Component.GLIBC:
         version = _parse_glibc(text)
+    elif component is Component.NODEJS:
+        version = None if branch is None else Version(text)
     else:
         return None
     return None if version is None or branch is None else LineVersion(branch, version)
@@ -177,5 +179,8 @@ def branch_of(component: Component, version: str) -> str | None:
         return GLIBC_LINE if _GLIBC.fullmatch(version) else None
     if component is Component.NODEJS:
         match = _NODEJS.fullmatch(version)
-        return None if match is None else match[1]
+        if match is None:
+            return None
+        # Before 4 a line was two numbers, as 0.10 and 0.12 were kept side by side for years.
+        return match[1] if int(match[1]) else f"{match[1]}.{match[2]}"
     return None

@@ -27,6 +27,8 @@ KEYS: Mapping[str, tuple[str, ...]] = {
     "openssl": ("id",),
     "cpython": ("id", "alias"),
     "cpython_affected": ("alias",),
+    "nodejs": ("id",),
+    "nodejs_release": ("version",),
     "fix": ("distribution", "release", "package", "advisory"),
     "reach": ("distribution", "release", "package"),
     "support": ("product", "branch"),

@@ -13,6 +13,7 @@ from libcensus.collector.advisories.feeds.alpine import read_alpine
 from libcensus.collector.advisories.feeds.builds import read_pbs, read_pbs_source, read_uv, read_uv_source
 from libcensus.collector.advisories.feeds.debian import read_debian
 from libcensus.collector.advisories.feeds.endoflife import read_endoflife
+from libcensus.collector.advisories.feeds.nodejs import read_nodejs, read_nodejs_releases
 from libcensus.collector.advisories.feeds.openssl import read_openssl
 from libcensus.collector.advisories.feeds.osv import read_enterprise, read_ubuntu
 from libcensus.collector.advisories.feeds.psf import read_psf, read_psf_each
@@ -133,6 +134,24 @@ FEEDS: tuple[Feed, ...] = (
         each="https://api.osv.dev/v1/vulns/{part}",
         read_each=lambda source, part, day: read_psf_each(source.members, part, day),
         each_bounds=Bounds(8 * _MIB, 16 * _MIB),
+    ),
+    Feed(
+        "nodejs",
+        "Node.js's core vulnerability database",
+        (f"{_RAW}/nodejs/security-wg/main/vuln/core/index.json",),
+        lambda source: read_nodejs(source.members),
+        Bounds(32 * _MIB, 256 * _MIB, 20_000),
+        "JSON object of the database's entries (`vuln/core/index.json`); of a file also an archive of the single ones",
+        "advisories of Node.js: ids, severity, the release lines affected, the first release of each with the fix",
+    ),
+    Feed(
+        "nodejs-releases",
+        "Node.js's releases",
+        ("https://nodejs.org/dist/index.json",),
+        lambda source: read_nodejs_releases(source.members),
+        Bounds(16 * _MIB, 64 * _MIB),
+        "JSON list of releases (`dist/index.json`)",
+        "the day of each release of Node.js",
     ),
     Feed(
         "debian",
