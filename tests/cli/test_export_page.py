@@ -107,3 +107,9 @@ def test_every_status_is_mapped(title: str) -> None:
     head = re.search(r"^\| (status \| .*?) \|$", text, re.MULTILINE)
     assert head is not None
     assert set(named(text, head[1])) == set(VexStatus)
+
+
+def test_keys_of_providers(run: Run, full: Collector) -> None:
+    told = json.loads(run("providers", "--output", "json", "--collector", full.grpc_address).out)
+    page = (Path(__file__).parents[2] / "docs/exposure.md").read_text("utf-8")
+    assert set(named(page, "key | holds")) == keys(told)

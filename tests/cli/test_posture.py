@@ -60,7 +60,7 @@ ANSWER = PostureAnswer(
     ),
     advisories=(
         AdvisoryPosture(
-            "CVE-2026-6100", Component.CPYTHON, Severity.CRITICAL, date(2026, 4, 13), 1120, 629, 1500, 1320, 680, 0
+            "CVE-2026-6100", Component.CPYTHON, Severity.CRITICAL, date(2026, 4, 13), 1120, 629, 1500, 1320, 680, 0, 611
         ),
         AdvisoryPosture("CVE-2026-84782", Component.OPENSSL, Severity.HIGH, None, 2450, 1174, 2000, 1017, 808, 0),
         AdvisoryPosture("CVE-2026-1", Component.GLIBC, Severity.UNKNOWN, date(2026, 1, 2), 0, 0, 9, 9, 0, 1),
@@ -77,12 +77,13 @@ ANSWER = PostureAnswer(
     ),
     remedies_total=3,
     worst_hosts=(
-        HostPosture("0" * 32, "web-00034", ((Severity.CRITICAL, 8), (Severity.UNKNOWN, 1068)), 113),
+        HostPosture("0" * 32, "web-00034", ((Severity.CRITICAL, 8), (Severity.UNKNOWN, 1068)), 113, 204),
         HostPosture("1" * 32, "evil\n\x1b[31mname", (), 1),
     ),
     open_hosts=2000,
     day=date(2026, 11, 25),
     advisories_day=date(2026, 11, 10),
+    exposed_hosts=1690,
     staleness=(
         StaleCount(StalenessKind.ENVIRONMENT_BASE_GONE, "unknown", 61, 59, 0, 0, 0),
         StaleCount(StalenessKind.BEHIND_PROVIDER, "distro", 180, 180, 1423, 1423, 397),

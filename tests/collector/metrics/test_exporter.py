@@ -7,7 +7,7 @@ import subprocess
 import threading
 from collections import Counter
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,12 +16,14 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 
 from libcensus.collector.errors import StoreError
 from libcensus.collector.metrics.exporter import FleetExporter
-from libcensus.collector.metrics.exposition import Format
+from libcensus.collector.metrics.exposition import Format, Kind
 from libcensus.collector.metrics.families import FAMILIES
 from libcensus.collector.metrics.view import Detail
+from libcensus.collector.posture.assessment import Assessor
 from libcensus.collector.store.sql import SqlStore
+from libcensus.facts.crypto import CryptoLibrary, CryptoUse
 from libcensus.facts.process import ProcessSet
-from libcensus.facts.vocabulary import InstallKind
+from libcensus.facts.vocabulary import CryptoFamily, InstallKind, Linkage
 from tests.collector.metrics import fleet
 from tests.golden import check_golden
 
@@ -31,6 +33,9 @@ if TYPE_CHECKING:
 
     from libcensus.collector.store.contract import HostState
     from libcensus.facts.codec import Fact
+
+
+HISTOGRAMS = frozenset(family.name for family in FAMILIES if family.kind is Kind.HISTOGRAM)
 
 
 class CountingStore(SqlStore):
@@ -151,6 +156,14 @@ def test_both_formats_tell_the_same(store: CountingStore) -> None:
     assert told(parse_text(text)) == told(parse_openmetrics(openmetrics))  # type: ignore[no-untyped-call]
 
 
+def family_of(name: str) -> str:
+    """Return the family that a sample's name belongs to."""
+    for end in ("_bucket", "_sum", "_count"):
+        if name.removesuffix(end) in HISTOGRAMS:
+            return name.removesuffix(end)
+    return name
+
+
 def test_families_are_contiguous_and_in_their_declared_order(store: CountingStore) -> None:
     odd_fleet(store)
     lines = exporter_for(store).render()[1].decode().split("\n")
@@ -161,7 +174,7 @@ def test_families_are_contiguous_and_in_their_declared_order(store: CountingStor
         if line.startswith("# TYPE"):
             now = line.split(" ")[2]
         elif line and not line.startswith("#"):
-            assert line.split("{")[0].split(" ")[0] == now
+            assert family_of(line.split("{")[0].split(" ")[0]) == now
 
 
 @pytest.mark.parametrize("detail", list(Detail))
@@ -176,7 +189,9 @@ def test_every_level_holds_its_families_and_those_of_the_levels_before(store: Co
 def test_the_numbers_of_series_are_those_of_the_page(store: CountingStore, detail: Detail) -> None:
     odd_fleet(store)
     page = exporter_for(store, detail).render()[1]
-    of_level = Counter(next(family.detail for family in FAMILIES if family.name == name) for name, _ in samples(page))
+    of_level = Counter(
+        next(family.detail for family in FAMILIES if family.name == family_of(name)) for name, _ in samples(page)
+    )
     for level in Detail:
         assert value(page, "libcensus_series", detail=level) == of_level[level]
 
@@ -459,8 +474,78 @@ def test_hosts_that_differ_in_their_copies_alone_are_told_apart(store: CountingS
     fleet.report(store, replace(fleet.full_machine(), copies=()), at=fleet.NOON + timedelta(hours=1))
     _, page = exporter.render()
     assert b"libcensus_crypto_copies{" not in page
-    # Their facts are all there already: a host like one before reads none.
+    # Their facts are all there already: of a host like one before, only the inventory is read.
     before = store.reads["facts"]
     fleet.report(store, replace(fleet.full_machine("third"), copies=()))
     exporter.render()
-    assert store.reads["facts"] == before
+    assert store.reads["facts"] == before + 1
+
+
+def test_other_advisories_are_judged_once_for_hosts_with_equal_facts(store: CountingStore) -> None:
+    odd_fleet(store)
+    for number in range(20):
+        fleet.report(store, fleet.Machine(f"twin-{number}"))
+    fleet.report(store, pyenv_machine("moved", "3.0.19"), at=FIX - timedelta(days=9))
+    fleet.report(store, pyenv_machine("moved", "3.0.18"), at=FIX + timedelta(days=9))
+    assessors = [fleet.assessor()]
+    exporter = FleetExporter(store, lambda: assessors[-1])
+    exporter.render()
+    before = Counter(store.reads)
+    catalogue = fleet.catalogue()
+    assessors.append(Assessor(replace(catalogue, advisories=catalogue.advisories[1:]), fleet.TODAY))
+    page = exporter.render()[1]
+    assert store.reads["hosts"] == before["hosts"]
+    assert page == FleetExporter(store, lambda: assessors[-1]).render()[1]
+    # And back again, with a host that cannot be read any more.
+    store.lost.add(fleet.digest_of(fleet.full_machine().install_set))
+    assessors.append(fleet.assessor())
+    assert exporter.render()[1] == FleetExporter(store, lambda: assessors[-1]).render()[1]
+
+
+# --- exposure ---------------------------------------------------------------------------------------------------------
+
+FIX = datetime(2026, 1, 27, tzinfo=UTC)
+LABELS = {"provider": "pyenv", "component": "openssl", "severity": "high"}
+
+
+def pyenv_machine(name: str, openssl: str) -> fleet.Machine:
+    """Return a machine with one Python that was built there, so that upstream's release is the day of its fix."""
+    use = CryptoUse(Linkage.LOCAL, "/usr/local/lib/libcrypto.so.3", CryptoLibrary(CryptoFamily.OPENSSL, openssl))
+    python = fleet.install("/opt/pyenv/bin/python3.13", fleet.PYENV_313, use)
+    return fleet.Machine(name, builds=(fleet.PYENV_313,), installs=(python,))
+
+
+@pytest.mark.parametrize("accept", ["text/plain", "application/openmetrics-text"])
+def test_how_long_patches_took_is_a_histogram(store: CountingStore, accept: str) -> None:
+    exporter = exporter_for(store)
+    for name, days in (("a", 2), ("b", 10)):
+        fleet.report(store, pyenv_machine(name, "3.0.18"), at=FIX - timedelta(days=20))
+        fleet.report(store, pyenv_machine(name, "3.0.19"), at=FIX + timedelta(days=days, hours=6))
+    fleet.report(store, pyenv_machine("c", "3.0.18"), at=FIX - timedelta(days=20))
+    page = exporter.render(accept)[1]
+    name = "libcensus_patch_latency_seconds"
+    found = {bound: value(page, f"{name}_bucket", le=bound, **LABELS) for bound in ("86400.0", "259200.0", "+Inf")}
+    assert found == {"86400.0": 0, "259200.0": 1, "+Inf": 2}
+    assert value(page, f"{name}_count", **LABELS) == 2
+    assert value(page, f"{name}_sum", **LABELS) == timedelta(days=12, hours=12).total_seconds()
+    assert value(page, "libcensus_exposed_findings", **LABELS) == 1
+    assert b"libcensus_undated_findings{" in page
+
+
+def test_since_when_an_install_is_exposed_follows_its_own_history(store: CountingStore) -> None:
+    exporter = exporter_for(store)
+    fleet.report(store, pyenv_machine("there", "3.0.18"), at=FIX + timedelta(days=3))
+    fleet.report(store, pyenv_machine("came", "3.0.19"), at=FIX + timedelta(days=3))
+    name = "libcensus_install_exposed_since_timestamp_seconds"
+    page = exporter.render()[1]
+    assert value(page, name, host="there", severity="high") == FIX.timestamp()
+    assert b'exposed_since_timestamp_seconds{host="came"' not in page
+    came = FIX + timedelta(days=30, hours=5)
+    fleet.report(store, pyenv_machine("came", "3.0.18"), at=came)
+    page = exporter.render()[1]
+    assert value(page, name, host="there", severity="high") == FIX.timestamp()
+    assert value(page, name, host="came", severity="high") == came.timestamp()
+    assert value(page, "libcensus_series", detail="install") == sum(
+        next(one.detail for one in FAMILIES if one.name == family_of(name)) is Detail.INSTALL
+        for name, _ in samples(page)
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from libcensus.collector.posture.finding import (
+    Clocks,
     Component,
     EndOfLife,
     Finding,
@@ -179,6 +181,16 @@ def test_a_new_report_changes_the_summary_at_once(tmp_path: Path) -> None:
 
 subjects = st.builds(Subject, st.sampled_from(SubjectKind), facts.absolute_paths, facts.absolute_paths)
 days = st.dates(min_value=date(1, 1, 1), max_value=date(9999, 12, 30))
+
+
+@st.composite
+def clocked(draw: st.DrawFn) -> Finding:
+    """Return a finding whose clocks tell the day of its fix."""
+    finding = draw(findings)
+    published, released, installable = draw(days), draw(facts.maybe(days)), draw(facts.maybe(days))
+    return replace(finding, clocks=Clocks(published, released, finding.fix_available, installable))
+
+
 findings = st.builds(
     Finding,
     subject=subjects,
@@ -191,6 +203,7 @@ findings = st.builds(
     fix_available=facts.maybe(days),
     remedy=facts.maybe(facts.texts),
     evidence=facts.evidence_sets,
+    clocks=st.none(),
 )
 ends_of_life = st.builds(
     EndOfLife,
@@ -249,7 +262,7 @@ details = st.builds(
     platform=facts.platforms,
     installs=facts.install_sets,
     builds=st.dictionaries(facts.digests, facts.builds, max_size=2),
-    findings=st.lists(findings, max_size=2).map(tuple),
+    findings=st.lists(findings | clocked(), max_size=2).map(tuple),
     end_of_life=st.lists(ends_of_life, max_size=2).map(tuple),
     verdicts=st.dictionaries(st.tuples(facts.root_names, facts.digests), verdicts, max_size=2),
     probes=st.lists(facts.probe_results, max_size=2).map(tuple),
@@ -265,7 +278,7 @@ details = st.builds(
 
 
 @settings(deadline=None, max_examples=50)
-@given(findings)
+@given(findings | clocked())
 def test_findings_survive_the_wire(value: Finding) -> None:
     assert finding_from_proto(finding_to_proto(value)) == value
 

@@ -86,6 +86,11 @@ def simulated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulated]:
         yield Simulated(store, Assessor(load_snapshot(), simulation.as_of))
 
 
+def is_exposed(finding: Finding) -> bool:
+    """Tell whether a fix could have been applied; simulated hosts report when all of the snapshot is published."""
+    return finding.status is AFFECTED and finding.clocks is not None and finding.clocks.since is not None
+
+
 QUESTIONS = {
     "everything": Question(),
     "one advisory": Question(advisory="CVE-2025-15467"),
@@ -109,6 +114,8 @@ def test_every_figure_is_that_of_counting_host_by_host(simulated: Simulated, que
         for name, own in simulated.findings.items()
     }
     assert told.hosts == HOSTS
+    assert told.exposed_hosts == sum(any(is_exposed(one) for _, one in own) for own in chosen.values())
+    assert told.exposed_hosts or question.component == "glibc"
     assert told.affected_hosts == sum(any(one.status is AFFECTED for _, one in own) for own in chosen.values())
     assert told.under_investigation_hosts == sum(
         any(one.status is UNCLEAR for _, one in own) for own in chosen.values()
@@ -124,6 +131,7 @@ def test_every_figure_is_that_of_counting_host_by_host(simulated: Simulated, que
                 ("provider", provider, one.status),
                 ("advisory", one.advisory, one.status),
                 *([("remedy", simulated.remedies[name, one.subject, one.advisory])] if one.status is AFFECTED else []),
+                *([("exposed", one.advisory), ("exposed",)] if is_exposed(one) else []),
             )
         ]
         counts.update(keys)
@@ -147,6 +155,7 @@ def test_every_figure_is_that_of_counting_host_by_host(simulated: Simulated, que
         )
         assert one.fixed_hosts == on_hosts[found[VexStatus.FIXED]]
         assert one.not_affected_hosts == on_hosts[found[VexStatus.NOT_AFFECTED]]
+        assert one.exposed_hosts == on_hosts["exposed", one.advisory]
         assert one.published is not None
     assert {one.advisory for one in told.advisories} == {key[1] for key in counts if key[0] == "advisory"}
     worst = {one.name: one for one in told.worst_hosts}
@@ -157,6 +166,7 @@ def test_every_figure_is_that_of_counting_host_by_host(simulated: Simulated, que
         severities = Counter(found.severity for _, found in chosen[name] if found.status is AFFECTED)
         assert dict(host.affected) == severities
         assert host.total == severities.total()
+        assert host.exposed == sum(is_exposed(found) for _, found in chosen[name])
         assert host.under_investigation == sum(found.status is UNCLEAR for _, found in chosen[name])
 
 
@@ -334,17 +344,18 @@ answers = st.builds(
     advisories=several(
         st.builds(
             codec.AdvisoryPosture,
-            facts.words, components, severities, facts.maybe(days), many, counts, many, counts, counts, counts,
+            facts.words, components, severities, facts.maybe(days), many, counts, many, counts, counts, counts, counts,
         )
     ),
     remedies=several(st.builds(codec.RemedyCount, facts.texts, many, counts, several(facts.texts))),
     remedies_total=counts,
     worst_hosts=several(
-        st.builds(codec.HostPosture, facts.words, facts.texts, several(st.tuples(severities, many)), many)
+        st.builds(codec.HostPosture, facts.words, facts.texts, several(st.tuples(severities, many)), many, many)
     ),
     open_hosts=counts,
     day=days,
     advisories_day=days,
+    exposed_hosts=counts,
     staleness=several(
         st.builds(codec.StaleCount, st.sampled_from(StalenessKind), facts.words, many, counts, many, counts, many)
     ),

@@ -24,12 +24,14 @@ from libcensus.cli.errors import (
 from libcensus.collector.service.fleet_codec import detail_from_proto, page_from_proto
 from libcensus.collector.service.portability_codec import libcs_from_proto, matrix_from_proto, portability_from_proto
 from libcensus.collector.service.posture_codec import posture_from_proto
+from libcensus.collector.service.providers_codec import providers_from_proto
 from libcensus.facts.codec import artefact_to_proto
 from libcensus.facts.validation import InvalidFactError
 from libcensus.v1 import fleet_pb2, fleet_pb2_grpc
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import date
     from types import TracebackType
 
     from google.protobuf.message import Message
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
     from libcensus.collector.service.fleet_codec import HostDetail, HostSummary
     from libcensus.collector.service.portability_codec import LibcAnswer, Matrix, PortabilityAnswer
     from libcensus.collector.service.posture_codec import PostureAnswer
+    from libcensus.collector.service.providers_codec import ProvidersAnswer
     from libcensus.facts.artefact import Artefact
 
 _Value = TypeVar("_Value")
@@ -120,16 +123,43 @@ class FleetClient:
         return self._ask("GetMatrix", self._stub.GetMatrix, request, matrix_from_proto)
 
     def posture(
-        self, *, host: str = "", advisory: str = "", provider: str = "", component: str = "", limit: int = 0
+        self,
+        *,
+        host: str = "",
+        advisory: str = "",
+        provider: str = "",
+        component: str = "",
+        limit: int = 0,
+        day: date | None = None,
     ) -> PostureAnswer:
-        """Return the fleet's findings, counted; an empty filter is none. Raises ArgumentError for no such host."""
+        """Return the fleet's findings, counted, now or at the end of a day; an empty filter is none.
+
+        Raises ArgumentError for no such host.
+        """
         request = fleet_pb2.GetPostureRequest(
-            host=host, advisory=advisory, provider=provider, component=component, limit=limit
+            host=host,
+            advisory=advisory,
+            provider=provider,
+            component=component,
+            limit=limit,
+            day="" if day is None else day.isoformat(),
         )
         try:
             return self._ask("GetPosture", self._stub.GetPosture, request, posture_from_proto, _POSTURE_SECONDS)
         except KeyError:
             raise ArgumentError(self._unknown_host(host)) from None
+
+    def providers(
+        self, *, provider: str = "", component: str = "", since: date | None = None, day: date | None = None
+    ) -> ProvidersAnswer:
+        """Return how long fixes took, of advisories published since a day, now or as known at the end of another."""
+        request = fleet_pb2.GetProvidersRequest(
+            provider=provider,
+            component=component,
+            since="" if since is None else since.isoformat(),
+            day="" if day is None else day.isoformat(),
+        )
+        return self._ask("GetProviders", self._stub.GetProviders, request, providers_from_proto, _POSTURE_SECONDS)
 
     def _ask(
         self,

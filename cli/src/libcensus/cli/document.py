@@ -17,13 +17,14 @@ if TYPE_CHECKING:
 
     from libcensus.cli.answers import Answer
     from libcensus.cli.assessed import Assessed
-    from libcensus.collector.posture.finding import EndOfLife, Finding, Subject
+    from libcensus.collector.posture.finding import Clocks, EndOfLife, Finding, Subject
     from libcensus.collector.posture.quirks import Quirk
     from libcensus.collector.posture.staleness import Staleness
     from libcensus.collector.posture.verdict import Reason
     from libcensus.collector.service.fleet_codec import HostSummary
     from libcensus.collector.service.portability_codec import LibcAnswer, Matrix
     from libcensus.collector.service.posture_codec import PostureAnswer
+    from libcensus.collector.service.providers_codec import ProvidersAnswer
     from libcensus.facts.evidence import Evidence
 
 
@@ -62,6 +63,17 @@ def _evidence(evidence: Evidence) -> dict[str, object]:
     }
 
 
+def _clocks(clocks: Clocks | None) -> dict[str, object] | None:
+    if clocks is None:
+        return None
+    return {
+        "published": _day(clocks.published),
+        "released": _day(clocks.released),
+        "built": _day(clocks.built),
+        "installable": _day(clocks.installable),
+    }
+
+
 def finding_object(finding: Finding) -> dict[str, object]:
     """Return one finding as JSON has it."""
     return {
@@ -73,6 +85,7 @@ def finding_object(finding: Finding) -> dict[str, object]:
         "status": finding.status.value,
         "fixed_in": finding.fixed_in,
         "fix_available": _day(finding.fix_available),
+        "clocks": _clocks(finding.clocks),
         "remedy": finding.remedy,
         "evidence": [_evidence(item) for item in finding.evidence],
     }
@@ -287,6 +300,7 @@ def posture_object(answer: PostureAnswer) -> dict[str, object]:
         "advisories_day": _day(answer.advisories_day),
         "hosts": answer.hosts,
         "affected_hosts": answer.affected_hosts,
+        "exposed_hosts": answer.exposed_hosts,
         "under_investigation_hosts": answer.under_investigation_hosts,
         "unreadable_hosts": answer.unreadable_hosts,
         "counts": [
@@ -315,6 +329,7 @@ def posture_object(answer: PostureAnswer) -> dict[str, object]:
                 "under_investigation_hosts": one.under_investigation_hosts,
                 "fixed_hosts": one.fixed_hosts,
                 "not_affected_hosts": one.not_affected_hosts,
+                "exposed_hosts": one.exposed_hosts,
             }
             for one in answer.advisories
         ],
@@ -334,6 +349,7 @@ def posture_object(answer: PostureAnswer) -> dict[str, object]:
                 "name": one.name,
                 "affected": {severity.value: number for severity, number in one.affected},
                 "under_investigation": one.under_investigation,
+                "exposed": one.exposed,
             }
             for one in answer.worst_hosts
         ],
@@ -349,5 +365,47 @@ def posture_object(answer: PostureAnswer) -> dict[str, object]:
                 "current": one.current,
             }
             for one in answer.staleness
+        ],
+    }
+
+
+def providers_object(answer: ProvidersAnswer) -> dict[str, object]:
+    """Return how long fixes took, as JSON has it."""
+    return {
+        "day": _day(answer.day),
+        "advisories_day": _day(answer.advisories_day),
+        "hosts": answer.hosts,
+        "watched_since": _day(answer.watched_since),
+        "patching": [
+            {
+                "provider": one.provider,
+                "component": one.component.value,
+                "severity": one.severity.value,
+                "measured": one.measured,
+                "seconds": one.seconds,
+                "median_days": one.median_days,
+                "p90_days": one.p90_days,
+                "within": [
+                    {"days": share.days, "patched": share.patched, "total": share.total} for share in one.within
+                ],
+                "unmeasured": one.unmeasured,
+                "undated": one.undated,
+                "removed": one.removed,
+                "open": one.open,
+                "unfixed": one.unfixed,
+                "oldest_open": _day(one.oldest_open),
+            }
+            for one in answer.patching
+        ],
+        "lags": [
+            {
+                "channel": one.channel,
+                "component": one.component.value,
+                "fixes": one.fixes,
+                "median_days": one.median,
+                "p90_days": one.p90,
+                "longest_days": one.longest,
+            }
+            for one in answer.lags
         ],
     }

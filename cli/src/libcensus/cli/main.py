@@ -25,6 +25,7 @@ from libcensus.cli.help import Group
 from libcensus.cli.hosts import hosts_command
 from libcensus.cli.options import teach
 from libcensus.cli.posture import posture_command
+from libcensus.cli.providers import providers_command
 from libcensus.cli.scan import scan_command
 from libcensus.cli.settings import config_group
 from libcensus.cli.show import show_command
@@ -79,6 +80,7 @@ for _command in (
     hosts_command,
     show_command,
     posture_command,
+    providers_command,
     explain_command,
     fleet_group,
     export_command,

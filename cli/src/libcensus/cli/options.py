@@ -12,6 +12,7 @@ from libcensus.cli.errors import EXIT_CODES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from datetime import date, datetime
 
     from libcensus.cli.config import CollectorAddress
 
@@ -39,6 +40,15 @@ def output_option(command: _F) -> _F:
         show_default=True,
         help="A table for people, or one JSON value for programs.",
     )(command)
+
+
+def day_option(name: str, words: str) -> Callable[[_F], _F]:
+    """Return what adds a flag for a day; the command gets a date or None."""
+
+    def convert(_context: click.Context, _parameter: click.Parameter, value: datetime | None) -> date | None:
+        return None if value is None else value.date()
+
+    return click.option(name, type=click.DateTime(["%Y-%m-%d"]), metavar="YYYY-MM-DD", callback=convert, help=words)
 
 
 def exclude_option(command: _F) -> _F:

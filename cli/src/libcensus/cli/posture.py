@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 import rich_click as click
 
 from libcensus.cli.help import Command
-from libcensus.cli.options import collector_option, output_option, teach
+from libcensus.cli.options import collector_option, day_option, output_option, teach
 
 if TYPE_CHECKING:
+    from datetime import date
+
     from libcensus.cli.config import CollectorAddress
 
 EXIT_POLICY = 1
@@ -25,6 +27,7 @@ _THRESHOLDS = {"any": "unknown", "medium": "moderate"}
         "libcensus posture",
         "libcensus posture --advisory CVE-2025-15467",
         "libcensus posture --provider pbs --fail-on high",
+        "libcensus posture --at 2026-05-03 --advisory CVE-2025-15467 --limit 0",
         "libcensus posture --host web-1 --output json | jq '.remedies[].remedy'",
         codes=(0, 1, 2, 3, 4, 5, 70),
         words={1: "a policy was not met (--fail-on)"},
@@ -52,6 +55,10 @@ _THRESHOLDS = {"any": "unknown", "medium": "moderate"}
     type=click.Choice(["any", "low", "moderate", "medium", "high", "critical"], case_sensitive=False),
     help="Exit with 1 when an affected finding is of this severity or above; any counts those without one too.",
 )
+@day_option(
+    "--at",
+    "The fleet as it was at the end of this day (UTC), by the advisories that were published then.  [default: now]",
+)
 @collector_option
 @output_option
 def posture_command(
@@ -61,6 +68,7 @@ def posture_command(
     component: str | None,
     limit: int,
     fail_on: str | None,
+    at: date | None,
     collector: CollectorAddress,
     output: str,
 ) -> int:
@@ -70,8 +78,8 @@ def posture_command(
     advisory or component is asked about.
 
     What was found is counted once for each place: an OpenSSL that two interpreters use is two findings of an advisory.
-    Filters may be combined. `libcensus show HOST --findings` lists a host's findings, and `libcensus explain` proves
-    one.
+    Exposed are those whose fix could have been applied by the day. Filters may be combined. `libcensus show HOST
+    --findings` lists a host's findings, and `libcensus explain` proves one.
     """
     from libcensus.cli.client import FleetClient  # noqa: PLC0415 - `--help` must not pay for gRPC
     from libcensus.cli.document import posture_object  # noqa: PLC0415
@@ -86,10 +94,13 @@ def posture_command(
             provider=(provider or "").lower(),
             component=(component or "").lower(),
             limit=limit,
+            day=at,
         )
     out = Output()
     if output == "json":
         out.json(posture_object(answer))
+    elif not answer.hosts and at is not None:
+        out.line(f"No host had reported to {collector.address} by the end of {at}.")
     elif not answer.hosts:
         out.line(f"No host has reported to {collector.address} yet: run `libcensus-agent report` on one.")
     else:

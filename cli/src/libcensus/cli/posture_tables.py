@@ -47,9 +47,10 @@ ADVISORY_COLUMNS = (
     Column("Advisory"),
     Column("Component"),
     Column("Severity"),
-    Column("Published", yields=2),
+    Column("Published", "Pub", yields=2),
     Column("Affected hosts", "Affected", yields=1),
-    Column("Under investigation", "Under inv", yields=1),
+    Column("Exposed"),
+    Column("Under investigation", "Unclear", yields=1),
     Column("Fixed hosts", "Fixed", yields=1),
 )
 
@@ -58,6 +59,7 @@ REMEDY_COLUMNS = (Column("Findings"), Column("Hosts"), Column("Such as"), Column
 HOST_COLUMNS = (
     Column("Worst hosts", is_path=True),
     *(Column(severity.value.capitalize()) for severity in sorted(Severity, key=lambda one: -one.rank)),
+    Column("Exposed"),
     Column("Under investigation", "Under inv", yields=1),
 )
 
@@ -72,8 +74,11 @@ def _hosts(count: int) -> str:
 def print_posture(out: Output, answer: PostureAnswer, about: Sequence[str], limit: int, *, one_host: bool) -> None:
     """Print the findings that were asked about; ``about`` are the words of what was chosen, ``limit`` 0 is none."""
     judged = answer.hosts - answer.unreadable_hosts
-    told = f"{_hosts(judged)}: {answer.affected_hosts:,} affected, {answer.under_investigation_hosts:,} with something "
-    told += f"under investigation; as of {answer.day}, with advisories of {answer.advisories_day}"
+    told = f"{_hosts(judged)}: {answer.affected_hosts:,} affected, {answer.exposed_hosts:,} exposed (a fix could have "
+    told += (
+        f"been applied), {answer.under_investigation_hosts:,} with something under investigation; as of {answer.day}"
+    )
+    told += f", with advisories of {answer.advisories_day}"
     if one_host:
         told = f"as of {answer.day}, with advisories of {answer.advisories_day}"
     out.prose((", ".join(about) or "The fleet", "bold"), (f": {told}", ""))
@@ -155,6 +160,7 @@ def _print_advisories(out: Output, advisories: Sequence[AdvisoryPosture], limit:
                     "" if one.published is None else f"{one.published:%Y-%m}",
                 ),
                 _number(one.affected_hosts, SEVERITY_STYLES[one.severity]),
+                _number(one.exposed_hosts),
                 _number(one.under_investigation_hosts),
                 _number(one.fixed_hosts),
             )
@@ -209,5 +215,6 @@ def _host_row(one: HostPosture) -> tuple[Cell, ...]:
     return (
         Cell(one.name),
         *(_number(counts[severity], SEVERITY_STYLES[severity]) for severity in _SEVERITIES),
+        _number(one.exposed),
         _number(one.under_investigation),
     )

@@ -142,7 +142,10 @@ class Collector:
             health_servicer = HealthServicer(OFFERED, max(1, settings.workers // 8))
             store_health = StoreHealth(store, health_servicer, metrics)
             ingest = Ingest(store, max_queued=settings.max_queued, observer=store_health)
-            exporter = FleetExporter(store, assessor_for, settings.metrics_detail, settings.series_limit)
+            indexes = PostureIndexes(store, assessor_for)
+            exporter = FleetExporter(
+                store, assessor_for, settings.metrics_detail, settings.series_limit, indexes.present
+            )
             pages = Pages(exporter, metrics, store_health, self.version)
             http_servers = bind_http("http_listen", http_endpoints, pages.routes())
             for http_server in http_servers:
@@ -150,7 +153,6 @@ class Collector:
             keeper = StreamKeeper(settings.call_seconds)
             portability = PortabilityReader(FleetIndex(store), assessor_for)
             warmup = PortabilityWarmup(portability)
-            indexes = PostureIndexes(store, assessor_for)
             identity = LoopbackIdentity()
             workers = ThreadPoolExecutor(max_workers=settings.workers, thread_name_prefix="grpc-worker")
             server = make_server(

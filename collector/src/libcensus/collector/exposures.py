@@ -16,7 +16,7 @@ from libcensus.collector.posture.exposure import BUCKET_DAYS, Outcome, episodes,
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from libcensus.collector.posture.exposure import Episode, Exposure, Opening
+    from libcensus.collector.posture.exposure import Episode, Exposure, Opening, Slot
     from libcensus.collector.posture.finding import Component, Severity
     from libcensus.collector.postureindex import JudgedFleet, JudgedHost, Pattern
 
@@ -44,7 +44,7 @@ class PatchTally:
     ``latencies`` counts whole days, rounded down, from the fix to the host; ``seconds`` is their exact sum, and
     ``buckets`` how many took at most as many days as :data:`~.exposure.BUCKET_DAYS` say. ``unmeasured`` were patched
     and had the fix before the host was watched, ``undated`` (open or not) have a provider without a source of dates.
-    ``open`` are exposed now; ``unfixed`` wait for a fix, or for its day.
+    ``undated_open`` of them are open; ``open`` are exposed now; ``unfixed`` wait for a fix, or for its day.
     """
 
     latencies: Counter[int] = field(default_factory=Counter)
@@ -52,6 +52,7 @@ class PatchTally:
     buckets: list[int] = field(default_factory=lambda: [0] * len(BUCKET_DAYS))
     unmeasured: int = 0
     undated: int = 0
+    undated_open: int = 0
     removed: int = 0
     open: int = 0
     unfixed: int = 0
@@ -62,6 +63,11 @@ class PatchTally:
     def measured(self) -> int:
         """How many patches were measured."""
         return self.latencies.total()
+
+    @property
+    def is_dated(self) -> bool:
+        """Whether the day of a fix is known of any; without one a zero would be a claim."""
+        return bool(self.measured or self.unmeasured or self.removed or self.open or self.unfixed)
 
     def percentile(self, share: float) -> int | None:
         """Return within how many whole days this share of the measured patches came; None where there is none."""
@@ -76,6 +82,7 @@ class PatchTally:
         """Count an exposure that is in as many places."""
         if exposure.since is None:
             self.undated += times
+            self.undated_open += times * (exposure.outcome is Outcome.OPEN)
             return
         if exposure.outcome is Outcome.OPEN:
             if exposure.since > now:
@@ -142,6 +149,20 @@ class ExposureReader:
             for exposure in self._moved(host):
                 _tally_of(found, exposure).add(exposure, now)
         return dict(sorted(found.items()))
+
+    def began(self, host: JudgedHost) -> Mapping[Slot, Mapping[tuple[Component, str], datetime]]:
+        """Return when what is open now came, by component and advisory, in the slots of a host that changed.
+
+        What was there at the host's first report is left out: nobody knows since when.
+        """
+        found: dict[Slot, dict[tuple[Component, str], datetime]] = {}
+        for past in host.past:
+            found[past.slot] = {
+                (one.opening.component, one.opening.advisory): past.moments[one.began]
+                for one in self._episodes_of(past.numbers)
+                if one.outcome is Outcome.OPEN and one.began > 0
+            }
+        return found
 
     def _unmoved(self) -> Counter[tuple[Pattern, date]]:
         """Return how often the same lies in a slot since when, where nothing changed since the host's first report."""

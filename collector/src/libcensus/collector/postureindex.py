@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from libcensus.collector.posture.assessment import Case, Grounds, HostAssessment
+    from libcensus.collector.posture.catalogue import Catalogue
     from libcensus.collector.posture.exposure import Slot
     from libcensus.collector.posture.staleness import StaleGrounds, StalenessKind, StalenessState
     from libcensus.collector.store.contract import HostStamp, InventoryInterval, Store
@@ -355,6 +356,11 @@ class PostureIndexes:
     def today(self) -> date:
         """The present day, as verdicts are computed for it."""
         return self._assessor_for().today
+
+    @property
+    def catalogue(self) -> Catalogue:
+        """The present catalogue, with advisories that were not published on past days."""
+        return self._assessor_for().catalogue
 
     def on(self, day: date) -> PostureIndex:
         """Return the index of a day: the present one's for today and later."""

@@ -13,6 +13,7 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from libcensus.collector.exposures import ExposureReader
 from libcensus.collector.hostfacts import HostFacts, wanted, wanted_by_roots
 from libcensus.collector.metrics.exposition import (
     END_OF_OPENMETRICS,
@@ -21,20 +22,41 @@ from libcensus.collector.metrics.exposition import (
     escape_value,
     negotiate,
     render_header,
+    render_histograms,
     render_samples,
 )
-from libcensus.collector.metrics.families import FACTS_FAMILIES, FLEET_FAMILIES, REPORT_FAMILIES, SERIES
-from libcensus.collector.metrics.view import Count, Detail, FleetView, HostView, ReportView, tally_host
+from libcensus.collector.metrics.families import (
+    FACTS_FAMILIES,
+    FLEET_FAMILIES,
+    INSTALL_EXPOSED,
+    PATCH_LATENCY,
+    REPORT_FAMILIES,
+    SERIES,
+    exposed_samples,
+)
+from libcensus.collector.metrics.view import (
+    Count,
+    Detail,
+    ExposedPlace,
+    FleetView,
+    HostView,
+    ReportView,
+    exposed_places,
+    tally_host,
+)
+from libcensus.collector.postureindex import PostureIndex, end_of
+from libcensus.facts.host import Inventory
 from libcensus.facts.interpreter import Build
 from libcensus.facts.platform import Platform
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from libcensus.collector.metrics.exposition import Labels
     from libcensus.collector.metrics.families import Family
     from libcensus.collector.posture.assessment import Assessor
     from libcensus.collector.posture.verdict import Verdict
+    from libcensus.collector.postureindex import JudgedHost
     from libcensus.collector.store.contract import HostStamp, HostState, Store
     from libcensus.facts.codec import Fact
     from libcensus.facts.host import Host
@@ -66,30 +88,40 @@ class _ShapeKey:
 
 @dataclass(slots=True)
 class _Shape:
-    """The facts that one or many hosts have in common, as far as the exposition needs them."""
+    """The facts that one or many hosts have in common, as far as the exposition needs them.
 
+    ``inventory`` is the address of one host's: with it they can be judged anew.
+    """
+
+    inventory: str
     tally: tuple[tuple[Count, Labels, int], ...]
     templates: tuple[bytes, ...]
     series: Counter[Detail]
+    exposed: tuple[ExposedPlace, ...] = ()
     hosts: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    """One host as it stands in the exposition; ``shape`` is absent where its facts cannot be read."""
+    """One host as it stands in the exposition; ``shape`` is absent where its facts cannot be read.
+
+    ``told`` are the series of its report alone.
+    """
 
     stamp: HostStamp
     shape: _ShapeKey | None
     reported: tuple[bytes, ...]
     facts: tuple[bytes, ...]
     series: Counter[Detail]
+    told: Counter[Detail]
 
 
 class FleetExporter:
     """Renders the fleet's metrics at one level of detail.
 
     ``assessor_for`` is asked at every scrape; another assessor than the last time (a new day, new advisories) means
-    that all verdicts are computed anew. Methods may be called from several threads at once.
+    that all verdicts are computed anew, once for all hosts with the same facts. ``index`` keeps the hosts' past.
+    Methods may be called from several threads at once.
     """
 
     def __init__(
@@ -98,9 +130,13 @@ class FleetExporter:
         assessor_for: Callable[[], Assessor],
         detail: Detail | str = Detail.INSTALL,
         series_limit: int = DEFAULT_SERIES_LIMIT,
+        index: PostureIndex | None = None,
     ) -> None:
         self._store = store
         self._assessor_for = assessor_for
+        self._index = PostureIndex(store, assessor_for) if index is None else index
+        self._exposures: ExposureReader | None = None
+        self._moved: dict[str, JudgedHost] = {}
         self._detail = Detail(detail)
         self._series_limit = series_limit
         self._report_families = tuple(f for f in REPORT_FAMILIES if self._detail.includes(f.detail))
@@ -153,32 +189,58 @@ class FleetExporter:
         judged_anew = assessor is not self._assessor
         stamps = self._store.host_stamps()
         known = {stamp.host_id for stamp in stamps}
-        gone = [host_id for host_id in self._entries if judged_anew or host_id not in known]
-        changed = [
-            stamp
-            for stamp in stamps
-            if judged_anew or (old := self._entries.get(stamp.host_id)) is None or old.stamp != stamp
-        ]
-        if judged_anew or gone or changed:
+        gone = [host_id for host_id in self._entries if host_id not in known]
+        has_changes = any(self._has_changed(stamp) for stamp in stamps)
+        if judged_anew or gone or has_changes:
             self._pages.clear()
+            self._look_back()
         for host_id in gone:
             self._release(self._entries.pop(host_id))
         if judged_anew:
-            self._shapes.clear()
+            self._judge_anew(assessor)
             self._assessor = assessor
+        # What could not be judged anew has no entry any more, and is read again.
+        changed = [stamp for stamp in stamps if self._has_changed(stamp)] if judged_anew or has_changes else []
         for start in range(0, len(changed), _BATCH):
             self._read({stamp.host_id: stamp for stamp in changed[start : start + _BATCH]}, assessor)
         if not self._pages:
             self._order = [stamp.host_id for stamp in stamps if stamp.host_id in self._entries]
             self._purge()
 
-    def _read(self, stamps: dict[str, HostStamp], assessor: Assessor) -> None:
-        """Read hosts that changed, and render what each of them needs."""
-        states = self._store.hosts(stamps)
+    def _has_changed(self, stamp: HostStamp) -> bool:
+        old = self._entries.get(stamp.host_id)
+        return old is None or old.stamp != stamp
+
+    def _judge_anew(self, assessor: Assessor) -> None:
+        """Judge and render each shape once, and give its hosts the new text: their facts are the same."""
+        fresh: dict[_ShapeKey, _Shape] = {}
+        keys = list(self._shapes)
+        for start in range(0, len(keys), _BATCH):
+            part = {key: self._shapes[key].inventory for key in keys[start : start + _BATCH]}
+            found = self._store.facts(set(part.values()))
+            inventories = {key: one for key, digest in part.items() if isinstance(one := found.get(digest), Inventory)}
+            facts = self._facts_of(inventories.values())
+            for key, inventory in inventories.items():
+                shape = self._shape(part[key], inventory, self._gather(inventory, facts), assessor)
+                if shape is not None:
+                    shape.hosts = self._shapes[key].hosts
+                    fresh[key] = shape
+        self._shapes = fresh
+        self._counts = {what: Counter() for what in Count}
+        for shape in fresh.values():
+            for what, labels, amount in shape.tally:
+                self._counts[what][labels] += amount * shape.hosts
+        entries, self._entries, self._series = self._entries, {}, Counter()
+        for host_id, entry in entries.items():
+            known = None if entry.shape is None else fresh.get(entry.shape)
+            if known is not None:
+                self._entries[host_id] = self._entry(entry.stamp, entry.shape, known, entry.reported, entry.told)
+
+    def _facts_of(self, inventories: Iterable[HostState | Inventory]) -> dict[str, Fact]:
+        """Return the facts that hosts need and that are not kept: builds and platforms are, from now on."""
         needed: set[str] = set()
-        for state in states:
-            if _shape_key(state) not in self._shapes:
-                needed |= wanted(state) - self._platforms.keys() - self._builds.keys()
+        for one in inventories:
+            needed |= wanted(one) - self._platforms.keys() - self._builds.keys()
         facts = dict(self._store.facts(needed)) if needed else {}
         inner = wanted_by_roots(facts) - self._platforms.keys() - facts.keys()
         # The platforms of roots in a host are judged by and let go: no family tells of them.
@@ -189,6 +251,19 @@ class FleetExporter:
                 self._needed_glibc[digest] = _needed_glibc(fact)
             elif isinstance(fact, Platform):
                 self._platforms[digest] = fact
+        return {**facts, **others}
+
+    def _look_back(self) -> None:
+        """Ask the index what changed on hosts, and when."""
+        fleet = self._index.fleet()
+        if fleet is not None:
+            self._exposures = ExposureReader(fleet)
+            self._moved = {host.host_id: host for host in fleet.hosts if host.past}
+
+    def _read(self, stamps: dict[str, HostStamp], assessor: Assessor) -> None:
+        """Read hosts that changed, and render what each of them needs."""
+        states = self._store.hosts(stamps)
+        facts = self._facts_of(state for state in states if _shape_key(state) not in self._shapes)
         # A host that was removed since its stamp was read is not among the states, and keeps no entry.
         for host_id in stamps:
             if host_id in self._entries:
@@ -196,12 +271,12 @@ class FleetExporter:
         for state in states:
             key = _shape_key(state)
             if key not in self._shapes:
-                shape = self._shape(state, self._gather(state, {**facts, **others}), assessor)
+                shape = self._shape(state.inventory, state, self._gather(state, facts), assessor)
                 if shape is not None:
                     self._shapes[key] = shape
             self._admit(stamps[state.host_id], state, key)
 
-    def _gather(self, state: HostState, read: Mapping[str, Fact]) -> dict[str, Fact]:
+    def _gather(self, state: HostState | Inventory, read: Mapping[str, Fact]) -> dict[str, Fact]:
         """Return a host's facts: those just read, and those that another host had already."""
         roots = {} if state.roots is None or state.roots not in read else {state.roots: read[state.roots]}
         found: dict[str, Fact] = {}
@@ -212,7 +287,9 @@ class FleetExporter:
                 found[digest] = fact
         return found
 
-    def _shape(self, state: HostState, facts: Mapping[str, Fact], assessor: Assessor) -> _Shape | None:
+    def _shape(
+        self, inventory: str, state: HostState | Inventory, facts: Mapping[str, Fact], assessor: Assessor
+    ) -> _Shape | None:
         """Judge and render facts that no host had so far; None where the store does not have them all."""
         known = HostFacts.of(state, facts)
         if known is None:
@@ -232,13 +309,19 @@ class FleetExporter:
             for (what, labels), amount in tally_host(view).items()
         )
         lines = [render_samples(family.name, family.labels, family.samples(view)) for family in self._facts_families]
-        return _Shape(tally, tuple(each.text for each in lines), _count_series(self._facts_families, lines))
+        return _Shape(
+            inventory,
+            tally,
+            tuple(each.text for each in lines),
+            _count_series(self._facts_families, lines),
+            exposed_places(view.assessment) if INSTALL_EXPOSED in self._facts_families else (),
+        )
 
     def _admit(self, stamp: HostStamp, state: HostState, key: _ShapeKey) -> None:
         shape = self._shapes.get(key)
         if shape is None:
             log.warning("host %s: its stored facts cannot be read; metrics leave it out until it changes", stamp.name)
-            self._entries[stamp.host_id] = _Entry(stamp, None, (), (), Counter())
+            self._entries[stamp.host_id] = _Entry(stamp, None, (), (), Counter(), Counter())
             return
         shape.hosts += 1
         for what, labels, amount in shape.tally:
@@ -247,11 +330,30 @@ class FleetExporter:
             stamp.name, state.host_id, state.host, state.report, state.last_report, state.outdated_processes
         )
         lines = [render_samples(family.name, family.labels, family.samples(view)) for family in self._report_families]
+        entry = self._entry(
+            stamp, key, shape, tuple(each.text for each in lines), _count_series(self._report_families, lines)
+        )
+        self._entries[stamp.host_id] = entry
+
+    def _entry(
+        self, stamp: HostStamp, key: _ShapeKey | None, shape: _Shape, reported: tuple[bytes, ...], told: Counter[Detail]
+    ) -> _Entry:
+        """Return a host's entry, with its series counted; ``told`` are those of its report."""
         name = escape_value(stamp.name).encode()
         facts = tuple(template.replace(_NAME.encode(), name) for template in shape.templates)
-        series = _count_series(self._report_families, lines) + shape.series
+        series = told + shape.series
         self._series.update(series)
-        self._entries[stamp.host_id] = _Entry(stamp, key, tuple(each.text for each in lines), facts, series)
+        return _Entry(stamp, key, reported, self._with_past(stamp, shape, facts), series, told)
+
+    def _with_past(self, stamp: HostStamp, shape: _Shape, facts: tuple[bytes, ...]) -> tuple[bytes, ...]:
+        """Return a host's text with what counts from its own changes; the series are the same, their values are not."""
+        host = self._moved.get(stamp.host_id)
+        if host is None or self._exposures is None or not shape.exposed:
+            return facts
+        position = self._facts_families.index(INSTALL_EXPOSED)
+        samples = exposed_samples(stamp.name, shape.exposed, self._exposures.began(host))
+        text = render_samples(INSTALL_EXPOSED.name, INSTALL_EXPOSED.labels, samples).text
+        return (*facts[:position], text, *facts[position + 1 :])
 
     def _release(self, entry: _Entry) -> None:
         if entry.shape is None:
@@ -297,16 +399,19 @@ class FleetExporter:
             unreadable_hosts=sum(entry.shape is None for entry in entries),
             series={},
             series_limit=self._series_limit,
+            patching={} if self._exposures is None else self._exposures.tally(end_of(assessor.today)),
         )
         fleet = [render_samples(family.name, family.labels, family.samples(view)) for family in FLEET_FAMILIES]
+        latency = render_histograms(PATCH_LATENCY.name, PATCH_LATENCY.labels, PATCH_LATENCY.values(view))
         series = Counter(self._series)
-        series[Detail.FLEET] = sum(lines.number for lines in fleet)
+        series[Detail.FLEET] = sum(lines.number for lines in (*fleet, latency))
         self._watch_limit(series)
         view = replace(view, series=series)
         parts: list[bytes] = []
         for family, lines in zip(FLEET_FAMILIES, fleet, strict=True):
             told = render_samples(family.name, family.labels, family.samples(view)) if family is SERIES else lines
             parts += (_header(family, output), told.text)
+        parts += (_header(PATCH_LATENCY, output), latency.text)
         readable = [entry for entry in entries if entry.shape is not None]
         for position, reported in enumerate(self._report_families):
             parts += (_header(reported, output), *[entry.reported[position] for entry in readable])

@@ -120,3 +120,27 @@ def render_samples(name: str, labels: Sequence[str], samples: Iterable[Sample]) 
             pairs = "".join([f'{start}{escape_value(text)}"' for start, text in zip(starts, values, strict=True)])
             lines.append(f"{name}{{{pairs}}} {format_number(value)}\n")
     return Lines("".join(lines).encode(), len(lines))
+
+
+class HistogramValue(NamedTuple):
+    """One histogram: how many were observed at most so large, by bound; their sum, and how many there are."""
+
+    buckets: tuple[tuple[float, int], ...]
+    total: float
+    observed: int
+
+
+def render_histograms(name: str, labels: Sequence[str], values: Iterable[tuple[Labels, HistogramValue]]) -> Lines:
+    """Return the samples of one histogram family, buckets cumulated and with the one without bound.
+
+    Bounds are written with a fraction, as OpenMetrics wants them, so that both formats have the same labels.
+    """
+    lines: list[str] = []
+    for own, value in values:
+        pairs = ",".join(f'{label}="{escape_value(text)}"' for label, text in zip(labels, own, strict=True))
+        for bound, number in value.buckets:
+            lines.append(f'{name}_bucket{{{pairs},le="{float(bound)!r}"}} {number}\n')
+        lines.append(f'{name}_bucket{{{pairs},le="+Inf"}} {value.observed}\n')
+        lines.append(f"{name}_sum{{{pairs}}} {format_number(value.total)}\n")
+        lines.append(f"{name}_count{{{pairs}}} {value.observed}\n")
+    return Lines("".join(lines).encode(), len(lines))

@@ -13,18 +13,21 @@ from datetime import UTC, date, datetime, time
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from libcensus.collector.metrics.exposition import Kind
+from libcensus.collector.metrics.exposition import HistogramValue, Kind
 from libcensus.collector.metrics.view import (
     UNKNOWN,
     Count,
     Detail,
+    ExposedPlace,
     FleetView,
     HostView,
     ReportView,
     crypto_words,
+    exposed_places,
     judged_components,
 )
 from libcensus.collector.metrics.view import libc_words as _libc_words
+from libcensus.collector.posture.exposure import BUCKET_DAYS, oldest_since
 from libcensus.collector.posture.finding import Severity, VexStatus
 from libcensus.collector.posture.reach import LibcCount, policy_reach
 from libcensus.collector.posture.staleness import StalenessState
@@ -32,9 +35,11 @@ from libcensus.collector.posture.verdict import PortabilityState
 from libcensus.facts.vocabulary import ProbeState
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from libcensus.collector.metrics.exposition import Labels, Sample
+    from libcensus.collector.posture.exposure import Slot
+    from libcensus.collector.posture.finding import Component
 
 
 class Stability(StrEnum):
@@ -62,6 +67,15 @@ class FleetFamily(Family):
 
     detail: Detail = Detail.FLEET
     samples: Callable[[FleetView], Iterable[Sample]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FleetHistogram(Family):
+    """A histogram that is told from the whole fleet."""
+
+    kind: Kind = Kind.HISTOGRAM
+    detail: Detail = Detail.FLEET
+    values: Callable[[FleetView], Iterable[tuple[Labels, HistogramValue]]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,6 +174,34 @@ def _series(fleet: FleetView) -> Iterator[Sample]:
         yield (detail,), fleet.series.get(detail, 0)
 
 
+def _exposed_findings(fleet: FleetView) -> Iterator[Sample]:
+    for (provider, component, severity), tally in fleet.patching.items():
+        if tally.is_dated:
+            yield (provider, component, severity), tally.open
+
+
+def _undated_findings(fleet: FleetView) -> Iterator[Sample]:
+    for (provider, component, severity), tally in fleet.patching.items():
+        yield (provider, component, severity), tally.undated_open
+
+
+def _patch_latency(fleet: FleetView) -> Iterator[tuple[Labels, HistogramValue]]:
+    for key, tally in fleet.patching.items():
+        if not tally.is_dated:
+            continue
+        bounds = ((days * 86400.0, number) for days, number in zip(BUCKET_DAYS, tally.buckets, strict=True))
+        yield key, HistogramValue(tuple(bounds), tally.seconds, tally.measured)
+
+
+PATCH_LATENCY = FleetHistogram(
+    name="libcensus_patch_latency_seconds",
+    help="Time from the day on which a provider's fix could be installed to the host's first report without the "
+    "finding, where the fix came while the host was watched.",
+    labels=("provider", "component", "severity"),
+    values=_patch_latency,
+)
+"""The one histogram of the fleet. It follows history and is no counter: a host that is removed takes its part along."""
+
 SERIES = FleetFamily(
     name="libcensus_series",
     help="Series that each level of detail exposes here; those about the collector itself are not counted.",
@@ -226,6 +268,20 @@ FLEET_FAMILIES: tuple[FleetFamily, ...] = (
         "still under investigation on every host.",
         labels=("advisory", "component", "severity"),
         samples=_advisory_hosts,
+    ),
+    FleetFamily(
+        name="libcensus_exposed_findings",
+        help="Affected findings whose fix could be installed and is not, one for each place that goes on when versions "
+        "change.",
+        labels=("provider", "component", "severity"),
+        samples=_exposed_findings,
+    ),
+    FleetFamily(
+        name="libcensus_undated_findings",
+        help="Affected findings of which no source tells since when the provider has had a fix; how long they are "
+        "exposed is unknown.",
+        labels=("provider", "component", "severity"),
+        samples=_undated_findings,
     ),
     FleetFamily(
         name="libcensus_manylinux_hosts",
@@ -417,6 +473,27 @@ def _install_eol(view: HostView) -> Iterator[Sample]:
                 yield (*where, support.component, support.branch), _midnight(day)
 
 
+def exposed_samples(
+    host: str, places: Iterable[ExposedPlace], began: Mapping[Slot, Mapping[tuple[Component, str], datetime]]
+) -> Iterator[Sample]:
+    """Yield since when each place of a host is exposed; ``began`` tells of what came after its first report."""
+    for place in places:
+        came = began.get(place.slot, {})
+        opened = ((one, came.get((one.component, one.advisory))) for one in place.opened)
+        for (component, severity), since in sorted(oldest_since(opened).items()):
+            yield (host, place.root, place.path, component, severity), since.timestamp()
+
+
+INSTALL_EXPOSED = FactsFamily(
+    name="libcensus_install_exposed_since_timestamp_seconds",
+    help="Since when a fix of the oldest finding that still affects the install could have been applied: its day, or "
+    "when the affected copy came, whichever is later; no series where no source tells the day.",
+    labels=("host", "root", "path", "component", "severity"),
+    detail=Detail.INSTALL,
+    samples=lambda view: exposed_samples(view.name, exposed_places(view.assessment), {}),
+)
+"""Of hosts on which something changed, when it did counts too."""
+
 FACTS_FAMILIES: tuple[FactsFamily, ...] = (
     FactsFamily(
         name="libcensus_host_findings",
@@ -473,7 +550,8 @@ FACTS_FAMILIES: tuple[FactsFamily, ...] = (
         detail=Detail.INSTALL,
         samples=_install_eol,
     ),
+    INSTALL_EXPOSED,
 )
 
-FAMILIES: tuple[Family, ...] = (*FLEET_FAMILIES, *REPORT_FAMILIES, *FACTS_FAMILIES)
+FAMILIES: tuple[Family, ...] = (*FLEET_FAMILIES, PATCH_LATENCY, *REPORT_FAMILIES, *FACTS_FAMILIES)
 """All of them, in the order of the exposition."""

@@ -7,18 +7,21 @@ takes its old part out and puts its new part in, so the cost of a scrape follows
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Mapping  # noqa: TC003  the dataclass decorator of slots needs it at run time
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from libcensus.collector.posture.finding import Component, VexStatus
+from libcensus.collector.posture.exposure import openings, slot_of
+from libcensus.collector.posture.finding import Component, Severity, VexStatus
 from libcensus.collector.posture.reach import libc_of
 from libcensus.facts.vocabulary import CryptoFamily, Linkage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
     from datetime import date, datetime
 
+    from libcensus.collector.exposures import PatchTally
     from libcensus.collector.metrics.exposition import Labels
     from libcensus.collector.posture.assessment import (
         CopyAssessment,
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
         InstallAssessment,
         LibcAssessment,
     )
+    from libcensus.collector.posture.exposure import Opening, Slot
     from libcensus.collector.posture.verdict import Verdict
     from libcensus.facts.crypto import CryptoUse
     from libcensus.facts.host import Host
@@ -113,7 +117,8 @@ class FleetView:
     """The whole fleet at one moment.
 
     ``counts`` holds the tally of all hosts; ``verdict_of`` the verdict of a build on a platform, both by digest;
-    ``reaches`` the newest day that each source of published facts knows of.
+    ``reaches`` the newest day that each source of published facts knows of. ``patching`` tells how exposures ended, by
+    provider, component and severity.
     """
 
     counts: Mapping[Count, Mapping[Labels, int]]
@@ -125,6 +130,7 @@ class FleetView:
     unreadable_hosts: int
     series: Mapping[Detail, int]
     series_limit: int
+    patching: Mapping[tuple[str, Component, Severity], PatchTally] = field(default_factory=dict)
 
 
 def crypto_words(crypto: CryptoUse) -> tuple[str, str, str]:
@@ -150,6 +156,26 @@ def judged_components(judged: InstallAssessment | CopyAssessment | LibcAssessmen
     if library is not None and library.family is CryptoFamily.OPENSSL and library.version is not None:
         components.add(Component.OPENSSL)
     return frozenset(components)
+
+
+@dataclass(frozen=True, slots=True)
+class ExposedPlace:
+    """One install that something affects, and its slot."""
+
+    slot: Slot
+    root: str
+    path: str
+    opened: tuple[Opening, ...]
+
+
+def exposed_places(assessment: HostAssessment) -> tuple[ExposedPlace, ...]:
+    """Return the installs of a host that something affects."""
+    found = []
+    for judged in assessment.installs:
+        opened = openings(judged.case, str(judged.provider))
+        if opened:
+            found.append(ExposedPlace(slot_of(judged), judged.subject.root, judged.subject.path, opened))
+    return tuple(found)
 
 
 def tally_host(view: HostView) -> Tally:

@@ -163,22 +163,21 @@ def expose(episode: Episode, moments: Sequence[datetime], first_report: datetime
 
 
 def oldest_since(
-    opened: Iterable[Opening], began: datetime | None
-) -> dict[tuple[Component, Severity], tuple[datetime, int]]:
-    """Return since when a subject is exposed, by component and severity, and to how many advisories.
+    opened: Iterable[tuple[Opening, datetime | None]],
+) -> dict[tuple[Component, Severity], datetime]:
+    """Return since when a subject is exposed, by component and severity.
 
-    ``began`` is when the affected copy came, None for one that was there at the host's first report. Advisories whose
-    fix has no known day are left out.
+    With each advisory comes when the affected copy came, None where it was there at the host's first report. Advisories
+    whose fix has no known day are left out.
     """
-    found: dict[tuple[Component, Severity], tuple[datetime, int]] = {}
-    for item in opened:
+    found: dict[tuple[Component, Severity], datetime] = {}
+    for item, began in opened:
         fix = item.clocks.since
         if fix is None:
             continue
         since = _midnight(fix) if began is None else max(_midnight(fix), began)
         key = item.component, item.severity
-        before = found.get(key)
-        found[key] = (since, 1) if before is None else (min(before[0], since), before[1] + 1)
+        found[key] = min(found.get(key, since), since)
     return found
 
 

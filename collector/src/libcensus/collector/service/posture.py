@@ -95,7 +95,7 @@ class PostureReader:
         fleet = index.fleet(is_wanted)
         if fleet is None:
             raise OverdueError("the fleet was not judged in the time of the call; what was judged is kept: ask again")
-        _check(question, fleet)
+        _check(question, fleet, self._indexes.catalogue)
         hosts = _chosen(question.host, fleet)
         patterns = hosts_by_pattern(hosts)
         today = fleet.assessor.today
@@ -166,9 +166,8 @@ def _remedies_of(index: PostureIndex, host: JudgedHost, question: Question) -> t
     return tuple(RemedyCount(remedy, number, 1, (host.name,)) for remedy, number in ordered)
 
 
-def _check(question: Question, fleet: JudgedFleet) -> None:
+def _check(question: Question, fleet: JudgedFleet, catalogue: Catalogue) -> None:
     """Refuse what nothing can be of: that nothing is affected would be said of a mistyped name, too."""
-    catalogue = fleet.assessor.catalogue
     require_component(question.component)
     require_provider(question.provider, fleet)
     if question.advisory and all(one.id != question.advisory for one in catalogue.advisories):
