@@ -257,14 +257,18 @@ class PastTruth:
         """Count one host in, from its reports, the oldest first."""
         self.reports += len(states)
         for episode in episodes_of(states, records):
-            if episode.counts and (episode.fix is None or _begin_of(episode.fix) <= self.now):
-                key = (episode.provider, episode.component, episode.severity)
-                self._latencies.setdefault(key, _Latency()).add(episode, self.now)
+            self.count(episode)
         for day in self.days:
             told = [state for state in states if state.reported_at.date() <= day]
             if told:
                 self._hosts[day] += 1
                 self._add_day(day, parts_of(told[-1], records))
+
+    def count(self, episode: Episode) -> None:
+        """Count an episode in, where it was or is an exposure: one whose fix is still to come is none yet."""
+        if episode.counts and (episode.fix is None or _begin_of(episode.fix) <= self.now):
+            key = (episode.provider, episode.component, episode.severity)
+            self._latencies.setdefault(key, _Latency()).add(episode, self.now)
 
     def _add_day(self, day: date, parts: Iterable[_Part]) -> None:
         affected: set[str] = set()

@@ -52,7 +52,7 @@ class Simulation:
     ) -> None:
         self._choices = Choices(catalogue, as_of or catalogue.snapshot_date)
         self._past = Past(self._choices, days)
-        self._records = None if tables is None else Records(tables, self._choices.systems)
+        self.records = None if tables is None else Records(tables, self._choices.systems)
         self._maker = FactMaker()
         self._seed = seed
         self._hosts = hosts
@@ -70,9 +70,9 @@ class Simulation:
 
     def episodes(self, only: Collection[str] | None = None) -> Iterator[Episode]:
         """Yield what the hosts (with these ids) were open to, also what was no exposure; nothing without tables."""
-        for states in self.states() if self._records is not None else ():
-            if self._records is not None and (only is None or states[-1].host_id in only):
-                yield from episodes_of(states, self._records)
+        for states in self.states() if self.records is not None else ():
+            if self.records is not None and (only is None or states[-1].host_id in only):
+                yield from episodes_of(states, self.records)
 
     def truth(self, only: Collection[str] | None = None) -> Truth:
         """Return what is true of the fleet, or of the hosts with these ids, without a fact being made."""
@@ -84,7 +84,7 @@ class Simulation:
 
     def _empty_truth(self) -> Truth:
         truth = Truth(self._seed, self.as_of)
-        if self._records is not None:
+        if self.records is not None:
             truth.findings = Counter()
             if self._days:
                 truth.past = PastTruth(self._past.start.date(), self.as_of)
@@ -92,13 +92,13 @@ class Simulation:
 
     def _add(self, truth: Truth, states: tuple[HostPlan, ...]) -> None:
         truth.add(states[-1])
-        if self._records is None or truth.findings is None:
+        if self.records is None or truth.findings is None:
             return
-        for part in parts_of(states[-1], self._records):
+        for part in parts_of(states[-1], self.records):
             for said in part.said:
                 truth.findings[said.component, said.severity, said.status, part.provider] += 1
         if truth.past is not None:
-            truth.past.add(states, self._records)
+            truth.past.add(states, self.records)
 
     def build_digest(self, plan: BuildPlan) -> str:
         """Return the address of a build of the fleet."""

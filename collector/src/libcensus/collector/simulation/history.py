@@ -187,11 +187,10 @@ class _HostPast:
         With ``can_come`` it may have come late. ``end`` is when it was removed. ``begin`` is how far back to go.
         """
         rng = self._random(thing)
+        came, is_late = self._within_year(rng), can_come and self._happens(rng, "came")
         moments = self._moments(rng, who, offers[0][0], self._first if begin is None else begin)
-        if can_come:
-            came = self._within_year(rng)
-            if self._happens(rng, "came"):
-                moments = [*(moment for moment in moments if moment > came), came]
+        if is_late:
+            moments = [*(moment for moment in moments if moment > came), came]
         changes: list[tuple[datetime, _T | None]] = []
         for moment in reversed(moments):
             item = next((item for since, item in offers if since <= moment), None)

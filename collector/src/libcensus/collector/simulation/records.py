@@ -80,6 +80,7 @@ class Records:
         }
         self._cpython_days = {row["version"]: _day(row.get("date")) for row in cpython["releases"]}
         self._openssl = [_openssl_record(row, openssl) for row in openssl["advisories"]]
+        self._by_id = {record.id: record for record in self._openssl}
         self._cpython = [found for row in cpython["advisories"] if (found := _cpython_record(row, self._cpython_days))]
         self._glibc = [found for row in tables["glibc"]["advisories"] if (found := _glibc_record(row))]
         self._pbs = sorted(pbs["builds"], key=lambda row: (row["date"], row["tag"]))
@@ -93,6 +94,7 @@ class Records:
         self.of_copy = cache(self._of_copy)
         self.of_glibc = cache(self._of_glibc)
         self._pbs_day = cache(self._first_pbs_day)
+        self._pbs_python_day = cache(self._first_pbs_python_day)
 
     # --- things ---------------------------------------------------------------------------------------------------
 
@@ -115,6 +117,7 @@ class Records:
         if crypto.version is None:
             return ()
         version, branch = _openssl_key(crypto.version), _openssl_branch(crypto.version)
+        minor = None if build is None else build.minor
         package = crypto.package or (owner if crypto.linkage in {Linkage.STATIC, Linkage.BUNDLED} else None)
         is_distributions = package is not None and package.origin is PackageOrigin.DISTRIBUTION
         said = []
@@ -135,8 +138,8 @@ class Records:
                     status = AFFECTED
             elif place == "inside" and (package is not None or crypto.linkage is not Linkage.SYSTEM):
                 status = AFFECTED
-                if build is not None and build.provider is Provider.PBS and package is None:
-                    fix = self._pbs_day(record.id, build.minor, build.provider_build, installer is Installer.UV)
+                if build is not None and minor is not None and build.provider is Provider.PBS and package is None:
+                    fix = self._pbs_day(record.id, minor, build.provider_build, installer is Installer.UV)
             said.append(Said(record.component, record.id, record.severity, record.published, status, fix))
         return tuple(said)
 
@@ -145,9 +148,10 @@ class Records:
         installer, owner, system = owned
         if build.version is None:
             return ()
+        version, minor = _cpython_key(build.version), build.minor
         said = []
         for record in self._cpython:
-            place = self._place(record, build.minor, _cpython_key(build.version))
+            place = self._place(record, minor, version)
             fixes: Mapping[str, bool] = {}
             if owner is not None and owner.origin is PackageOrigin.DISTRIBUTION:
                 fixes = self._systems[system].python_fixes
@@ -203,7 +207,7 @@ class Records:
 
     def _first_pbs_day(self, advisory: str, minor: str, tag: str | None, by_uv: bool) -> date | None:
         """Return since when there is a later build of the same minor release whose OpenSSL is not open any more."""
-        record = next(one for one in self._openssl if one.id == advisory)
+        record = self._by_id[advisory]
         own = self._tag_days.get(tag or "")
         for row in self._pbs:
             text = row.get("openssl")
@@ -222,14 +226,18 @@ class Records:
         if owner is not None or found.fixed is None:
             return None
         if build.provider is Provider.PBS:
-            for row in self._pbs:
-                text = row["cpython"].get(build.minor)
-                if text is not None and _cpython_key(text) >= found.fixed:
-                    day = date.fromisoformat(row["date"])
-                    return self._uv_day(day) if installer is Installer.UV else day
-            return None
+            return self._pbs_python_day(build.minor, found.fixed, installer is Installer.UV)
         if build.provider in {Provider.PYENV, Provider.SOURCE}:
             return self._cpython_days.get(found.fixed_text or "")
+        return None
+
+    def _first_pbs_python_day(self, minor: str, fixed: _Key, by_uv: bool) -> date | None:
+        """Return since when there is a build of a minor release with a CPython that is as new as the fixed one."""
+        for row in self._pbs:
+            text = row["cpython"].get(minor)
+            if text is not None and _cpython_key(text) >= fixed:
+                day = date.fromisoformat(row["date"])
+                return self._uv_day(day) if by_uv else day
         return None
 
     def _uv_day(self, built: date) -> date | None:
@@ -344,16 +352,19 @@ def _two_numbers(version: str) -> str:
     return ".".join(version.split(".")[:2])
 
 
+@cache
 def _openssl_key(version: str | None) -> _Key:
     match = _OPENSSL.fullmatch(version or "")
     return () if match is None else (int(match[1]), int(match[2]), int(match[3]), match[4])
 
 
+@cache
 def _openssl_branch(version: str) -> str:
     numbers = re.findall(r"\d+", version)
     return ".".join(numbers[:2] if int(numbers[0]) >= 3 else numbers[:3])
 
 
+@cache
 def _cpython_key(version: str) -> _Key:
     match = _CPYTHON.fullmatch(version)
     if match is None:

@@ -1,0 +1,362 @@
+"""What the simulator knows of findings, exposure and patch latency, held against what is judged, and by hand."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, defaultdict
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
+
+from libcensus.collector.posture.finding import VexStatus
+from libcensus.collector.postureindex import PostureIndex, hosts_by_pattern
+from libcensus.collector.simulation.episodes import BOUNDS, Episode, PastTruth, episodes_of, parts_of
+from libcensus.collector.simulation.facts import FactMaker
+from libcensus.collector.simulation.records import Said
+from libcensus.facts.codec import decode_fact
+from libcensus.facts.crypto import CryptoCopySet
+from libcensus.facts.host import Inventory
+from libcensus.facts.interpreter import Build, InstallSet
+from libcensus.facts.platform import Platform
+from libcensus.facts.root import RootSet
+from libcensus.facts.vocabulary import InstallKind, PackageOrigin, Provider
+from tests.collector.simulation.conftest import SEEDS, simulated
+
+if TYPE_CHECKING:
+    from libcensus.collector.posture.assessment import HostAssessment
+    from libcensus.collector.simulation.plan import HostPlan
+    from libcensus.collector.simulation.records import Records
+    from tests.collector.simulation.conftest import Filled
+
+
+def counts_of(fleet: Filled) -> Counter[tuple[str, ...]]:
+    """Return the counts of findings as they are judged."""
+    judged = PostureIndex(fleet.store, lambda: fleet.assessor).fleet()
+    assert judged is not None
+    counts: Counter[tuple[str, ...]] = Counter()
+    for pattern, hosts in hosts_by_pattern(judged.hosts).items():
+        for number in pattern:
+            one = judged.judged[number]
+            for (component, severity, status), findings in one.case.counts.items():
+                counts[component.value, severity.value, status.value, one.provider] += findings * hosts
+    return counts
+
+
+def test_every_count_of_findings_is_what_the_simulator_knows(fleet: Filled) -> None:
+    assert fleet.truth.findings == counts_of(fleet)
+    statuses = {status for _, _, status, _ in counts_of(fleet)}
+    assert statuses == {"affected", "fixed", "not_affected", "under_investigation"}
+
+
+def test_every_count_of_findings_is_the_same_after_a_past(past_fleet: Filled, tmp_path: Any) -> None:
+    assert past_fleet.truth.findings == counts_of(past_fleet)
+    assert past_fleet.truth.findings == simulated(past_fleet.truth.seed, past_fleet.truth.hosts, 0).truth().findings
+
+
+def assessed(fleet: Filled, maker: FactMaker, state: HostPlan) -> HostAssessment:
+    """Return what is judged of a host as it was at one report, from the bytes that it sent."""
+    facts = {one.digest: decode_fact(one.kind, one.payload) for one in maker.facts_of(state).records}
+    (inventory,) = [fact for fact in facts.values() if isinstance(fact, Inventory)]
+    return fleet.assessor.assess(
+        inventory.host,
+        cast("Platform", facts[inventory.platform]),
+        cast("InstallSet", facts[inventory.installs]),
+        {digest: fact for digest, fact in facts.items() if isinstance(fact, Build)},
+        crypto_copies=cast("CryptoCopySet | None", facts.get(inventory.crypto_copies or "")),
+        roots=cast("RootSet | None", facts.get(inventory.roots or "")),
+        platforms={digest: fact for digest, fact in facts.items() if isinstance(fact, Platform)},
+    )
+
+
+def records_of(fleet: Filled) -> Records:
+    records = fleet.simulation.records
+    assert records is not None
+    return records
+
+
+def test_every_earlier_state_is_judged_as_the_simulator_says(past_fleet: Filled) -> None:
+    """Also which day each fix had, where judging tells it already."""
+    maker, records, states_seen = FactMaker(), records_of(past_fleet), 0
+    for states in list(past_fleet.simulation.states())[:80]:
+        for state in states:
+            assessment = assessed(past_fleet, maker, state)
+            judged = Counter((f.component, f.advisory, f.severity, f.status) for f in assessment.findings)
+            told = [said for part in parts_of(state, records) for said in part.said]
+            assert Counter((one.component, one.advisory, one.severity, one.status) for one in told) == judged
+            states_seen += 1
+    assert states_seen > 200
+
+
+def test_a_fix_has_the_day_that_judging_names_where_it_names_one_for_the_same_provider(past_fleet: Filled) -> None:
+    """By uv it is that of the uv that knew the build; of providers whose days nobody tells, judging names upstream's."""
+    maker, records = FactMaker(), records_of(past_fleet)
+    compared: Counter[str] = Counter()
+    for states in past_fleet.simulation.states():
+        state = states[0]
+        days = {
+            (item.install.root, item.install.path, one.advisory): one.fix_available
+            for item in assessed(past_fleet, maker, state).installs
+            for one in item.case.judgements
+            if one.status is VexStatus.AFFECTED
+        }
+        for install in state.installs:
+            build = install.build
+            if build is None or install.kind is not InstallKind.BASE or build.provider in _WITHOUT_DAYS:
+                continue
+            if install.package is not None and install.package.origin is PackageOrigin.VENDOR:
+                continue
+            place = state.container if install.root != "/" and state.container is not None else state.known
+            said = records.of_install(
+                install.implementation, build, install.crypto, (install.installer, install.package, place.system.name)
+            )
+            for one in said:
+                if one.status != "affected" or (one.component == "cpython" and build.provider in _WITHOUT_PYTHON_DAYS):
+                    continue
+                told = days[install.root, install.path, one.advisory]
+                if install.installer.value == "uv":
+                    assert one.fix is None or (told is not None and told <= one.fix <= told + timedelta(days=30))
+                else:
+                    assert one.fix == told, (install, one)
+                compared[build.provider] += one.fix is not None
+    assert compared[Provider.DISTRO] > 50
+    assert compared[Provider.PBS] > 500
+
+
+_WITHOUT_DAYS = {Provider.CONDA, Provider.VENDOR}
+_WITHOUT_PYTHON_DAYS = {Provider.DOCKER_OFFICIAL, Provider.CONDA}
+
+
+def test_hosts_that_were_open_on_past_days(past_fleet: Filled) -> None:
+    past = past_fleet.truth.past
+    assert past is not None
+    told = past.as_object()["days"]
+    published = {one.id: one.published for one in past_fleet.assessor.catalogue.advisories}
+    maker = FactMaker()
+    fleet = list(past_fleet.simulation.states())
+    assert len(past.days) == 5
+    for day in past.days:
+        hosts, affected = 0, Counter[str]()
+        for states in fleet:
+            known = [state for state in states if state.reported_at.date() <= day]
+            hosts += bool(known)
+            if known:
+                findings = assessed(past_fleet, maker, known[-1]).findings
+                affected.update({f.advisory for f in findings if f.status is VexStatus.AFFECTED})
+        row = told[day.isoformat()]
+        assert row["hosts"] == hosts
+        assert row["affected_hosts"] == {name: n for name, n in affected.items() if published[name] <= day}
+        assert all(hosts <= row["affected_hosts"][name] for name, hosts in row["exposed_hosts"].items())
+
+
+# --- episodes by hand ---------------------------------------------------------------------------------------------
+
+FIRST = datetime(2026, 5, 1, 12, tzinfo=UTC)
+
+
+def on(day: int, month: int = 5, hour: int = 12) -> datetime:
+    return datetime(2026, month, day, hour, tzinfo=UTC)
+
+
+def episode(
+    begin: datetime = FIRST,
+    end: datetime | None = None,
+    *,
+    fix: date | None = date(2026, 5, 10),
+    published: date = date(2026, 5, 9),
+    is_removed: bool = False,
+) -> Episode:
+    return Episode(
+        "h", ("base",), "distro", "openssl", "CVE-1", "high", published, begin, end, is_removed, begin == FIRST, fix, FIRST
+    )  # fmt: skip
+
+
+EPISODES = {
+    "open since before": (episode(), True, "open", "seen", date(2026, 5, 10)),
+    "patched the day after": (episode(end=on(11)), True, "patched", "seen", date(2026, 5, 10)),
+    "patched before the fix of the provider": (episode(end=on(9)), False, "patched", "seen", date(2026, 5, 10)),
+    "ended with the day of the fix": (episode(end=on(10, hour=0)), False, "patched", "seen", date(2026, 5, 10)),
+    "removed": (episode(end=on(12), is_removed=True), True, "removed", "seen", date(2026, 5, 10)),
+    "came after the fix": (episode(on(20), on(25)), True, "patched", "seen", date(2026, 5, 20)),
+    "fixed before the host was seen": (
+        episode(end=on(3), fix=date(2026, 4, 1)), True, "patched", "before_first_report", date(2026, 4, 1),
+    ),
+    "fixed on the first day": (episode(end=on(3), fix=FIRST.date()), True, "patched", "seen", FIRST.date()),
+    "came open after an old fix": (
+        episode(on(2), on(3), fix=date(2026, 4, 1)), True, "patched", "seen", date(2026, 5, 2),
+    ),
+    "no day of the fix": (episode(end=on(20), fix=None), True, "patched", "unknown", None),
+    "gone before anybody knew": (episode(end=on(5), fix=None), False, "patched", "unknown", None),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", EPISODES)
+def test_what_an_episode_is(name: str) -> None:
+    one, counts, outcome, measure, since = EPISODES[name]
+    assert (one.counts, one.outcome, one.measure, one.exposed_since) == (counts, outcome, measure, since)
+
+
+class Tables:
+    """Advisories by the version of a build: what holds for an install, and nothing for anything else."""
+
+    def __init__(self, affected: dict[str, tuple[str, ...]]) -> None:
+        self._affected = affected
+
+    def of_install(self, _implementation: object, build: Any, _crypto: object, _owned: object) -> tuple[Said, ...]:
+        names = self._affected.get("" if build is None else build.version or "", ())
+        return tuple(
+            Said("cpython", name, "high", date(2026, 1, 1), "affected", date(2026, 5, 10)) for name in names
+        ) + (Said("cpython", "CVE-FIXED", "high", date(2026, 1, 1), "fixed"),)
+
+    def of_copy(self, _openssl: str, _system: str) -> tuple[Said, ...]:
+        return ()
+
+    def of_glibc(self, _version: str) -> tuple[Said, ...]:
+        return ()
+
+
+def host_with(*reports: tuple[datetime, tuple[str, ...]]) -> list[HostPlan]:
+    """Return a host with these versions of one Python at these reports."""
+    plan, base = next(
+        (states[-1], one)
+        for states in simulated(1, 50, 0).states()
+        for one in states[-1].installs
+        if one.build is not None and one.build.provider is Provider.PYENV and one.kind is InstallKind.BASE
+    )
+    assert base.build is not None
+    build = base.build
+    return [
+        replace(
+            plan,
+            reported_at=moment,
+            copies=(),
+            installs=tuple(
+                replace(base, path=f"/{version}", build=replace(build, version=version)) for version in versions
+            ),
+        )
+        for moment, versions in reports
+    ]
+
+
+def told(*reports: tuple[datetime, tuple[str, ...]]) -> list[tuple[str, datetime, datetime | None, str]]:
+    tables = Tables({"3.12.1": ("CVE-A", "CVE-B"), "3.12.2": ("CVE-B",), "3.13.1": ("CVE-A",)})
+    found = episodes_of(host_with(*reports), cast("Records", tables))
+    return sorted(((one.advisory, one.begin, one.end, one.outcome) for one in found), key=lambda row: (row[0], row[1]))
+
+
+def test_each_advisory_ends_with_the_version_that_fixes_it() -> None:
+    assert told((on(1), ("3.12.1",)), (on(12), ("3.12.2",)), (on(20), ("3.12.3",))) == [
+        ("CVE-A", on(1), on(12), "patched"),
+        ("CVE-B", on(1), on(20), "patched"),
+    ]
+
+
+def test_a_slot_is_open_while_any_of_its_installs_is() -> None:
+    assert told((on(1), ("3.12.1",)), (on(12), ("3.12.1", "3.12.3")), (on(20), ("3.12.3",))) == [
+        ("CVE-A", on(1), on(20), "patched"),
+        ("CVE-B", on(1), on(20), "patched"),
+    ]
+
+
+def test_what_is_gone_is_removed_and_what_comes_again_begins_anew() -> None:
+    assert told((on(1), ("3.13.1", "3.12.3")), (on(5), ("3.12.3",)), (on(9), ("3.13.1", "3.12.3"))) == [
+        ("CVE-A", on(1), on(5), "removed"),
+        ("CVE-A", on(9), None, "open"),
+    ]
+
+
+def test_an_older_version_opens_what_was_fixed() -> None:
+    assert told((on(1), ("3.12.3",)), (on(5), ("3.12.2",))) == [("CVE-B", on(5), None, "open")]
+
+
+def test_latencies_are_counted_by_hand() -> None:
+    now = date(2026, 6, 30)
+    truth = PastTruth(FIRST.date(), now)
+    for one in (
+        episode(end=on(11)),
+        episode(end=on(25)),
+        episode(end=on(11), is_removed=True),
+        episode(end=on(30), is_removed=True),
+        episode(),
+        episode(end=on(3), fix=date(2026, 4, 1)),
+        episode(fix=None),
+        episode(end=on(20), fix=None),
+        episode(end=on(9)),
+        episode(on(28, 6), fix=date(2026, 6, 28)),
+        episode(fix=date(2026, 7, 30)),
+    ):
+        truth.count(one)
+    (row,) = truth.as_object()["patch_latency"]
+    assert (row["provider"], row["component"], row["severity"]) == ("distro", "openssl", "high")
+    assert row["measured"] == 2
+    # From midnight of the fix to the reports at noon.
+    assert row["seconds"] == int((on(11) - on(10, hour=0)).total_seconds() + (on(25) - on(10, hour=0)).total_seconds())
+    assert row["within_days"] == {str(bound): (bound >= 3) + (bound >= 30) for bound in BOUNDS}
+    assert (row["not_measured"], row["unknown"], row["open"], row["removed"]) == (1, 1, 3, 2)
+    # Removed at once is left out, removed late is not; the youngest is not old enough to be told of.
+    assert row["shares"] == {"7": {"patched": 1, "of": 4}, "30": {"patched": 2, "of": 3}}
+    (exposed,) = truth.as_object()["open_exposures"]
+    assert (exposed["exposures"], exposed["unknown"]) == (2, 1)
+    days = (datetime(2026, 5, 10, tzinfo=UTC), datetime(2026, 6, 28, tzinfo=UTC))
+    assert exposed["exposed_since_timestamp_seconds"] == sum(int(day.timestamp()) for day in days)
+
+
+# --- the whole ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_the_day_of_a_fix_does_not_depend_on_the_version_within_an_episode(seed: int) -> None:
+    """Or nobody could say since when a slot has been exposed that moved from one open version to another."""
+    simulation = simulated(seed, 150)
+    records = simulation.records
+    assert records is not None
+    for states in simulation.states():
+        days: defaultdict[tuple[object, ...], set[date | None]] = defaultdict(set)
+        for state in states:
+            for part in parts_of(state, records):
+                for said in part.said:
+                    if said.status == "affected":
+                        days[part.slot, said.component, said.advisory].add(said.fix)
+        assert not {key: found for key, found in days.items() if len(found) > 1}
+
+
+def test_what_is_open_is_what_is_affected_now(past_fleet: Filled) -> None:
+    records = records_of(past_fleet)
+    for states in list(past_fleet.simulation.states())[:60]:
+        now = {
+            (part.slot, said.component, said.advisory)
+            for part in parts_of(states[-1], records)
+            for said in part.said
+            if said.status == "affected"
+        }
+        episodes = list(past_fleet.simulation.episodes({states[-1].host_id}))
+        assert {(one.slot, one.component, one.advisory) for one in episodes if one.end is None} == now
+        assert all(one.end is None or one.begin < one.end for one in episodes)
+        assert all(one.host_id == states[-1].host_id for one in episodes)
+
+
+def test_the_past_for_programs_is_json_and_adds_up(past_fleet: Filled) -> None:
+    told_as = json.loads(json.dumps(past_fleet.simulation.truth_object(past_fleet.truth)))
+    past = told_as["past"]
+    assert past["reports"] == sum(len(states) for states in past_fleet.simulation.states())
+    assert sum(row["findings"] for row in told_as["findings"]) == sum((past_fleet.truth.findings or Counter()).values())
+    for row in past["patch_latency"]:
+        within = list(row["within_days"].values())
+        assert within == sorted(within)
+        assert within[-1] <= row["measured"] == row["outcomes"]["patched"]["seen"]
+        assert all(share["patched"] <= share["of"] for share in row["shares"].values())
+    assert {row["provider"] for row in past["patch_latency"]} >= {"distro", "pbs", "conda", "docker-official", "pypi"}
+
+
+def test_distributions_are_faster_than_uv() -> None:
+    truth = simulated(1, 400).truth()
+    assert truth.past is not None
+    days: Counter[str] = Counter()
+    measured: Counter[str] = Counter()
+    for row in truth.past.as_object()["patch_latency"]:
+        if row["component"] == "openssl":
+            days[row["provider"]] += row["seconds"] / 86400
+            measured[row["provider"]] += row["measured"]
+    average = {name: days[name] / number for name, number in measured.items() if number}
+    assert 1 < average["distro"] < average["pbs"] / 2
