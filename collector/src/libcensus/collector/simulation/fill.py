@@ -63,23 +63,26 @@ class Simulation:
         """The day that the fleet is of."""
         return self._choices.as_of
 
-    def states(self) -> Iterator[tuple[HostPlan, ...]]:
-        """Yield each host's reports as choices, the oldest first; the last is what the host is."""
+    def states(self, only: Collection[str] | None = None) -> Iterator[tuple[HostPlan, ...]]:
+        """Yield the reports of each host (of those with these ids) as choices, the oldest first.
+
+        The last is what the host is.
+        """
         for plan in plan_fleet(self._choices, self._seed, self._hosts):
-            yield self._past.states_of(plan)
+            if only is None or plan.host_id in only:
+                yield self._past.states_of(plan)
 
     def episodes(self, only: Collection[str] | None = None) -> Iterator[Episode]:
         """Yield what the hosts (with these ids) were open to, also what was no exposure; nothing without tables."""
-        for states in self.states() if self.records is not None else ():
-            if self.records is not None and (only is None or states[-1].host_id in only):
+        if self.records is not None:
+            for states in self.states(only):
                 yield from episodes_of(states, self.records)
 
     def truth(self, only: Collection[str] | None = None) -> Truth:
         """Return what is true of the fleet, or of the hosts with these ids, without a fact being made."""
         truth = self._empty_truth()
-        for states in self.states():
-            if only is None or states[-1].host_id in only:
-                self._add(truth, states)
+        for states in self.states(only):
+            self._add(truth, states)
         return truth
 
     def _empty_truth(self) -> Truth:
