@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 from collections import Counter, defaultdict
 from dataclasses import replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
+from libcensus.collector.exposures import ExposureReader
 from libcensus.collector.posture.finding import VexStatus
-from libcensus.collector.postureindex import PostureIndex, hosts_by_pattern
+from libcensus.collector.postureindex import PostureIndex, PostureIndexes, hosts_by_pattern
+from libcensus.collector.service.posture import PostureReader, Question
 from libcensus.collector.simulation.episodes import BOUNDS, Episode, PastTruth, episodes_of, parts_of
 from libcensus.collector.simulation.facts import FactMaker
 from libcensus.collector.simulation.records import Said
@@ -19,11 +21,14 @@ from libcensus.facts.codec import decode_fact
 from libcensus.facts.host import Inventory
 from libcensus.facts.interpreter import Build, InstallSet
 from libcensus.facts.platform import Platform
-from libcensus.facts.vocabulary import InstallKind, PackageOrigin, Provider
-from tests.collector.simulation.conftest import SEEDS, simulated
+from libcensus.facts.vocabulary import InstallKind, Provider
+from tests.collector.simulation.conftest import SEEDS, filled, simulated
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from libcensus.collector.posture.assessment import HostAssessment
+    from libcensus.collector.posture.finding import Finding
     from libcensus.collector.simulation.plan import HostPlan
     from libcensus.collector.simulation.records import Records
     from libcensus.collector.store.contract import FactRecord
@@ -90,77 +95,92 @@ def records_of(fleet: Filled) -> Records:
 
 
 def test_every_earlier_state_is_judged_as_the_simulator_says(past_fleet: Filled) -> None:
-    """Also which day each fix had, where judging tells it already."""
-    maker, records, states_seen = FactMaker(), records_of(past_fleet), 0
+    """With the day of each fix, as its provider had it."""
+    maker, records, dated = FactMaker(), records_of(past_fleet), 0
     for states in list(past_fleet.simulation.states())[:50]:
         for state in states:
-            assessment = assessed(past_fleet, maker, state)
-            judged = Counter((f.component, f.advisory, f.severity, f.status) for f in assessment.findings)
-            told = [said for part in parts_of(state, records) for said in part.said]
-            assert Counter((one.component, one.advisory, one.severity, one.status) for one in told) == judged
-            states_seen += 1
-    assert states_seen > 150
-
-
-def test_a_fix_has_the_day_that_judging_names_where_it_names_one_for_the_same_provider(past_fleet: Filled) -> None:
-    """By uv it is that of the uv that knew the build; where nothing tells a provider's days, judging has upstream's."""
-    maker, records = FactMaker(), records_of(past_fleet)
-    compared: Counter[str] = Counter()
-    for states in past_fleet.simulation.states():
-        state = states[0]
-        days = {
-            (item.install.root, item.install.path, one.advisory): one.fix_available
-            for item in assessed(past_fleet, maker, state).installs
-            for one in item.case.judgements
-            if one.status is VexStatus.AFFECTED
-        }
-        for install in state.installs:
-            build = install.build
-            if build is None or install.kind is not InstallKind.BASE or build.provider in _WITHOUT_DAYS:
-                continue
-            if install.package is not None and install.package.origin is PackageOrigin.VENDOR:
-                continue
-            place = state.container if install.root != "/" and state.container is not None else state.known
-            said = records.of_install(
-                install.implementation, build, install.crypto, (install.installer, install.package, place.system.name)
+            judged = Counter(
+                (f.component, f.advisory, f.severity, f.status, since_of(f))
+                for f in assessed(past_fleet, maker, state).findings
             )
-            for one in said:
-                if one.status != "affected" or (one.component == "cpython" and build.provider in _WITHOUT_PYTHON_DAYS):
-                    continue
-                told = days[install.root, install.path, one.advisory]
-                if install.installer.value == "uv":
-                    assert one.fix is None or (told is not None and told <= one.fix <= told + timedelta(days=30))
-                else:
-                    assert one.fix == told, (install, one)
-                compared[build.provider] += one.fix is not None
-    assert compared[Provider.DISTRO] > 50
-    assert compared[Provider.PBS] > 500
+            told = Counter(
+                (one.component, one.advisory, one.severity, one.status, day_of(one))
+                for part in parts_of(state, records)
+                for one in part.said
+            )
+            assert told == judged
+            dated += sum(number for (*_, day), number in told.items() if day is not None)
+    assert dated > 1000
 
 
-_WITHOUT_DAYS = {Provider.CONDA, Provider.VENDOR}
-_WITHOUT_PYTHON_DAYS = {Provider.DOCKER_OFFICIAL, Provider.CONDA}
+def since_of(finding: Finding) -> date | None:
+    """Return since when the fix of what is affected could be applied, as it is judged."""
+    return finding.clocks.since if finding.status is VexStatus.AFFECTED and finding.clocks is not None else None
 
 
-def test_hosts_that_were_open_on_past_days(past_fleet: Filled) -> None:
+def day_of(said: Said) -> date | None:
+    """Return the same, as the simulator knows it."""
+    return max(said.fix, said.published) if said.status == "affected" and said.fix is not None else None
+
+
+def test_hosts_that_were_affected_and_exposed_on_past_days(past_fleet: Filled) -> None:
     past = past_fleet.truth.past
     assert past is not None
     told = past.as_object()["days"]
-    published = {one.id: one.published for one in past_fleet.assessor.catalogue.advisories}
-    maker = FactMaker()
-    fleet = list(past_fleet.simulation.states())
-    assert len(past.days) == 5
-    for day in past.days:
-        hosts, affected = 0, Counter[str]()
-        for states in fleet:
-            known = [state for state in states if state.reported_at.date() <= day]
-            hosts += bool(known)
-            if known:
-                findings = assessed(past_fleet, maker, known[-1]).findings
-                affected.update({f.advisory for f in findings if f.status is VexStatus.AFFECTED})
-        row = told[day.isoformat()]
-        assert row["hosts"] == hosts
-        assert row["affected_hosts"] == {name: n for name, n in affected.items() if published[name] <= day}
-        assert all(hosts <= row["affected_hosts"][name] for name, hosts in row["exposed_hosts"].items())
+    reader = PostureReader(PostureIndexes(past_fleet.store, lambda: past_fleet.assessor))
+    assert len(told) == 5
+    # Each day is judged anew, which takes its time; the last one is the present.
+    for day, row in [*told.items()][1:4:2]:
+        answer = reader.posture(Question(day=day))
+        assert row["hosts"] == answer.hosts
+        assert row["affected_hosts"] == {a.advisory: a.affected_hosts for a in answer.advisories if a.affected_hosts}
+        assert row["exposed_hosts"] == {a.advisory: a.exposed_hosts for a in answer.advisories if a.exposed_hosts}
+
+
+LENGTHS = [(4, 77), (8, 153)]
+"""Seeds, and days: the first report is on the day of a fix."""
+
+
+@pytest.mark.parametrize(("seed", "days"), LENGTHS)
+def test_exposure_and_patch_latency_of_pasts_of_other_lengths(tmp_path: Path, seed: int, days: int) -> None:
+    for fleet in filled(f"sqlite:///{tmp_path / 'fleet.db'}", seed, 60, days):
+        check_exposures(fleet)
+
+
+def test_exposure_and_patch_latency(past_fleet: Filled) -> None:
+    check_exposures(past_fleet)
+
+
+def check_exposures(fleet: Filled) -> None:
+    """Hold what is measured in the store against what the simulator knows, number by number."""
+    past = fleet.truth.past
+    judged = PostureIndex(fleet.store, lambda: fleet.assessor).fleet()
+    assert past is not None
+    assert judged is not None
+    measured = {
+        (provider, component.value, severity.value): {
+            "measured": tally.measured,
+            "seconds": tally.seconds,
+            "buckets": dict(zip(map(str, BOUNDS), tally.buckets, strict=True)),
+            "unmeasured": tally.unmeasured,
+            "undated": tally.undated,
+            "open": tally.open,
+            "unfixed": tally.unfixed,
+            "removed": tally.removed,
+            "within": [
+                {"days": days, "patched": share.patched, "total": share.total} for days, share in tally.within.items()
+            ],
+        }
+        for (provider, component, severity), tally in ExposureReader(judged).tally(past.now).items()
+    }
+    told = {
+        (row.pop("provider"), row.pop("component"), row.pop("severity")): row
+        for row in past.as_object()["patch_latency"]
+    }
+    for row in told.values():
+        row.pop("outcomes")
+    assert told == measured
+    assert sum(row["measured"] for row in told.values()) > 50
 
 
 # --- episodes by hand ---------------------------------------------------------------------------------------------
@@ -305,12 +325,16 @@ def test_latencies_are_counted_by_hand() -> None:
     assert row["measured"] == 2
     # From midnight of the fix to the reports at noon.
     assert row["seconds"] == int((on(11) - on(10, hour=0)).total_seconds() + (on(25) - on(10, hour=0)).total_seconds())
-    assert row["within_days"] == {str(bound): (bound >= 3) + (bound >= 30) for bound in BOUNDS}
-    assert (row["not_measured"], row["unknown"], row["open"], row["removed"]) == (1, 1, 3, 2)
+    assert row["buckets"] == {str(bound): (bound >= 3) + (bound >= 30) for bound in BOUNDS}
+    assert (row["unmeasured"], row["undated"], row["open"], row["unfixed"], row["removed"]) == (1, 2, 2, 1, 2)
     # Removed at once is left out, removed late is not; the youngest is not old enough to be told of.
-    assert row["shares"] == {"7": {"patched": 1, "of": 4}, "30": {"patched": 2, "of": 3}}
+    assert row["within"] == [
+        {"days": 7, "patched": 1, "total": 4},
+        {"days": 30, "patched": 2, "total": 3},
+        {"days": 90, "patched": 0, "total": 0},
+    ]
     (exposed,) = truth.as_object()["open_exposures"]
-    assert (exposed["exposures"], exposed["unknown"]) == (2, 1)
+    assert (exposed["exposures"], exposed["undated"]) == (2, 1)
     days = (datetime(2026, 5, 10, tzinfo=UTC), datetime(2026, 6, 28, tzinfo=UTC))
     assert exposed["exposed_since_timestamp_seconds"] == sum(int(day.timestamp()) for day in days)
 
@@ -354,10 +378,10 @@ def test_the_past_for_programs_is_json_and_adds_up(past_fleet: Filled) -> None:
     assert past["reports"] == sum(len(states) for states in past_fleet.simulation.states())
     assert sum(row["findings"] for row in told_as["findings"]) == sum((past_fleet.truth.findings or Counter()).values())
     for row in past["patch_latency"]:
-        within = list(row["within_days"].values())
-        assert within == sorted(within)
-        assert within[-1] <= row["measured"] == row["outcomes"]["patched"]["seen"]
-        assert all(share["patched"] <= share["of"] for share in row["shares"].values())
+        buckets = list(row["buckets"].values())
+        assert buckets == sorted(buckets)
+        assert buckets[-1] <= row["measured"] == row["outcomes"]["patched"]["seen"]
+        assert all(share["patched"] <= share["total"] for share in row["within"])
     assert {row["provider"] for row in past["patch_latency"]} >= {"distro", "pbs", "conda", "docker-official", "pypi"}
 
 

@@ -2,7 +2,7 @@
 
 A slot is what goes on when versions change: an install of a minor release by one provider and installer, an
 environment, what brought a copy. An episode is the time in which one advisory held for one slot of one host. What is
-counted here is defined in ``docs/simulate.md``; it is worked out host by host from the states that were chosen, without
+counted here is defined in ``docs/exposure.md``; it is worked out host by host from the states that were chosen, without
 a store, intervals or anything that judges.
 """
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 BOUNDS = (1, 3, 7, 14, 30, 60, 90, 180, 365)
 """The upper ends of the histogram of patch latencies, in days."""
 
-SHARES = (7, 30)
+SHARES = (7, 30, 90)
 """Within how many days of the fix the share of what was patched is told."""
 
 _DAY = 86400
@@ -68,8 +68,10 @@ class Episode:
 
     @property
     def start(self) -> datetime | None:
-        """Since when a fix was not applied that could have been."""
-        return None if self.fix is None else max(self.begin, _begin_of(self.fix))
+        """Since when a fix was not applied that could have been; that of a day counts from the day's beginning."""
+        if self.fix is None:
+            return None
+        return _begin_of(self.fix) if self.is_first else max(self.begin, _begin_of(self.fix))
 
     @property
     def exposed_since(self) -> date | None:
@@ -193,9 +195,14 @@ class _Latency:
     shares: Counter[tuple[int, str]] = field(default_factory=Counter)
     exposed_since: int = 0
     exposures: int = 0
+    unfixed: int = 0
 
     def add(self, episode: Episode, now: datetime) -> None:
         """Count an episode that was an exposure."""
+        if episode.fix is not None and _begin_of(episode.fix) > now:
+            # The fix is still to come.
+            self.unfixed += 1
+            return
         self.outcomes[episode.outcome, episode.measure] += 1
         since, start, end = episode.exposed_since, episode.start, episode.end
         if end is None and since is not None:
@@ -211,25 +218,26 @@ class _Latency:
         for days in SHARES:
             is_within = latency is not None and latency <= days * _DAY
             if start <= now - timedelta(days=days) and not (is_within and episode.is_removed):
-                self.shares[days, "of"] += 1
+                self.shares[days, "total"] += 1
                 self.shares[days, "patched"] += is_within and episode.outcome == "patched"
 
     def as_object(self) -> dict[str, Any]:
         """Return it for JSON."""
         told = {outcome: _row(self.outcomes, outcome) for outcome in ("open", "patched", "removed")}
-        patched = told["patched"]
         return {
-            "measured": patched["seen"],
+            "measured": told["patched"]["seen"],
             "seconds": self.seconds,
-            "within_days": {str(bound): self.buckets[bound] for bound in BOUNDS},
-            "not_measured": patched["before_first_report"],
-            "unknown": patched[_UNKNOWN],
-            "open": sum(told["open"].values()),
-            "removed": sum(told["removed"].values()),
+            "buckets": {str(bound): self.buckets[bound] for bound in BOUNDS},
+            "unmeasured": told["patched"]["before_first_report"],
+            "undated": sum(row[_UNKNOWN] for row in told.values()),
+            "open": sum(told["open"].values()) - told["open"][_UNKNOWN],
+            "unfixed": self.unfixed,
+            "removed": sum(told["removed"].values()) - told["removed"][_UNKNOWN],
+            "within": [
+                {"days": days, "patched": self.shares[days, "patched"], "total": self.shares[days, "total"]}
+                for days in SHARES
+            ],
             "outcomes": told,
-            "shares": {
-                str(days): {"patched": self.shares[days, "patched"], "of": self.shares[days, "of"]} for days in SHARES
-            },
         }
 
 
@@ -265,8 +273,8 @@ class PastTruth:
                 self._add_day(day, parts_of(told[-1], records))
 
     def count(self, episode: Episode) -> None:
-        """Count an episode in, where it was or is an exposure: one whose fix is still to come is none yet."""
-        if episode.counts and (episode.fix is None or _begin_of(episode.fix) <= self.now):
+        """Count an episode in, where it was an exposure, is one, or is still to be."""
+        if episode.counts:
             key = (episode.provider, episode.component, episode.severity)
             self._latencies.setdefault(key, _Latency()).add(episode, self.now)
 
@@ -314,7 +322,7 @@ class PastTruth:
                     **_names(key),
                     "exposures": one.exposures,
                     "exposed_since_timestamp_seconds": one.exposed_since,
-                    "unknown": one.outcomes["open", _UNKNOWN],
+                    "undated": one.outcomes["open", _UNKNOWN],
                 }
                 for key, one in rows
                 if sum(_row(one.outcomes, "open").values())

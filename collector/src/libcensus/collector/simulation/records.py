@@ -240,13 +240,16 @@ class Records:
                 return self._uv_day(day) if by_uv else day
         return None
 
-    def _uv_day(self, built: date) -> date | None:
-        """Return the day of the first uv that knew a build of that day; absent where its day is not known."""
-        for row in self._uv:
+    def _uv_day(self, built: date) -> date:
+        """Return the day of the first uv that knew a build of that day; the build's own where nothing tells it.
+
+        An older uv than those of the table may have known what its first one knows.
+        """
+        for number, row in enumerate(self._uv):
             if self._tag_days[row["pbs"]] >= built:
                 told = _day(row.get("date"))
-                return None if told is None else max(told, built)
-        return None
+                return built if told is None or number == 0 else max(told, built)
+        return built
 
 
 def _is_inside(found: _Range, version: _Key) -> bool:
