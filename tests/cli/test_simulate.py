@@ -55,6 +55,20 @@ def test_the_day_of_the_fleet_can_be_chosen(run: Run) -> None:
     assert json.loads(ended.out)["truth"]["as_of"] == "2026-03-01"
 
 
+def test_a_fleet_with_a_past_is_the_same_fleet_at_its_end(run: Run, tmp_path: Path) -> None:
+    now = json.loads(run("simulate", "--hosts", "20", "--database", "now.db", "--output", "json").out)["truth"]
+    ended = run("simulate", "--hosts", "20", "--days", "120", "--database", "past.db", "--truth", "t.json")
+    assert (ended.code, ended.err) == (0, "")
+    told = truth_of(tmp_path / "t.json")
+    assert f"Their past begins on {told['past']['start']}, and has {told['past']['reports']} reports." in " ".join(
+        ended.out.split()
+    )
+    assert told["past"]["reports"] > 40
+    assert now["past"] is None
+    assert now["findings"]
+    assert {**told, "past": None} == now
+
+
 def test_a_collector_serves_the_fleet_and_the_commands_show_the_truth(run: Run, tmp_path: Path) -> None:
     run("simulate", "--hosts", "25", "--seed", "2", "--database", "fleet.db", "--truth", "truth.json")
     truth = truth_of(tmp_path / "truth.json")
@@ -78,6 +92,8 @@ def test_a_collector_serves_the_fleet_and_the_commands_show_the_truth(run: Run, 
         (["--database", "f.db", "--seed", "one"], 2, "--seed"),
         (["--database", "f.db", "--as-of", "yesterday"], 2, "--as-of"),
         (["--database", "f.db", "--as-of", "2017-01-01"], 2, "--as-of 2017-01-01: the snapshot knows no"),
+        (["--database", "f.db", "--days", "-1"], 2, "--days"),
+        (["--database", "f.db", "--days", "1096"], 2, "--days"),
         (["--database", "f.db", "--truth", "no/such/truth.json"], 2, "--truth no/such/truth.json: there is no folder"),
         (["--database", "f.db", "--truth", "./f.db"], 2, "--truth ./f.db: is the database's own file"),
         (["--database", "f.db", "--truth", "f.db-wal"], 2, "--truth f.db-wal: is the database's own file"),

@@ -7,18 +7,20 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from libcensus.collector.advisories.snapshot import load_snapshot
+from libcensus.collector.advisories.snapshot import TABLES, load_snapshot, read_table
 from libcensus.collector.posture.assessment import Assessor
 from libcensus.collector.simulation.fill import Simulation
 from libcensus.collector.store.sql import SqlStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from datetime import date
 
     from libcensus.collector.simulation.truth import Truth
 
 SEEDS = (1, 7, 20261125)
 HOSTS = 120
+DAYS = 180
 
 
 @dataclass(frozen=True)
@@ -31,9 +33,14 @@ class Filled:
     assessor: Assessor
 
 
-def filled(url: str, seed: int, hosts: int = HOSTS) -> Iterator[Filled]:
+def simulated(seed: int, hosts: int, days: int = DAYS, as_of: date | None = None) -> Simulation:
+    """Return a fleet with a past, and with the tables that its truth is told from."""
+    return Simulation(load_snapshot(), seed, hosts, as_of, days=days, tables={n: read_table(n) for n in TABLES})
+
+
+def filled(url: str, seed: int, hosts: int = HOSTS, days: int = 0) -> Iterator[Filled]:
     """Fill the database at this address with a fleet."""
-    simulation = Simulation(load_snapshot(), seed, hosts)
+    simulation = simulated(seed, hosts, days)
     with SqlStore.open(url) as store:
         yield Filled(store, simulation, simulation.fill(store), Assessor(load_snapshot(), simulation.as_of))
 
@@ -42,6 +49,12 @@ def filled(url: str, seed: int, hosts: int = HOSTS) -> Iterator[Filled]:
 def fleet(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Filled]:
     """A fleet in a SQLite file, for several seeds."""
     yield from filled(f"sqlite:///{tmp_path_factory.mktemp('simulated') / 'fleet.db'}", request.param)
+
+
+@pytest.fixture(scope="session", params=SEEDS, ids=lambda seed: f"seed {seed}")
+def past_fleet(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Filled]:
+    """A fleet with a past in a SQLite file, for several seeds."""
+    yield from filled(f"sqlite:///{tmp_path_factory.mktemp('simulated') / 'past.db'}", request.param, days=DAYS)
 
 
 @pytest.fixture

@@ -21,6 +21,7 @@ from libcensus.collector.simulation.plan import Choices, SimulationError, plan_f
 from libcensus.collector.simulation.systems import platform_of
 from libcensus.collector.store.sql import SqlStore
 from libcensus.facts.vocabulary import EnvironmentState, Installer, InstallKind, LibcFamily, Linkage, Provider
+from tests.collector.simulation.conftest import simulated
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,20 +31,20 @@ if TYPE_CHECKING:
 
 PRINT_EVERYTHING = """
 import hashlib, json, sys
-from libcensus.collector.advisories.snapshot import load_snapshot
+from libcensus.collector.advisories.snapshot import TABLES, load_snapshot, read_table
 from libcensus.collector.simulation.facts import FactMaker
 from libcensus.collector.simulation.fill import Simulation
-from libcensus.collector.simulation.plan import Choices, plan_fleet
 
-seed, hosts = int(sys.argv[1]), int(sys.argv[2])
+seed, hosts, days = (int(word) for word in sys.argv[1:])
 maker, all_of_it = FactMaker(), hashlib.sha256()
-choices = Choices(load_snapshot(), load_snapshot().snapshot_date)
-for plan in plan_fleet(choices, seed, hosts):
-    made = maker.facts_of(plan)
-    all_of_it.update(repr(made.received).encode())
-    for record in made.records:
-        all_of_it.update(record.payload)
-simulation = Simulation(load_snapshot(), seed, hosts)
+tables = {name: read_table(name) for name in TABLES}
+simulation = Simulation(load_snapshot(), seed, hosts, days=days, tables=tables)
+for states in simulation.states():
+    for state in states:
+        made = maker.facts_of(state)
+        all_of_it.update(repr(made.received).encode())
+        for record in made.records:
+            all_of_it.update(record.payload)
 truth = json.dumps(simulation.truth_object(simulation.truth()))
 print(all_of_it.hexdigest(), hashlib.sha256(truth.encode()).hexdigest())
 """
@@ -54,10 +55,10 @@ def plans(seed: int, hosts: int, as_of: date | None = None) -> list[HostPlan]:
     return list(plan_fleet(Choices(catalogue, as_of or catalogue.snapshot_date), seed, hosts))
 
 
-def everything(seed: int, hosts: int, **environment: str) -> str:
+def everything(seed: int, hosts: int, days: int, **environment: str) -> str:
     """Return digests over all facts and the truth, made by a process of its own."""
     done = subprocess.run(
-        [sys.executable, "-c", PRINT_EVERYTHING, str(seed), str(hosts)],
+        [sys.executable, "-c", PRINT_EVERYTHING, str(seed), str(hosts), str(days)],
         env={**os.environ, **environment},
         capture_output=True,
         text=True,
@@ -66,10 +67,11 @@ def everything(seed: int, hosts: int, **environment: str) -> str:
     return done.stdout
 
 
-def test_processes_whose_hashes_and_zones_differ_make_the_same_bytes() -> None:
-    first = everything(5, 60, PYTHONHASHSEED="0", TZ="UTC")
-    assert first == everything(5, 60, PYTHONHASHSEED="4242", TZ="Pacific/Auckland")
-    other_seed = everything(6, 60, PYTHONHASHSEED="0", TZ="UTC")
+@pytest.mark.parametrize("days", [0, 90])
+def test_processes_whose_hashes_and_zones_differ_make_the_same_bytes(days: int) -> None:
+    first = everything(5, 60, days, PYTHONHASHSEED="0", TZ="UTC")
+    assert first == everything(5, 60, days, PYTHONHASHSEED="4242", TZ="Pacific/Auckland")
+    other_seed = everything(6, 60, days, PYTHONHASHSEED="0", TZ="UTC")
     assert not set(first.split()) & set(other_seed.split())
 
 
@@ -85,7 +87,7 @@ def test_another_seed_is_another_fleet(seed: int) -> None:
 
 
 def test_what_is_stored_is_the_same_in_every_database(fleet: Filled, tmp_path: Path) -> None:
-    again = Simulation(load_snapshot(), fleet.truth.seed, fleet.truth.hosts)
+    again = simulated(fleet.truth.seed, fleet.truth.hosts, 0)
     with SqlStore.open(f"sqlite:///{tmp_path / 'again.db'}") as store:
         truth = again.fill(store)
         assert store.hosts() == fleet.store.hosts()
@@ -93,7 +95,7 @@ def test_what_is_stored_is_the_same_in_every_database(fleet: Filled, tmp_path: P
 
 
 def test_the_truth_does_not_need_the_facts(fleet: Filled) -> None:
-    again = Simulation(load_snapshot(), fleet.truth.seed, fleet.truth.hosts)
+    again = simulated(fleet.truth.seed, fleet.truth.hosts, 0)
     assert again.truth_object(again.truth()) == fleet.simulation.truth_object(fleet.truth)
 
 
@@ -248,7 +250,7 @@ def test_a_fleet_that_is_added_to_its_beginning_is_the_whole_fleet(fleet: Filled
     seed, hosts = fleet.truth.seed, fleet.truth.hosts
     with SqlStore.open(f"sqlite:///{tmp_path / 'again.db'}") as store:
         Simulation(load_snapshot(), seed, 30).fill(store)
-        again = Simulation(load_snapshot(), seed, hosts)
+        again = simulated(seed, hosts, 0)
         truth = again.fill(store, add=True)
         assert store.hosts() == fleet.store.hosts()
     assert again.truth_object(truth) == fleet.simulation.truth_object(fleet.truth)

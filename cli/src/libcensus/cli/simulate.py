@@ -1,7 +1,7 @@
 """``libcensus simulate``: fills a database with a fleet that never was, for trying things out and for tests.
 
-The fleet is the same for the same seed, number of hosts and day, byte for byte. A database that has hosts already is
-refused unless ``--add`` says so: nobody could easily tell simulated hosts from real ones afterwards.
+The fleet is the same for the same seed, number of hosts, day and length of its past, byte for byte. A database that has
+hosts already is refused unless ``--add`` says so: nobody could easily tell simulated hosts from real ones afterwards.
 """
 
 from __future__ import annotations
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from libcensus.collector.simulation.truth import Truth
 
 _MOST_HOSTS = 1_000_000
+_MOST_DAYS = 1095
+"""Three years: the snapshot knows the days of fewer and fewer versions before."""
+
 _ENDINGS = ("", "-wal", "-shm", "-journal", ".lock")
 """What the names of the files of a SQLite database end with."""
 
@@ -33,6 +36,7 @@ _ENDINGS = ("", "-wal", "-shm", "-journal", ".lock")
         "libcensus simulate --database fleet.db",
         "libcensus simulate --hosts 10000 --seed 7 --database fleet.db --truth truth.json",
         "libcensus simulate --hosts 50000 --seed 7 --database fleet.db --add",
+        "libcensus simulate --days 180 --database past.db --truth truth.json",
         "libcensus simulate --hosts 500 --database postgresql://census@db.example/simulated",
         "libcensus simulate --database fleet.db --output json | jq .truth.stale_environments",
         codes=(0, 2, 3, 70),
@@ -73,6 +77,14 @@ _ENDINGS = ("", "-wal", "-shm", "-journal", ".lock")
     "[default: the day of the embedded snapshot]",
 )
 @click.option(
+    "--days",
+    type=click.IntRange(0, _MOST_DAYS),
+    default=0,
+    show_default=True,
+    help="Give the fleet a past that begins so many days before its day: hosts that joined, upgrades at the pace of "
+    "each provider, environments that stayed behind. What the hosts are at the end is the same for every number.",
+)
+@click.option(
     "--truth",
     type=click.Path(dir_okay=False),
     metavar="FILE",
@@ -80,7 +92,7 @@ _ENDINGS = ("", "-wal", "-shm", "-journal", ".lock")
 )
 @output_option
 def simulate_command(
-    hosts: int, seed: int, database: str, add: bool, as_of: datetime | None, truth: str | None, output: str
+    hosts: int, seed: int, database: str, add: bool, as_of: datetime | None, days: int, truth: str | None, output: str
 ) -> int:
     """Fill a database with a simulated fleet: distributions, platforms, providers and builds in plausible shares.
 
@@ -91,13 +103,20 @@ def simulate_command(
     from datetime import UTC, datetime, time  # noqa: PLC0415
 
     from libcensus.cli.terminal import Output, Progress  # noqa: PLC0415
-    from libcensus.collector.advisories.snapshot import load_snapshot  # noqa: PLC0415
+    from libcensus.collector.advisories.snapshot import TABLES, load_snapshot, read_table  # noqa: PLC0415
     from libcensus.collector.simulation.fill import Simulation  # noqa: PLC0415
     from libcensus.collector.store.address import DatabaseAddress  # noqa: PLC0415
     from libcensus.collector.store.sql import SqlStore  # noqa: PLC0415
 
     # What is wrong with the arguments is said before a database is made.
-    simulation = Simulation(load_snapshot(), seed, hosts, None if as_of is None else as_of.date())
+    simulation = Simulation(
+        load_snapshot(),
+        seed,
+        hosts,
+        None if as_of is None else as_of.date(),
+        days=days,
+        tables={name: read_table(name) for name in TABLES},
+    )
     # A bare name is a file here; elsewhere it is refused, because there it may be a mistyped address.
     address = database if "/" in database or ":" in database else f"./{database}"
     file = None if truth is None else _checked(truth, DatabaseAddress.parse(address).path)
@@ -174,6 +193,8 @@ def _print(out: Output, truth: Truth, address: str, file: Path | None) -> None:
         f"{truth.builds} builds, {sum(truth.installs.values()):,} installs; {truth.silent_hosts:,} hosts are silent, "
         f"{truth.stale_environments:,} environments have lost their base."
     )
+    if truth.past is not None:
+        summary += f" Their past begins on {truth.past.start}, and has {truth.past.reports:,} reports."
     out.prose((summary, ""))
     if file is not None:
         out.line(f"What is true of it: {file}")

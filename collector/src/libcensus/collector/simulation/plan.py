@@ -38,6 +38,7 @@ from libcensus.facts.vocabulary import (
     Implementation,
     Installer,
     InstallKind,
+    LibcFamily,
     Linkage,
     PackageOrigin,
     Provider,
@@ -59,7 +60,7 @@ _DAYS_PER_MONTH = 30.4375
 _ROLES = ("web", "app", "db", "batch", "ci", "edge", "gpu", "cache")
 _INSTALLERS = {"dpkg": Installer.DPKG, "rpm": Installer.RPM, "apk": Installer.APK}
 _CONTAINER_SYSTEM = "debian:12"
-_FIRST_DYNAMIC_MUSL = "20250311"
+FIRST_DYNAMIC_MUSL = "20250311"
 _HATCH_MINORS = ("3.11", "3.12", "3.13")
 _HATCH_MONTHS = 5
 _NODEJS_SINCE = 28
@@ -159,8 +160,10 @@ class Choices:
         self.systems = known_systems(catalogue)
         self.container = next(known for known in self.systems if known.system.name == _CONTAINER_SYSTEM)
         self._releases = catalogue.releases[Component.OPENSSL]
-        builds = [build for build in catalogue.pbs_builds if build.openssl is not None and _minors(build)]
+        builds = [build for build in catalogue.pbs_builds if build.openssl is not None and minors_of(build)]
         self._builds = builds
+        self._uv_days = catalogue.uv_dates
+        self._tags = {build.tag: build.date for build in catalogue.pbs_builds}
         self.pbs = {age.name: self._newest_pbs(int(age.name)) for age in PBS_AGES}
         self._uv = [ToolPlan(version, tag) for version, tag in catalogue.uv_newest_pbs.items() if tag.isdigit()]
         self.pyenv = tuple(self._python(minor, 6) for minor in ("3.11", "3.12", "3.13"))
@@ -211,8 +214,62 @@ class Choices:
         """Return the first uv that could install a build, absent where the snapshot knows none."""
         return next((tool for tool in self._uv if tool.newest_build >= tag), None)
 
+    def pbs_until(self, build: BuildPlan, *, by_uv: bool) -> list[tuple[date, PbsBuild]]:
+        """Return the builds of a minor release up to this one, the newest first, and since when each could be had.
 
-def _minors(build: PbsBuild) -> list[str]:
+        By uv that is when the first uv that knew it was out. Empty for a build that the snapshot does not know.
+        """
+        minor, found = build.minor, []
+        end = self._tags.get(build.provider_build or "")
+        for one in reversed(self._builds):
+            # One tag names another year than that of its release: uv, which goes by the name, never installs it.
+            is_own = one.tag == build.provider_build
+            is_later = end is None or (one.date, one.tag) > (end, build.provider_build)
+            if is_later or (one.tag != one.date.strftime("%Y%m%d") and not is_own):
+                continue
+            if minor in minors_of(one) and (build.libc is not LibcFamily.MUSL or one.tag >= FIRST_DYNAMIC_MUSL):
+                found.append((self._uv_day(one) if by_uv else one.date, one))
+        return found
+
+    def pbs_on(self, minor: str, day: date) -> PbsBuild | None:
+        """Return the newest build of a minor release that a uv of that day knew."""
+        builds = (one for one in reversed(self._builds) if minor in minors_of(one) and self._uv_day(one) <= day)
+        return next(builds, None)
+
+    def _uv_day(self, build: PbsBuild) -> date:
+        tool = self.uv_for(build.tag)
+        if tool is None:
+            return build.date
+        return max(build.date, self._tags[tool.newest_build], self._uv_days.get(tool.version, build.date))
+
+    def pythons_until(self, version: str) -> list[tuple[date, str]]:
+        """Return CPython's releases of a line up to this one, the newest first, and a day on which each was out."""
+        minor = ".".join(version.split(".")[:2])
+        first: dict[str, date] = {}
+        for build in self._builds:
+            found = build.cpython.get(minor, "")
+            if _FINAL.fullmatch(found):
+                first.setdefault(found, build.date)
+        return _until(version, [(day, found) for found, day in first.items()])
+
+    def openssl_until(self, version: str) -> list[tuple[date, str]]:
+        """Return OpenSSL's releases of a branch up to this one, the newest first, with their days."""
+        branch = ".".join(version.split(".")[:2])
+        return _until(
+            version, [(one.date, one.version) for one in self._releases.values() if one.branch == branch and one.date]
+        )
+
+
+def _until(version: str, found: list[tuple[date, str]]) -> list[tuple[date, str]]:
+    newest_first = sorted(found, key=lambda one: _numbers(one[1]), reverse=True)
+    return [(day, other) for day, other in newest_first if _numbers(other) <= _numbers(version)]
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split("."))
+
+
+def minors_of(build: PbsBuild) -> list[str]:
     """Return the minor releases of which a build has a final version, the oldest first."""
     wanted = [share.name for share in PBS_MINORS]
     return [minor for minor in wanted if _FINAL.fullmatch(build.cpython.get(minor, ""))]
@@ -273,7 +330,7 @@ class _Drawing:
             self._damaged()
         noon = datetime.combine(self._choices.as_of, time(12), UTC)
         silent = troubles["silent"]
-        installs = map(_unpackaged, self._installs) if troubles["failed-probe"] else self._installs
+        installs = map(unpackaged, self._installs) if troubles["failed-probe"] else self._installs
         return HostPlan(
             number=self._number,
             host_id=self._identity,
@@ -349,14 +406,14 @@ class _Drawing:
         """Draw a python-build-standalone build, and which of its minor releases."""
         release = self._choices.pbs[self._pick(PBS_AGES)]
         minor = self._pick(PBS_MINORS)
-        there = _minors(release)
+        there = minors_of(release)
         return release, minor if minor in there else there[-1]
 
     def _for_libc(self, release: PbsBuild, minor: str) -> tuple[PbsBuild, str]:
         """Return a build that can load modules here: those for musl can since they are no longer static."""
-        if self.known.glibc is None and release.tag < _FIRST_DYNAMIC_MUSL:
+        if self.known.glibc is None and release.tag < FIRST_DYNAMIC_MUSL:
             newest = self._choices.pbs[PBS_AGES[0].name]
-            there = _minors(newest)
+            there = minors_of(newest)
             return newest, minor if minor in there else there[-1]
         return release, minor
 
@@ -433,14 +490,7 @@ class _Drawing:
         return BuildPlan(implementation, version, self.arch, provider, mark, flags, built_on, origin, openssl)
 
     def _system_crypto(self, known: KnownSystem, openssl: OpensslPackage) -> CryptoPlan:
-        system, generation = known.system, openssl.generation
-        return CryptoPlan(
-            Linkage.SYSTEM,
-            openssl.version,
-            f"{known.library_folder(self.arch)}/libcrypto.so.{generation}",
-            f"libssl.so.{generation}",
-            known.package(self.arch, system.openssl_name, openssl.package_version, system.openssl_source),
-        )
+        return system_crypto(known, self.arch, openssl)
 
     def _base(
         self,
@@ -493,7 +543,19 @@ class _Drawing:
             )
 
 
-def _unpackaged(install: InstallPlan) -> InstallPlan:
+def system_crypto(known: KnownSystem, arch: str, openssl: OpensslPackage) -> CryptoPlan:
+    """Return the OpenSSL of a system with one of its packages."""
+    system, generation = known.system, openssl.generation
+    return CryptoPlan(
+        Linkage.SYSTEM,
+        openssl.version,
+        f"{known.library_folder(arch)}/libcrypto.so.{generation}",
+        f"libssl.so.{generation}",
+        known.package(arch, system.openssl_name, openssl.package_version, system.openssl_source),
+    )
+
+
+def unpackaged(install: InstallPlan) -> InstallPlan:
     """Return what is known of an install where the host's package database cannot be read."""
     if install.root != "/":
         return install

@@ -9,6 +9,7 @@ packages here stand in for what the snapshot does not tell, and a test compares 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import date
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -231,6 +232,14 @@ WHEEL_OPENSSL: Mapping[str, str] = {"41.0.7": "3.1.4", "43.0.3": "3.3.2", "46.0.
 WHEEL_PYTHON: Mapping[str, int] = {"41.0.7": 7, "43.0.3": 7, "46.0.3": 8, "48.0.0": 9}
 """N of the oldest Python 3.N that each is for, by its metadata."""
 
+WHEEL_DAYS: Mapping[str, date] = {
+    "41.0.7": date(2023, 11, 28),
+    "43.0.3": date(2024, 10, 18),
+    "46.0.3": date(2025, 10, 15),
+    "48.0.0": date(2026, 5, 4),
+}
+"""The days on which PyPI had each of them, as its index tells; 48.0.0 came up to three days before."""
+
 TROUBLES: tuple[Share, ...] = (
     Share("silent", 5, "hosts whose last report is older than a week"),
     Share("failed-probe", 3, "hosts on which the package database is damaged: no package of theirs is known"),
@@ -240,6 +249,61 @@ TROUBLES: tuple[Share, ...] = (
     Share("outdated", 9, "hosts with processes that still map a replaced libcrypto"),
 )
 """Each independent of the others, out of a hundred hosts."""
+
+UPGRADES: Mapping[str, tuple[Share, ...]] = {
+    "system": (
+        Share("1", 55, "days between upgrades of the distribution's packages: unattended-upgrades, dnf-automatic"),
+        Share("7", 20, "once a week"),
+        Share("30", 15, "once a month"),
+        Share("180", 10, "very late: twice a year"),
+    ),
+    "uv": (
+        Share("14", 15, "days between `uv python upgrade`, to the newest build that a uv of that day knew"),
+        Share("45", 30, "every six weeks"),
+        Share("90", 35, "four times a year"),
+        Share("200", 20, "less than twice a year"),
+    ),
+    "hatch": (
+        Share("60", 60, "days between `hatch python update`"),
+        Share("180", 40, "twice a year"),
+    ),
+    "pyenv": (
+        Share("60", 30, "days between rebuilds by pyenv, or by hand below /usr/local"),
+        Share("150", 50, "every five months"),
+        Share("300", 20, "less than once a year"),
+    ),
+    "conda": (
+        Share("45", 30, "days between `conda update`, which brings Python and OpenSSL"),
+        Share("120", 50, "three times a year"),
+        Share("300", 20, "less than once a year"),
+    ),
+    "image": (
+        Share("7", 25, "days between pulls of the image: Python and the packages inside move in one step"),
+        Share("30", 45, "once a month"),
+        Share("90", 30, "four times a year"),
+    ),
+    "environment": (
+        Share("30", 30, "days until a pinned or copied environment is made again; its old base stays until then"),
+        Share("120", 40, "three times a year"),
+        Share("365", 30, "once a year"),
+    ),
+    "wheel": (
+        Share("30", 25, "days between upgrades of what is in an environment"),
+        Share("120", 45, "three times a year"),
+        Share("365", 30, "once a year"),
+    ),
+}
+"""How often each is upgraded on a host, in days on average: between half and one and a half times as many."""
+
+PAST: tuple[Share, ...] = (
+    Share("joined", 20, "hosts that joined within the year before the day of the fleet"),
+    Share("came", 15, "of what others than the distribution brought: came within that year"),
+    Share("made", 20, "of environments: made within that year"),
+    Share("uv-gone", 20, "of hosts with uv: had a build of another minor release, which was removed within that year"),
+    Share("environment-gone", 10, "of hosts: had an environment of the system's Python, removed within that year"),
+    Share("base-gone", 60, "of stale environments on Debian and Ubuntu: their pyenv Python was removed in that year"),
+)
+"""What came and went. Each independent of the others, out of a hundred."""
 
 TABLES: Mapping[str, tuple[Share, ...]] = {
     "architecture": ARCHES,
@@ -252,5 +316,14 @@ TABLES: Mapping[str, tuple[Share, ...]] = {
     "environments per Python": ENVIRONMENTS,
     "wheels": WHEELS,
     "troubles": TROUBLES,
+    "distribution's upgrades": UPGRADES["system"],
+    "uv's upgrades": UPGRADES["uv"],
+    "Hatch's upgrades": UPGRADES["hatch"],
+    "rebuilds": UPGRADES["pyenv"],
+    "conda's upgrades": UPGRADES["conda"],
+    "image's upgrades": UPGRADES["image"],
+    "environment's renewals": UPGRADES["environment"],
+    "wheel's upgrades": UPGRADES["wheel"],
+    "came and went": PAST,
 }
 """Every table but :data:`SYSTEMS`, as the documentation shows them."""

@@ -8,11 +8,12 @@ host really does, the gaps too: there is no ``GLIBC_2.37``. What a distribution 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cmp_to_key
 from typing import TYPE_CHECKING
 
 from libcensus.collector.posture.distribution import find_distribution
+from libcensus.collector.posture.finding import Component
 from libcensus.collector.posture.ordering import is_at_least
 from libcensus.collector.simulation.shares import SYSTEMS, System
 from libcensus.facts.package import Package
@@ -22,8 +23,9 @@ from libcensus.facts.vocabulary import LibcFamily, PackageOrigin
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    from datetime import date
 
-    from libcensus.collector.posture.catalogue import Catalogue
+    from libcensus.collector.posture.catalogue import Catalogue, PackageFixes
 
 LOADERS: Mapping[str, str] = {"x86_64": "/lib64/ld-linux-x86-64.so.2", "aarch64": "/lib/ld-linux-aarch64.so.1"}
 
@@ -121,13 +123,29 @@ class KnownSystem:
     """A system with what the snapshot knows of its release; ``glibc`` is N of 2.N, absent with musl.
 
     ``openssl`` are its OpenSSL packages, the newest first. ``fixes`` tells for each advisory, as far as the snapshot
-    knows, how many of them have the fix: those are the first of them.
+    knows, how many of them have the fix: those are the first of them; ``paid`` the same of fixes that only paying
+    customers get. ``fix_days`` are the days on which the first package with a fix was out, where the snapshot has them.
+
+    ``days`` are those on which each package came, as far as the fleet's past needs them: the snapshot's own, or those
+    before which there cannot have been such a package; absent where nothing tells. ``released`` is the day of the
+    system itself. ``python_fixes`` tells of each advisory that the snapshot names for the package of its Python whether
+    that package has the fix.
     """
 
     system: System
     glibc: int | None
     openssl: tuple[OpensslPackage, ...]
     fixes: Mapping[str, int]
+    paid: Mapping[str, int] = field(default_factory=dict)
+    fix_days: Mapping[str, date] = field(default_factory=dict)
+    days: tuple[date | None, ...] = ()
+    released: date | None = None
+    python_fixes: Mapping[str, bool] = field(default_factory=dict)
+
+    @property
+    def release(self) -> str:
+        """What tables of its packages call the release: of Debian and Ubuntu the whole number, of others the first."""
+        return self.system.version_id if self.system.is_dpkg else self.system.version_id.partition(".")[0]
 
     @property
     def libc_version(self) -> str:
@@ -174,20 +192,71 @@ def _known(system: System, catalogue: Catalogue) -> KnownSystem:
     fixes = catalogue.package_fixes.get((system.os_id, major, "openssl"))
     versions = system.openssl_packages
     fixed: dict[str, int] = {}
+    paid: dict[str, int] = {}
     if fixes is not None:
-        paid = {fixes.fixed[name] for name in fixes.paid if name in fixes.fixed}
-        own = {version for version in fixes.fixed.values() if version not in paid and _is_of(version, release.openssl)}
-        versions = _newest_first(system.manager, own)
-        free = {name: version for name, version in fixes.fixed.items() if version not in paid}
-        fixed = {
-            name: sum(is_at_least(system.manager, version, first) for version in versions)
-            for name, first in free.items()
+        bought = {fixes.fixed[name] for name in fixes.paid if name in fixes.fixed}
+        own = {
+            version for version in fixes.fixed.values() if version not in bought and _is_of(version, release.openssl)
         }
+        versions = _newest_first(system.manager, own)
+        for name, first in fixes.fixed.items():
+            having = sum(is_at_least(system.manager, version, first) for version in versions)
+            (paid if first in bought else fixed)[name] = having
     packages = tuple(OpensslPackage(version, match[1]) for version in versions if (match := _UPSTREAM.match(version)))
     if not packages:
         raise AssertionError(f"nothing tells which OpenSSL packages {system.name} has")
     minor = None if release.glibc is None else int(release.glibc.partition(".")[2])
-    return KnownSystem(system, minor, packages, fixed)
+    branch = catalogue.distributions.get(system.os_id, {}).get(major)
+    return KnownSystem(
+        system,
+        minor,
+        packages,
+        fixed,
+        paid,
+        {} if fixes is None else _fix_days(fixes),
+        _package_days(packages, fixes, catalogue),
+        None if branch is None else branch.released,
+        _python_fixes(system, catalogue),
+    )
+
+
+def _fix_days(fixes: PackageFixes) -> dict[str, date]:
+    """Return the day of the first package with each fix; not of those that are for paying customers."""
+    found = {}
+    for name, first in fixes.fixed.items():
+        days = [day for version, day in fixes.dates.items() if is_at_least(fixes.manager, version, first)]
+        if days and name not in fixes.paid:
+            found[name] = min(days)
+    return found
+
+
+def _package_days(
+    packages: tuple[OpensslPackage, ...], fixes: PackageFixes | None, catalogue: Catalogue
+) -> tuple[date | None, ...]:
+    """Return since when each package can have been on a host; never later for an older one."""
+    if fixes is not None and fixes.dates:
+        return tuple(fixes.dates.get(package.package_version) for package in packages)
+    days: list[date | None] = []
+    latest: date | None = None
+    published = {advisory.id: advisory.published for advisory in catalogue.advisories}
+    for package in reversed(packages):
+        # A package cannot fix what nobody has heard of, nor hold a release of OpenSSL that is not out.
+        named = [] if fixes is None else [n for n, first in fixes.fixed.items() if first == package.package_version]
+        bounds = [published[name] for name in named if name in published]
+        if fixes is None and len(packages) > 1:
+            release = catalogue.releases[Component.OPENSSL].get(package.version)
+            bounds = [] if release is None or release.date is None else [release.date]
+        latest = max([*bounds, *([] if latest is None else [latest])], default=None)
+        days.append(latest)
+    return tuple(reversed(days))
+
+
+def _python_fixes(system: System, catalogue: Catalogue) -> dict[str, bool]:
+    source = "python" + ".".join(system.python.split(".")[:2])
+    fixes = catalogue.package_fixes.get((system.os_id, system.version_id, source))
+    if fixes is None:
+        return {}
+    return {name: is_at_least(system.manager, system.python_package, first) for name, first in fixes.fixed.items()}
 
 
 def _is_of(package_version: str, released: str | None) -> bool:

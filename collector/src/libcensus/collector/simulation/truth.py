@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from datetime import date
 
     from libcensus.collector.simulation.builds import BuildPlan
+    from libcensus.collector.simulation.episodes import PastTruth
     from libcensus.collector.simulation.plan import HostPlan, InstallPlan
 
 _UNKNOWN = "unknown"
@@ -66,7 +67,10 @@ class _Place:
 
 @dataclass(slots=True)
 class Truth:
-    """What is true of a fleet; every counter's keys are in the order of the field's names in :meth:`as_object`."""
+    """What is true of a fleet; every counter's keys are in the order of the field's names in :meth:`as_object`.
+
+    ``findings`` and ``past`` are absent where nobody gave the tables to tell them from.
+    """
 
     seed: int
     as_of: date
@@ -90,6 +94,8 @@ class Truth:
     unreadable_installs: int = 0
     outdated_processes: int = 0
     hosts_with_outdated_processes: int = 0
+    findings: Counter[tuple[str, ...]] | None = None
+    past: PastTruth | None = None
     _places: Counter[_Place] = field(default_factory=Counter)
     _builds: Counter[BuildPlan] = field(default_factory=Counter)
 
@@ -238,6 +244,10 @@ class Truth:
                 }
                 for build, hosts in self.build_hosts().items()
             ],
+            "findings": None
+            if self.findings is None
+            else _rows(self.findings, ("component", "severity", "status", "provider"), "findings"),
+            "past": None if self.past is None else self.past.as_object(),
         }
 
 
