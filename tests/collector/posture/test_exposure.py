@@ -13,6 +13,7 @@ from libcensus.collector.posture.exposure import (
     Exposure,
     Opening,
     Outcome,
+    Period,
     Slot,
     episodes,
     expose,
@@ -53,12 +54,18 @@ A, B = opening("A"), opening("B")
 def test_episodes(
     periods: list[tuple[Opening, ...] | None], expected: list[tuple[Opening, int, int | None, Outcome]]
 ) -> None:
-    assert [(one.opening, one.began, one.ended, one.outcome) for one in episodes(periods)] == expected
+    told = episodes([None if opened is None else Period(opened) for opened in periods])
+    assert [(one.opening, one.began, one.ended, one.outcome) for one in told] == expected
+
+
+def test_what_nobody_can_tell_of_any_more_was_not_patched() -> None:
+    (one,) = episodes([Period((A,)), Period((), frozenset({(A.component, "A")}))])
+    assert (one.ended, one.outcome) == (1, Outcome.REMOVED)
 
 
 @given(st.lists(st.none() | st.frozensets(st.sampled_from("abc")), max_size=8))
 def test_episodes_cover_exactly_the_periods_in_which_something_was_open(periods: list[frozenset[str] | None]) -> None:
-    held = [None if names is None else [opening(name) for name in sorted(names)] for names in periods]
+    held = [None if names is None else Period(tuple(map(opening, sorted(names)))) for names in periods]
     covered: list[set[str]] = [set() for _ in periods]
     for one in episodes(held):
         end = len(periods) if one.ended is None else one.ended

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from typing import TYPE_CHECKING
 
-from libcensus.collector.posture.exposure import BUCKET_DAYS, Outcome, episodes, expose, openings
+from libcensus.collector.posture.exposure import BUCKET_DAYS, Outcome, Period, episodes, expose, openings, unclear_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -183,11 +183,14 @@ class ExposureReader:
     def _episodes_of(self, periods: tuple[Pattern, ...]) -> Sequence[Episode]:
         found = self._episodes.get(periods)
         if found is None:
-            opened = [
-                [one for number in period for one in self.opened(number)] if period else None for period in periods
-            ]
-            found = self._episodes[periods] = episodes(opened)
+            found = self._episodes[periods] = episodes([self._period(numbers) for numbers in periods])
         return found
+
+    def _period(self, numbers: Pattern) -> Period | None:
+        if not numbers:
+            return None
+        unclear = (unclear_in(self._fleet.judged[number].case) for number in numbers)
+        return Period(tuple(one for number in numbers for one in self.opened(number)), frozenset().union(*unclear))
 
 
 def _tally_of(found: dict[Key, PatchTally], exposure: Exposure) -> PatchTally:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from libcensus.collector.hostfacts import HostFacts, wanted, wanted_by_roots
 from libcensus.collector.posture.assessment import Assessor
-from libcensus.collector.posture.exposure import slot_of
+from libcensus.collector.posture.exposure import is_told, slot_of
 from libcensus.facts.host import Inventory
 
 if TYPE_CHECKING:
@@ -323,7 +323,8 @@ class PostureIndex:
                 number = self._numbers[key] = len(self._judged)
                 self._judged.append(Judged(str(item.provider), item.grounds, item.case, item.within))
             pattern.append(number)
-            slots.setdefault(slot_of(item), set()).add(number)
+            if is_told(item):
+                slots.setdefault(slot_of(item), set()).add(number)
         return tuple(sorted(pattern)), tuple((slot, tuple(sorted(numbers))) for slot, numbers in sorted(slots.items()))
 
     def _number_ages(self, assessment: HostAssessment) -> Pattern:

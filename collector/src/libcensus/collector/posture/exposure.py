@@ -40,7 +40,7 @@ class Slot:
 
 
 class Outcome(StrEnum):
-    """How an episode ended."""
+    """How an episode ended; ``removed`` is also what nobody can tell of any more."""
 
     PATCHED = "patched"
     REMOVED = "removed"
@@ -56,6 +56,14 @@ class Opening:
     severity: Severity
     provider: str
     clocks: Clocks
+
+
+@dataclass(frozen=True, slots=True)
+class Period:
+    """What holds for a slot in one of its periods; ``unclear`` is what nobody can tell of: component and advisory."""
+
+    opened: tuple[Opening, ...] = ()
+    unclear: frozenset[tuple[Component, str]] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +125,18 @@ def slot_of(item: InstallAssessment | CopyAssessment | LibcAssessment) -> Slot:
     return Slot("libc", root, "")
 
 
+def is_told(item: InstallAssessment | CopyAssessment | LibcAssessment) -> bool:
+    """Tell whether anything can be said of what was judged: nothing can of an environment that has lost its base."""
+    return not isinstance(item, InstallAssessment) or item.version is not None or item.library is not None
+
+
+def unclear_in(case: Case) -> frozenset[tuple[Component, str]]:
+    """Return what is under investigation in a case, by component and advisory."""
+    return frozenset(
+        (item.component, item.advisory) for item in case.judgements if item.status is VexStatus.UNDER_INVESTIGATION
+    )
+
+
 def openings(case: Case, provider: str) -> tuple[Opening, ...]:
     """Return what is affected in a case."""
     return tuple(
@@ -126,16 +146,16 @@ def openings(case: Case, provider: str) -> tuple[Opening, ...]:
     )
 
 
-def episodes(periods: Sequence[Iterable[Opening] | None]) -> tuple[Episode, ...]:
-    """Return the episodes of a slot, from what was open in each of its periods; None is a period without the slot."""
+def episodes(periods: Sequence[Period | None]) -> tuple[Episode, ...]:
+    """Return the episodes of a slot, from what held in each of its periods; None is a period without the slot."""
     found: list[Episode] = []
     running: dict[tuple[Component, str], tuple[int, Opening]] = {}
-    for number, held in enumerate(periods):
-        now = {} if held is None else {(item.component, item.advisory): item for item in held}
+    for number, period in enumerate(periods):
+        now = {} if period is None else {(item.component, item.advisory): item for item in period.opened}
         for key in [key for key in running if key not in now]:
             began, opening = running.pop(key)
-            outcome = Outcome.REMOVED if held is None else Outcome.PATCHED
-            found.append(Episode(opening, began, number, outcome))
+            is_lost = period is None or key in period.unclear
+            found.append(Episode(opening, began, number, Outcome.REMOVED if is_lost else Outcome.PATCHED))
         for key, opening in now.items():
             running.setdefault(key, (number, opening))
     found += [Episode(opening, began, None, Outcome.OPEN) for began, opening in running.values()]

@@ -119,6 +119,9 @@ def parts_of(plan: HostPlan, records: Records) -> list[_Part]:
         place = inner if install.root == CONTAINER_ROOT else system
         owner = install.package or owners.get((install.root, install.base or ""))
         build = install.build
+        if build is None and install.crypto.version is None:
+            # Nothing can be told of it: for whoever looks, what was there before is gone.
+            continue
         said = records.of_install(install.implementation, build, install.crypto, (install.installer, owner, place))
         parts.append(_Part(_slot(install), _UNKNOWN if build is None else build.provider.value, said))
     for copy in plan.copies:

@@ -82,6 +82,16 @@ class Records:
         self._openssl = [_openssl_record(row, openssl) for row in openssl["advisories"]]
         self._by_id = {record.id: record for record in self._openssl}
         self._cpython = [found for row in cpython["advisories"] if (found := _cpython_record(row, self._cpython_days))]
+        nodejs = tables["nodejs"]
+        lines = tables["support"]["nodejs"]
+        self._begun["nodejs"] = _begun(lines, nodejs["releases"], _one_number)
+        foreign = {record.id for record in self._openssl}
+        node_days = {row["version"]: _day(row.get("date")) for row in nodejs["releases"]}
+        self._nodejs = [
+            found
+            for row in nodejs["advisories"]
+            if row["id"] not in foreign and (found := _nodejs_record(row, node_days, lines)) is not None
+        ]
         self._glibc = [found for row in tables["glibc"]["advisories"] if (found := _glibc_record(row))]
         self._pbs = sorted(pbs["builds"], key=lambda row: (row["date"], row["tag"]))
         self._uv = pbs["uv"]
@@ -101,11 +111,28 @@ class Records:
     def _of_install(
         self, implementation: Implementation, build: BuildPlan | None, crypto: CryptoPlan, owned: _Owned
     ) -> tuple[Said, ...]:
-        """Return what holds for an install: for its OpenSSL, and for a CPython itself."""
+        """Return what holds for an install: for its OpenSSL, and for a CPython or a Node.js itself."""
         said = self._of_crypto(crypto, build, owned)
         if build is not None and implementation is Implementation.CPYTHON:
             said += self._of_python(build, owned)
+        if build is not None and implementation is Implementation.NODEJS:
+            said += self._of_nodejs(build)
         return said
+
+    def _of_nodejs(self, build: BuildPlan) -> tuple[Said, ...]:
+        """Return what holds for a Node.js itself: those that are simulated are a third party's, without days."""
+        if build.version is None:
+            return ()
+        said = []
+        for record in self._nodejs:
+            place = self._place(record, _one_number(build.version), _numbers(build.version))
+            if place == "outside" or (record.is_windows and place != "inside"):
+                continue
+            status = AFFECTED if place == "inside" else OPEN_QUESTION
+            if record.is_windows:
+                status = NOT_AFFECTED
+            said.append(Said(record.component, record.id, record.severity, record.published, status))
+        return tuple(said)
 
     def _of_copy(self, openssl: str, system: str) -> tuple[Said, ...]:
         """Return what holds for a wheel's own OpenSSL."""
@@ -302,6 +329,36 @@ def _cpython_record(row: Mapping[str, Any], days: Mapping[str, date | None]) -> 
     )
 
 
+def _nodejs_record(
+    row: Mapping[str, Any], days: Mapping[str, date | None], lines: list[Mapping[str, Any]]
+) -> _Record | None:
+    """Return a record of Node.js; None where nothing tells its day. Its project looks at the lines that it supports."""
+    fixed = [one["fixed"] for one in row["ranges"] if one.get("fixed")]
+    published = _day(row.get("published")) or min((day for name in fixed if (day := days.get(name))), default=None)
+    if published is None:
+        return None
+    ranges = {
+        one["branch"]: _Range(
+            _numbers(one["introduced"]), _numbers(one["fixed"]) if one.get("fixed") else None, one.get("fixed")
+        )
+        for one in row["ranges"]
+    }
+    supported = {
+        line["branch"]
+        for line in lines
+        if (begun := _day(line.get("released"))) and (end := _day(line.get("eol"))) and begun <= published <= end
+    }
+    return _Record(
+        "nodejs",
+        row["id"],
+        row.get("severity", "unknown"),
+        published,
+        bool(row.get("windows_only")),
+        ranges,
+        frozenset(supported | ranges.keys()),
+    )
+
+
 def _glibc_record(row: Mapping[str, Any]) -> _Record | None:
     if not row.get("fixed") or not row.get("published"):
         return None
@@ -349,6 +406,10 @@ def _day(text: str | None) -> date | None:
 
 def _numbers(version: str) -> _Key:
     return tuple(int(part) for part in version.split("."))
+
+
+def _one_number(version: str) -> str:
+    return version.partition(".")[0]
 
 
 def _two_numbers(version: str) -> str:
