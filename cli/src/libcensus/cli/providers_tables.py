@@ -45,7 +45,9 @@ def print_providers(out: Output, answer: ProvidersAnswer) -> None:
     out.prose(("From the fix to the hosts", "bold"), (told, ""))
     out.line()
     if answer.patching:
-        out.table(PATCHING_COLUMNS, [_patching_row(one) for one in _ordered(answer)])
+        dated = [one for one in _ordered(answer) if _is_dated(one)]
+        if dated:
+            out.table(PATCHING_COLUMNS, [_patching_row(one) for one in dated])
         _print_uncounted(out, answer)
     else:
         out.line("Nothing is affected, and nothing was.")
@@ -72,6 +74,11 @@ def _ordered(answer: ProvidersAnswer) -> list[ProviderPatching]:
     return sorted(answer.patching, key=lambda one: (one.provider, one.component, -one.severity.rank))
 
 
+def _is_dated(one: ProviderPatching) -> bool:
+    """Tell whether a row says something: of fixes without a day, that none is open would be a claim."""
+    return any((one.measured, one.unmeasured, one.removed, one.open, one.unfixed))
+
+
 def _patching_row(one: ProviderPatching) -> tuple[Cell, ...]:
     style = SEVERITY_STYLES[one.severity]
     shares = {share.days: share for share in one.within}
@@ -83,7 +90,7 @@ def _patching_row(one: ProviderPatching) -> tuple[Cell, ...]:
         Cell(_day(one.oldest_open), "" if one.oldest_open is None else f"{one.oldest_open:%Y-%m}"),
         Cell(f"{one.measured:,}"),
         Cell("-" if one.p90_days is None else f"{one.median_days:,}, {_days(one.p90_days)}"),
-        Cell(", ".join(_share(shares.get(days)) for days in _SHOWN_WITHIN)),
+        Cell(", ".join(told) if set(told := [_share(shares.get(days)) for days in _SHOWN_WITHIN]) != {"-"} else "-"),
     )
 
 
