@@ -16,6 +16,7 @@ from libcensus.collector.config import CollectorSettings
 from libcensus.collector.posture.explanation import Silence
 from libcensus.collector.posture.finding import VexStatus
 from libcensus.collector.store.sql import SqlStore
+from tests.collector.acceptance import documents
 from tests.collector.metrics import fleet
 
 if TYPE_CHECKING:
@@ -64,7 +65,9 @@ def full(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Collector]:
     folder = tmp_path_factory.mktemp("full")
     with SqlStore.open(f"sqlite:///{folder / 'census.db'}") as store:
         fleet.report(store, fleet.full_machine())
-        settings = CollectorSettings(listen="127.0.0.1:0", http_listen="127.0.0.1:0")
+        # With an accepted risk all keys are there.
+        documents.put(folder / "vex", "accepted.json", documents.text())
+        settings = CollectorSettings(listen="127.0.0.1:0", http_listen="127.0.0.1:0", vex_dir=str(folder / "vex"))
         running = Collector(settings, store, today=lambda: fleet.TODAY).start()
         try:
             yield running
@@ -85,6 +88,7 @@ def test_posture_keys(run: Run, full: Collector) -> None:
     told = json.loads(run("posture", "--output", "json", "--collector", full.grpc_address).out)
     severities = {f"worst_hosts[].affected.{severity}" for severity in told["worst_hosts"][0]["affected"]}
     assert severities
+    assert told["accepted_risks"]
     assert set(named(section("`libcensus posture`"), "key | holds")) == keys(told) - severities
 
 

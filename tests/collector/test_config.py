@@ -22,7 +22,7 @@ from libcensus.collector.config import (
 from libcensus.collector.errors import ConfigurationError
 
 HOME = {"HOME": "/home/someone"}
-_PLACES = frozenset({"database", "advisories_dir"})
+_PLACES = frozenset({"database", "advisories_dir", "vex_dir"})
 """Settings whose default depends on who runs the collector."""
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "collector-cli.md"
@@ -87,6 +87,7 @@ def test_every_setting_can_come_from_every_source(tmp_path: Path) -> None:
         "grace_seconds": "23s",
         "advisories_dir": "/tmp/advisories",
         "advisory_urls": "debian=https://mirror.example/json alpine=https://mirror.example/a alpine=https://mirror.example/b",
+        "vex_dir": "/tmp/vex",
         "log_format": "json",
         "log_level": "debug",
     }

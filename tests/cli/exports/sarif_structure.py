@@ -25,6 +25,21 @@ _RESULT: dict[str, Any] = {
         "kind": {"enum": ["notApplicable", "pass", "fail", "review", "open", "informational"]},
         "level": _LEVEL,
         "message": _MESSAGE,
+        "suppressions": {
+            "type": "array",
+            "uniqueItems": True,
+            "items": {
+                "type": "object",
+                "required": ["kind"],
+                "additionalProperties": False,
+                "properties": {
+                    "kind": {"enum": ["inSource", "external"]},
+                    "status": {"enum": ["accepted", "underReview", "rejected"]},
+                    "justification": {"type": "string"},
+                    "properties": {"type": "object"},
+                },
+            },
+        },
         "locations": {
             "type": "array",
             "items": {

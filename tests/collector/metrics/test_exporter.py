@@ -200,6 +200,7 @@ def test_an_empty_fleet_is_told_without_hosts(store: CountingStore) -> None:
     page = exporter_for(store).render()[1]
     assert {name for name, _ in samples(page)} == {
         "libcensus_unreadable_hosts",
+        "libcensus_acceptance_statements",
         "libcensus_advisories_timestamp_seconds",
         "libcensus_series",
         "libcensus_series_limit",

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from libcensus.collector.posture.finding import (
+    Acceptance,
     Clocks,
     Component,
     EndOfLife,
@@ -204,6 +205,18 @@ findings = st.builds(
     remedy=facts.maybe(facts.texts),
     evidence=facts.evidence_sets,
     clocks=st.none(),
+    accepted=facts.maybe(
+        st.builds(
+            Acceptance,
+            statement=facts.texts,
+            document=facts.texts,
+            author=facts.texts,
+            status=st.sampled_from(VexStatus),
+            justification=facts.maybe(facts.words),
+            reason=facts.texts,
+            expires=days,
+        )
+    ),
 )
 ends_of_life = st.builds(
     EndOfLife,
@@ -235,6 +248,8 @@ summaries = st.builds(
     worst_severity=facts.maybe(st.sampled_from(Severity)),
     failed_probes=counts,
     outdated_processes=facts.maybe(counts),
+    labels=st.dictionaries(facts.words, facts.words, max_size=3),
+    accepted=counts,
 )
 seen = st.builds(
     SeenQuirk,

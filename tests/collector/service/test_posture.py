@@ -11,9 +11,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from libcensus.collector.acceptance.fleet import FleetAcceptances
 from libcensus.collector.advisories.snapshot import load_snapshot
+from libcensus.collector.metrics.exporter import FleetExporter
+from libcensus.collector.posture.acceptance import (
+    Acceptances,
+    HostScope,
+    PlaceScope,
+    Scope,
+    Statement,
+    StatementState,
+)
 from libcensus.collector.posture.assessment import Assessor
 from libcensus.collector.posture.finding import Component, Severity, Subject, SubjectKind, VexStatus
+from libcensus.collector.posture.selector import Selector
 from libcensus.collector.posture.staleness import StaleInstall, Staleness, StalenessKind, StalenessState
 from libcensus.collector.postureindex import PostureIndexes
 from libcensus.collector.service import posture_codec as codec
@@ -42,6 +53,7 @@ class Simulated:
     """A simulated fleet, its reader, and every finding of every host as ``show`` tells them."""
 
     def __init__(self, store: SqlStore, assessor: Assessor) -> None:
+        self.store, self.assessor = store, assessor
         self.reader = PostureReader(PostureIndexes(store, lambda: assessor))
         shower = FleetReader(store, lambda: assessor)
         self.findings: dict[str, list[tuple[str, Finding]]] = {}
@@ -262,6 +274,106 @@ def test_what_nothing_can_be_of_is_refused(
         simulated.reader.posture(question)
 
 
+def accepted_risks(store: SqlStore, assessor: Assessor) -> FleetAcceptances:
+    """Return statements of every kind of scope, and labels: every third host is of production."""
+    stamps = store.host_stamps()
+    labels = {stamp.host_id: {"env": "prod"} for stamp in stamps[::3]}
+    # Builds and paths of things that are really affected, each with another advisory than the others.
+    shower = FleetReader(store, lambda: assessor)
+    built: dict[str, str] = {}
+    paths: dict[str, tuple[str, str]] = {}
+    taken = {"CVE-2025-15467", "CVE-2025-15468", "CVE-2025-69418"}
+    for stamp in stamps[::3]:
+        detail = shower.show_host(stamp.host_id)
+        builds = {(one.root, one.path): one.build for one in detail.installs.installs if one.build is not None}
+        for one in detail.findings:
+            place = one.subject.root, one.subject.path
+            if one.status is AFFECTED and place in builds and one.advisory not in taken:
+                taken.add(one.advisory)
+                if len(built) <= len(paths):
+                    built[one.advisory] = builds[place]
+                else:
+                    paths[one.advisory] = place
+    (of_build, build), (of_both, other), *_ = built.items()
+    of_path, (root, path) = next(iter(paths.items()))
+    scopes = {
+        "CVE-2025-15467": (Scope(HostScope()),),
+        "CVE-2025-15468": (Scope(HostScope(selector=Selector.parse("env=prod"))), Scope(HostScope(stamps[1].name))),
+        of_build: (Scope(HostScope(), PlaceScope(build=build)),),
+        of_both: (Scope(HostScope(selector=Selector.parse("env=prod")), PlaceScope(build=other)),),
+        of_path: (Scope(HostScope(), PlaceScope(root=root, path=path)),),
+        "CVE-2025-69418": (Scope(HostScope("nobody")),),
+    }
+    statements = tuple(
+        Statement(
+            id=f"https://example.com/vex#{number}",
+            document="https://example.com/vex",
+            author="platform",
+            advisories=(advisory,),
+            status=VexStatus.NOT_AFFECTED,
+            justification=None,
+            reason="tested",
+            scopes=of,
+            since=assessor.today,
+            expires=assessor.today + timedelta(days=number),
+        )
+        for number, (advisory, of) in enumerate(scopes.items())
+    )
+    return FleetAcceptances(Acceptances(statements, assessor.today), labels)
+
+
+def test_what_is_accepted_is_counted_as_host_by_host(simulated: Simulated) -> None:
+    store, assessor = simulated.store, simulated.assessor
+    accepted = accepted_risks(store, assessor)
+    shower = FleetReader(store, lambda: assessor, lambda: accepted)
+    shown = {stamp.name: shower.show_host(stamp.name) for stamp in store.host_stamps()}
+    reader = PostureReader(PostureIndexes(store, lambda: assessor, lambda _: accepted))
+    told = reader.posture(Question())
+    statements: Counter[str] = Counter()
+    counts: Counter[Any] = Counter()
+    for detail in shown.values():
+        covered = [one for one in detail.findings if one.accepted is not None]
+        statements.update(one.accepted.statement for one in covered if one.accepted is not None)
+        counts.update((one.component, one.severity, one.status) for one in covered)
+        affected = sum(one.status is AFFECTED for one in covered)
+        assert detail.summary.accepted == affected
+        assert [one.accepted for one in told.worst_hosts if one.name == detail.summary.name] in ([affected], [])
+    # Every kind of scope covers something but for the host that there is not.
+    assert len(statements) == 5
+    assert {one.statement: one.findings for one in told.accepted_risks if one.findings} == statements
+    assert {(one.component, one.severity, one.status): one.accepted for one in told.counts if one.accepted} == counts
+    assert told.accepted == sum(number for key, number in counts.items() if key[2] is AFFECTED)
+    assert sum(one.accepted for one in told.providers) == sum(counts.values())
+    notes = {one.advisories[0]: one.note for one in told.accepted_risks if one.note}
+    assert notes["CVE-2025-69418"] == "matches nothing: no host has reported that is of host nobody"
+    page = FleetExporter(store, lambda: assessor, "host", 10**9, accepted_for=lambda: accepted).render()[1].decode()
+    exported = [line for line in page.splitlines() if line.startswith("libcensus_findings_accepted{")]
+    assert sum(float(line.rpartition(" ")[2]) for line in exported) == told.accepted
+    # A page of hosts counts the same.
+    page_of_hosts = shower.list_hosts(1000, "", "env=prod").hosts
+    assert {one.name for one in page_of_hosts} == {name for name, one in shown.items() if one.summary.labels}
+    assert all(one.accepted == shown[one.name].summary.accepted for one in page_of_hosts)
+
+
+def test_acceptances_that_change_are_taken_up(simulated: Simulated) -> None:
+    store, assessor = simulated.store, simulated.assessor
+    nothing = FleetAcceptances(Acceptances((), assessor.today), {})
+    held = [nothing]
+    reader = PostureReader(PostureIndexes(store, lambda: assessor, lambda _: held[-1]))
+    exporter = FleetExporter(store, lambda: assessor, "fleet", 10**9, accepted_for=lambda: held[-1])
+    before, page = reader.posture(Question()), exporter.render()
+    held.append(accepted_risks(store, assessor))
+    changed = reader.posture(Question())
+    assert changed.accepted > 0
+    assert exporter.render() != page
+    # Labels alone, too.
+    held.append(FleetAcceptances(held[-1].acceptances, {}))
+    assert 0 < reader.posture(Question()).accepted < changed.accepted
+    held.append(nothing)
+    assert reader.posture(Question()) == before
+    assert exporter.render() == page
+
+
 def test_hosts_that_change_leave_or_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with SqlStore.open(f"sqlite:///{tmp_path / 'census.db'}") as store:
         days = [fleet.assessor()]
@@ -339,18 +451,19 @@ answers = st.builds(
     affected_hosts=counts,
     under_investigation_hosts=counts,
     unreadable_hosts=counts,
-    counts=several(st.builds(codec.FindingCount, components, severities, statuses, many, counts)),
-    providers=several(st.builds(codec.ProviderCount, facts.words, statuses, many, counts)),
+    counts=several(st.builds(codec.FindingCount, components, severities, statuses, many, counts, many)),
+    providers=several(st.builds(codec.ProviderCount, facts.words, statuses, many, counts, many)),
     advisories=several(
         st.builds(
             codec.AdvisoryPosture,
             facts.words, components, severities, facts.maybe(days), many, counts, many, counts, counts, counts, counts,
+            many, facts.maybe(days),
         )
     ),
     remedies=several(st.builds(codec.RemedyCount, facts.texts, many, counts, several(facts.texts))),
     remedies_total=counts,
     worst_hosts=several(
-        st.builds(codec.HostPosture, facts.words, facts.texts, several(st.tuples(severities, many)), many, many)
+        st.builds(codec.HostPosture, facts.words, facts.texts, several(st.tuples(severities, many)), many, many, many)
     ),
     open_hosts=counts,
     day=days,
@@ -358,6 +471,15 @@ answers = st.builds(
     exposed_hosts=counts,
     staleness=several(
         st.builds(codec.StaleCount, st.sampled_from(StalenessKind), facts.words, many, counts, many, counts, many)
+    ),
+    accepted=many,
+    accepted_hosts=counts,
+    accepted_risks=several(
+        st.builds(
+            codec.AcceptedRisk,
+            facts.texts, facts.texts, facts.texts, several(facts.words), statuses, facts.maybe(facts.words),
+            facts.texts, several(facts.texts), days, days, st.sampled_from(StatementState), many, counts, facts.texts,
+        )
     ),
 )  # fmt: skip
 

@@ -12,7 +12,7 @@ import pytest
 
 from libcensus.collector.exposures import ExposureReader
 from libcensus.collector.posture.finding import VexStatus
-from libcensus.collector.postureindex import PostureIndex, PostureIndexes, hosts_by_pattern
+from libcensus.collector.postureindex import PostureIndex, PostureIndexes, hosts_by_grouped_pattern
 from libcensus.collector.service.posture import PostureReader, Question
 from libcensus.collector.simulation.episodes import BOUNDS, Episode, PastTruth, episodes_of, parts_of
 from libcensus.collector.simulation.facts import FactMaker
@@ -43,7 +43,7 @@ def counts_of(fleet: Filled) -> Counter[tuple[str, ...]]:
     judged = PostureIndex(fleet.store, lambda: fleet.assessor).fleet()
     assert judged is not None
     counts: Counter[tuple[str, ...]] = Counter()
-    for pattern, hosts in hosts_by_pattern(judged.hosts).items():
+    for (pattern, _), hosts in hosts_by_grouped_pattern(judged.hosts).items():
         for number in pattern:
             one = judged.judged[number]
             for (component, severity, status), findings in one.case.counts.items():

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from libcensus.cli.assessed import Assessed
     from libcensus.cli.terminal import Output
-    from libcensus.collector.posture.finding import Finding, Subject
+    from libcensus.collector.posture.finding import Acceptance, Finding, Subject
     from libcensus.collector.service.fleet_codec import HostSummary
     from libcensus.facts.crypto import CryptoCopy
     from libcensus.facts.evidence import Evidence
@@ -61,6 +61,8 @@ HOST_COLUMNS = (
     Column("Failed probes", "Failed", yields=1),
     Column("Last report", yields=1),
 )
+
+_LABELS = Column("Labels", yields=2)
 
 FINDING_COLUMNS = (
     Column("Severity"),
@@ -92,7 +94,9 @@ def describe_host(host: Host) -> str:
 
 def count_findings(findings: Iterable[Finding]) -> str:
     """Return how many findings there are, by status and severity, in a line."""
-    counts = Counter((finding.status, finding.severity) for finding in findings)
+    found = list(findings)
+    counts = Counter((finding.status, finding.severity) for finding in found)
+    accepted = Counter(finding.status for finding in found if finding.accepted is not None)
     parts = []
     for status, word in _STATUS_WORDS.items():
         total = sum(count for (of, _), count in counts.items() if of is status)
@@ -104,6 +108,8 @@ def count_findings(findings: Iterable[Finding]) -> str:
             if counts[status, severity]
         )
         detail = f" ({severities})" if severities and status is VexStatus.AFFECTED else ""
+        if accepted[status]:
+            detail += f", of which {accepted[status]} accepted"
         parts.append(f"{total} {word}{detail}")
     return ", ".join(parts)
 
@@ -121,6 +127,7 @@ def print_account(out: Output, title: str, assessed: Assessed, today: date) -> N
     _print_table(out, ROOT_COLUMNS, [root_row(assessed, root) for root in others])
     out.line()
     out.prose(("Findings: ", "bold"), (count_findings(assessed.findings), ""))
+    _print_accepted(out, assessed.findings)
     _print_ended(out, assessed, today)
     if stale := tell_stale(assessed.staleness):
         out.prose(("Stale: ", "bold"), (stale, ""))
@@ -282,6 +289,35 @@ def _subject_path(subject: Subject, *, several: bool) -> str:
     return f"{subject.root}:{subject.path}" if several and subject.root != "/" else subject.path
 
 
+def _status_cell(finding: Finding) -> Cell:
+    """Return the status, and until when it is accepted, where it is."""
+    short = "under inv" if finding.status is not VexStatus.AFFECTED else None
+    if finding.accepted is None:
+        return Cell(_STATUS_WORDS[finding.status], short)
+    until = f"accepted until {finding.accepted.expires.isoformat()}"
+    return Cell(f"{_STATUS_WORDS[finding.status]}, {until}", until)
+
+
+def _print_accepted(out: Output, findings: Iterable[Finding]) -> None:
+    """Print which statements cover findings, each with its reason and the number that it covers."""
+    counts = Counter(finding.accepted for finding in findings if finding.accepted is not None)
+    for accepted, count in sorted(counts.items(), key=lambda one: (one[0].expires, one[0].statement)):
+        out.prose(
+            (f"Accepted until {accepted.expires.isoformat()}: ", "bold"),
+            (f"{count} {'finding' if count == 1 else 'findings'}, {describe_acceptance(accepted)}", ""),
+        )
+
+
+def describe_acceptance(accepted: Acceptance) -> str:
+    """Return who accepted a risk, and why: ``not affected (component_not_present): never parsed here, by …``."""
+    told = _STATUS_WORDS[accepted.status]
+    if accepted.justification is not None:
+        told += f" ({accepted.justification})"
+    if accepted.reason:
+        told += f": {accepted.reason}"
+    return f"{told}; by {accepted.author} in {accepted.statement}"
+
+
 def print_findings(out: Output, findings: Sequence[Finding]) -> None:
     """Print the findings that need somebody: affected first, then under investigation, by subject."""
     open_ones = [f for f in findings if f.status in (VexStatus.AFFECTED, VexStatus.UNDER_INVESTIGATION)]
@@ -292,7 +328,7 @@ def print_findings(out: Output, findings: Sequence[Finding]) -> None:
     rows = [
         (
             Cell(finding.severity.value, style=SEVERITY_STYLES[finding.severity]),
-            Cell(_STATUS_WORDS[finding.status], "under inv" if finding.status is not VexStatus.AFFECTED else None),
+            _status_cell(finding),
             Cell(finding.advisory),
             Cell(finding.component.value),
             Cell("-" if finding.linkage is None else finding.linkage.value),
@@ -362,7 +398,7 @@ def _print_proven(out: Output, assessed: Assessed, what: Install | CryptoCopy) -
             out.prose(
                 (f"  {finding.advisory} ", ""),
                 (finding.severity, severity),
-                (f" {_STATUS_WORDS[finding.status]}", ""),
+                (f" {_status_cell(finding).text}", ""),
             )
             _print_proofs(out, finding.evidence)
 
@@ -385,8 +421,13 @@ def _moment(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
+def host_columns(hosts: Iterable[HostSummary]) -> tuple[Column, ...]:
+    """Return the columns of a table of hosts: that of labels is there where some host has one."""
+    return (*HOST_COLUMNS, _LABELS) if any(host.labels for host in hosts) else HOST_COLUMNS
+
+
 def host_row(host: HostSummary) -> tuple[Cell, ...]:
-    """Return one host as a row of :data:`HOST_COLUMNS`."""
+    """Return one host as a row of :func:`host_columns`, labels included."""
     system = " ".join(part for part in (host.os_id, host.os_version) if part) or "unknown"
     libc = " ".join(part for part in (host.libc_family, host.libc_version) if part) or "unknown"
     worst = host.worst_severity
@@ -396,9 +437,13 @@ def host_row(host: HostSummary) -> tuple[Cell, ...]:
         Cell(host.arch or "unknown"),
         Cell(libc),
         Cell(str(host.installs)),
-        Cell(str(host.affected), style="" if worst is None else SEVERITY_STYLES[worst]),
+        Cell(
+            f"{host.affected} ({host.accepted} accepted)" if host.accepted else str(host.affected),
+            style="" if worst is None else SEVERITY_STYLES[worst],
+        ),
         Cell("none" if worst is None else worst.value, style="green" if worst is None else SEVERITY_STYLES[worst]),
         Cell(str(host.under_investigation)),
         Cell(str(host.failed_probes), style="red" if host.failed_probes else ""),
         Cell(_moment(host.last_report), f"{host.last_report:%Y-%m-%d}"),
+        Cell(",".join(f"{key}={value}" for key, value in host.labels.items()) or "-"),
     )

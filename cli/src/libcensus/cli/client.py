@@ -86,12 +86,12 @@ class FleetClient:
         """Close the connection."""
         self._channel.close()
 
-    def list_hosts(self) -> list[HostSummary]:
-        """Return every host, sorted by display name."""
+    def list_hosts(self, selector: str = "") -> list[HostSummary]:
+        """Return every host, or those that a selector of labels chooses, sorted by display name."""
         hosts: list[HostSummary] = []
         token = ""
         while True:
-            request = fleet_pb2.ListHostsRequest(page_size=_PAGE_SIZE, page_token=token)
+            request = fleet_pb2.ListHostsRequest(page_size=_PAGE_SIZE, page_token=token, selector=selector)
             page = self._ask("ListHosts", self._stub.ListHosts, request, page_from_proto)
             hosts += page.hosts
             if not page.next_page_token:
@@ -131,6 +131,7 @@ class FleetClient:
         component: str = "",
         limit: int = 0,
         day: date | None = None,
+        selector: str = "",
     ) -> PostureAnswer:
         """Return the fleet's findings, counted, now or at the end of a day; an empty filter is none.
 
@@ -143,6 +144,7 @@ class FleetClient:
             component=component,
             limit=limit,
             day="" if day is None else day.isoformat(),
+            selector=selector,
         )
         try:
             return self._ask("GetPosture", self._stub.GetPosture, request, posture_from_proto, _POSTURE_SECONDS)

@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
     from libcensus.cli.answers import Answer
     from libcensus.cli.assessed import Assessed
-    from libcensus.collector.posture.finding import Clocks, EndOfLife, Finding, Subject
+    from libcensus.collector.posture.finding import Acceptance, Clocks, EndOfLife, Finding, Subject
     from libcensus.collector.posture.quirks import Quirk
     from libcensus.collector.posture.staleness import Staleness
     from libcensus.collector.posture.verdict import Reason
     from libcensus.collector.service.fleet_codec import HostSummary
     from libcensus.collector.service.portability_codec import LibcAnswer, Matrix
-    from libcensus.collector.service.posture_codec import PostureAnswer
+    from libcensus.collector.service.posture_codec import AcceptedRisk, PostureAnswer
     from libcensus.collector.service.providers_codec import ProvidersAnswer
     from libcensus.facts.evidence import Evidence
 
@@ -74,6 +74,38 @@ def _clocks(clocks: Clocks | None) -> dict[str, object] | None:
     }
 
 
+def acceptance_object(accepted: Acceptance) -> dict[str, object]:
+    """Return the statement that covers a finding as JSON has it."""
+    return {
+        "statement": accepted.statement,
+        "document": accepted.document,
+        "by": accepted.author,
+        "status": accepted.status.value,
+        "justification": accepted.justification,
+        "reason": accepted.reason,
+        "expires": _day(accepted.expires),
+    }
+
+
+def _risk_object(risk: AcceptedRisk) -> dict[str, object]:
+    return {
+        "statement": risk.statement,
+        "document": risk.document,
+        "by": risk.author,
+        "advisories": list(risk.advisories),
+        "status": risk.status.value,
+        "justification": risk.justification,
+        "reason": risk.reason,
+        "about": list(risk.scopes),
+        "since": _day(risk.since),
+        "expires": _day(risk.expires),
+        "state": risk.state.value,
+        "findings": risk.findings,
+        "hosts": risk.hosts,
+        "note": risk.note or None,
+    }
+
+
 def finding_object(finding: Finding) -> dict[str, object]:
     """Return one finding as JSON has it."""
     return {
@@ -87,6 +119,7 @@ def finding_object(finding: Finding) -> dict[str, object]:
         "fix_available": _day(finding.fix_available),
         "clocks": _clocks(finding.clocks),
         "remedy": finding.remedy,
+        "accepted": None if finding.accepted is None else acceptance_object(finding.accepted),
         "evidence": [_evidence(item) for item in finding.evidence],
     }
 
@@ -168,7 +201,9 @@ def summary_object(host: HostSummary) -> dict[str, object]:
         "arch": host.arch,
         "libc": {"family": host.libc_family, "version": host.libc_version},
         "installs": host.installs,
+        "labels": dict(host.labels),
         "affected": host.affected,
+        "accepted": host.accepted,
         "under_investigation": host.under_investigation,
         "worst_severity": None if host.worst_severity is None else host.worst_severity.value,
         "failed_probes": host.failed_probes,
@@ -310,11 +345,18 @@ def posture_object(answer: PostureAnswer) -> dict[str, object]:
                 "status": one.status.value,
                 "findings": one.findings,
                 "hosts": one.hosts,
+                "accepted": one.accepted,
             }
             for one in answer.counts
         ],
         "providers": [
-            {"provider": one.provider, "status": one.status.value, "findings": one.findings, "hosts": one.hosts}
+            {
+                "provider": one.provider,
+                "status": one.status.value,
+                "findings": one.findings,
+                "hosts": one.hosts,
+                "accepted": one.accepted,
+            }
             for one in answer.providers
         ],
         "advisories": [
@@ -330,6 +372,8 @@ def posture_object(answer: PostureAnswer) -> dict[str, object]:
                 "fixed_hosts": one.fixed_hosts,
                 "not_affected_hosts": one.not_affected_hosts,
                 "exposed_hosts": one.exposed_hosts,
+                "accepted": one.accepted,
+                "accepted_until": _day(one.accepted_until),
             }
             for one in answer.advisories
         ],
@@ -350,6 +394,7 @@ def posture_object(answer: PostureAnswer) -> dict[str, object]:
                 "affected": {severity.value: number for severity, number in one.affected},
                 "under_investigation": one.under_investigation,
                 "exposed": one.exposed,
+                "accepted": one.accepted,
             }
             for one in answer.worst_hosts
         ],
@@ -366,6 +411,9 @@ def posture_object(answer: PostureAnswer) -> dict[str, object]:
             }
             for one in answer.staleness
         ],
+        "accepted": answer.accepted,
+        "accepted_hosts": answer.accepted_hosts,
+        "accepted_risks": [_risk_object(one) for one in answer.accepted_risks],
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import rich_click as click
@@ -126,6 +127,7 @@ def _object(host: str, one: Explanation) -> dict[str, object]:
         "fixed_in": one.fixed_in,
         "fix_available": one.fix_available,
         "remedy": one.remedy,
+        "accepted": None if one.accepted is None else asdict(one.accepted),
         "processes": one.processes,
         "chain": [
             {"link": step.link, "kind": step.kind, "file": step.file, "offset": step.offset, "detail": step.words}

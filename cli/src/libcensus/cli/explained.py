@@ -34,6 +34,19 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
+class Accepted:
+    """The operator's statement that covers a finding."""
+
+    statement: str
+    document: str
+    by: str
+    status: str
+    justification: str | None
+    reason: str
+    expires: str
+
+
+@dataclass(frozen=True, slots=True)
 class Explanation:
     """One advisory at one place.
 
@@ -54,6 +67,7 @@ class Explanation:
     fix_available: str | None = None
     remedy: str | None = None
     processes: int | None = None
+    accepted: Accepted | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +188,13 @@ def _of_finding(document: Mapping[str, Any], place: _Place, finding: Mapping[str
         fix_available=finding["fix_available"],
         remedy=finding["remedy"],
         processes=_processes(document, place),
+        accepted=_accepted(finding.get("accepted")),
     )
+
+
+def _accepted(told: Mapping[str, Any] | None) -> Accepted | None:
+    """Return the statement of a finding; scans of older versions have none."""
+    return None if told is None else Accepted(**{name: told[name] for name in Accepted.__slots__})
 
 
 def _of_silence(place: _Place, advisory: str, catalogue: Catalogue) -> Explanation:

@@ -79,6 +79,12 @@ def _print(out: Output, host: str, alike: list[Explanation]) -> None:
         return
     out.prose(("Verdict: ", "bold"), (_verdict(one), ""))
     out.prose(("Remedy: ", "bold"), (one.remedy or ("none is needed" if one.verdict in _DONE else "none is known"), ""))
+    if one.accepted is not None:
+        told = one.accepted
+        why = f" ({told.justification})" if told.justification is not None else ""
+        reason = f": {told.reason}" if told.reason else ""
+        words = f"{told.status.replace('_', ' ')}{why}{reason}; by {told.by} in {told.statement}"
+        out.prose((f"Accepted until {told.expires.partition('T')[0]}: ", "bold"), (words, ""))
     if one.processes is not None:
         count = "no process runs it" if not one.processes else f"{one.processes:,} processes run it"
         out.prose(("Now: ", "bold"), (count if one.processes != 1 else "1 process runs it", ""))

@@ -51,6 +51,16 @@ def day_option(name: str, words: str) -> Callable[[_F], _F]:
     return click.option(name, type=click.DateTime(["%Y-%m-%d"]), metavar="YYYY-MM-DD", callback=convert, help=words)
 
 
+def selector_option(command: _F) -> _F:
+    """Add the flag that chooses hosts by their labels; the command gets the selector's text, or None."""
+    return click.option(
+        "-l",
+        "--selector",
+        metavar="SELECTOR",
+        help="Only hosts with these labels: env=prod,team!=web,!legacy,'zone in (a,b)'.",
+    )(command)
+
+
 def exclude_option(command: _F) -> _F:
     """Add the flag that keeps a scan out of a folder."""
     return click.option(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import rich_click as click
 
 from libcensus.cli.help import Command
-from libcensus.cli.options import collector_option, day_option, output_option, teach
+from libcensus.cli.options import collector_option, day_option, output_option, selector_option, teach
 
 if TYPE_CHECKING:
     from datetime import date
@@ -28,6 +28,7 @@ _THRESHOLDS = {"any": "unknown", "medium": "moderate"}
         "libcensus posture --advisory CVE-2025-15467",
         "libcensus posture --provider pbs --fail-on high",
         "libcensus posture --at 2026-05-03 --advisory CVE-2025-15467 --limit 0",
+        "libcensus posture -l env=prod,team!=web",
         "libcensus posture --host web-1 --output json | jq '.remedies[].remedy'",
         codes=(0, 1, 2, 3, 4, 5, 70),
         words={1: "a policy was not met (--fail-on)"},
@@ -53,12 +54,14 @@ _THRESHOLDS = {"any": "unknown", "medium": "moderate"}
 @click.option(
     "--fail-on",
     type=click.Choice(["any", "low", "moderate", "medium", "high", "critical"], case_sensitive=False),
-    help="Exit with 1 when an affected finding is of this severity or above; any counts those without one too.",
+    help="Exit with 1 when an affected finding that nobody accepted is of this severity or above; any counts those "
+    "without one too.",
 )
 @day_option(
     "--at",
     "The fleet as it was at the end of this day (UTC), by the advisories that were published then.  [default: now]",
 )
+@selector_option
 @collector_option
 @output_option
 def posture_command(
@@ -69,6 +72,7 @@ def posture_command(
     limit: int,
     fail_on: str | None,
     at: date | None,
+    selector: str | None,
     collector: CollectorAddress,
     output: str,
 ) -> int:
@@ -95,21 +99,31 @@ def posture_command(
             component=(component or "").lower(),
             limit=limit,
             day=at,
+            selector=selector or "",
         )
     out = Output()
     if output == "json":
         out.json(posture_object(answer))
+    elif not answer.hosts and selector:
+        out.line(f"No host has labels that {selector} chooses: `libcensus hosts` lists all with theirs.")
     elif not answer.hosts and at is not None:
         out.line(f"No host had reported to {collector.address} by the end of {at}.")
     elif not answer.hosts:
         out.line(f"No host has reported to {collector.address} yet: run `libcensus-agent report` on one.")
     else:
         name = host if host is None or not answer.worst_hosts else answer.worst_hosts[0].name
-        about = [word for word in (name, advisory and advisory.upper(), provider, component) if word]
+        about = [word for word in (name, selector, advisory and advisory.upper(), provider, component) if word]
         print_posture(out, answer, about, limit, one_host=host is not None)
     if fail_on is not None:
         floor = Severity(_THRESHOLDS.get(fail_on.lower(), fail_on.lower()))
-        if any(one.status is VexStatus.AFFECTED and one.severity.rank >= floor.rank for one in answer.counts):
-            say(f"libcensus: an affected finding is at or above the severity that --fail-on names ({fail_on})")
+        counted = [one for one in answer.counts if one.status is VexStatus.AFFECTED and one.severity.rank >= floor.rank]
+        accepted = sum(one.accepted for one in counted)
+        left_out = f"; {accepted:,} accepted {'one was' if accepted == 1 else 'ones were'} left out" if accepted else ""
+        if any(one.findings > one.accepted for one in counted):
+            say(
+                f"libcensus: an affected finding is at or above the severity that --fail-on names ({fail_on}){left_out}"
+            )
             return EXIT_POLICY
+        if accepted:
+            say(f"libcensus: no affected finding at or above {fail_on} is open{left_out}")
     return 0

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from libcensus.cli.rows import COMPONENT_NAMES, SEVERITY_STYLES
 from libcensus.cli.stale_tables import print_stale_counts
 from libcensus.cli.terminal import Cell, Column
+from libcensus.collector.posture.acceptance import StatementState
 from libcensus.collector.posture.finding import Severity, VexStatus
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
     from libcensus.cli.terminal import Output
     from libcensus.collector.service.posture_codec import (
+        AcceptedRisk,
         AdvisoryPosture,
         HostPosture,
         PostureAnswer,
@@ -54,6 +56,18 @@ ADVISORY_COLUMNS = (
     Column("Fixed hosts", "Fixed", yields=1),
 )
 
+RISK_COLUMNS = (
+    Column("Accepted risk"),
+    Column("State"),
+    Column("Until"),
+    Column("Findings"),
+    Column("Hosts"),
+    Column("About"),
+    Column("Why"),
+    Column("By"),
+    Column("Statement"),
+)
+
 REMEDY_COLUMNS = (Column("Findings"), Column("Hosts"), Column("Such as"), Column("Remedy"))
 
 HOST_COLUMNS = (
@@ -82,6 +96,9 @@ def print_posture(out: Output, answer: PostureAnswer, about: Sequence[str], limi
     if one_host:
         told = f"as of {answer.day}, with advisories of {answer.advisories_day}"
     out.prose((", ".join(about) or "The fleet", "bold"), (f": {told}", ""))
+    if answer.accepted:
+        affected = sum(one.findings for one in answer.counts if one.status is VexStatus.AFFECTED)
+        out.prose((f"Affected {affected:,}", "bold"), (f", of which {answer.accepted:,} accepted {_until(answer)}", ""))
     if answer.counts:
         out.line()
         out.table(COUNT_COLUMNS, _count_rows(answer))
@@ -90,16 +107,70 @@ def print_posture(out: Output, answer: PostureAnswer, about: Sequence[str], limi
         _print_advisories(out, answer.advisories, limit)
         _print_remedies(out, answer, one_host=one_host)
         print_stale_counts(out, answer.staleness)
+        _print_risks(out, answer.accepted_risks)
         if not one_host:
             _print_hosts(out, answer)
     else:
         out.line()
         out.line("There is no finding.")
         print_stale_counts(out, answer.staleness)
+        _print_risks(out, answer.accepted_risks)
     if answer.unreadable_hosts:
         out.line()
         words = f"{_hosts(answer.unreadable_hosts)} more, whose facts this collector cannot read: upgrade the collector"
         out.prose(("Not counted: ", "bold"), (words, ""))
+
+
+def _until(answer: PostureAnswer) -> str:
+    """Return until when what is accepted stays so: the day on which the first of it ends, where it is not one."""
+    days = sorted({one.accepted_until for one in answer.advisories if one.accepted_until is not None})
+    more = {one.expires for one in answer.accepted_risks if one.findings and one.expires > days[0]}
+    return f"until {days[0].isoformat()}{' at the earliest' if more else ''}"
+
+
+def _print_risks(out: Output, risks: Sequence[AcceptedRisk]) -> None:
+    """Print what the operator accepted, those that end first at the top; whatever covers nothing says why."""
+    if not risks:
+        return
+    out.line()
+    if not out.is_terminal:
+        out.table(RISK_COLUMNS, [_risk_row(one) for one in risks])
+        return
+    out.line("Accepted risks", "bold")
+    for one in risks:
+        told = f" {_risk_state(one)}: {one.findings:,} {'finding' if one.findings == 1 else 'findings'} on "
+        out.prose((", ".join(one.advisories), "bold"), (f"{told}{_hosts(one.hosts)}", ""), indent=2)
+        out.prose((f"{'; '.join(one.scopes)}; {_risk_reason(one)}; by {one.author}", ""), indent=4)
+        if one.note:
+            out.prose((one.note, "yellow"), indent=4)
+
+
+def _risk_state(one: AcceptedRisk) -> str:
+    if one.state is StatementState.EXPIRED:
+        return f"expired on {one.expires.isoformat()}"
+    if one.state is StatementState.PENDING:
+        return f"from {one.since.isoformat()} until {one.expires.isoformat()}"
+    return f"until {one.expires.isoformat()}"
+
+
+def _risk_reason(one: AcceptedRisk) -> str:
+    says = one.status.value.replace("_", " ")
+    says += "" if one.justification is None else f" ({one.justification})"
+    return f"{says}: {one.reason}" if one.reason else says
+
+
+def _risk_row(one: AcceptedRisk) -> tuple[Cell, ...]:
+    return (
+        Cell(", ".join(one.advisories)),
+        Cell(f"{one.state.value}, {one.note}" if one.note else one.state.value),
+        Cell(one.expires.isoformat()),
+        _number(one.findings),
+        _number(one.hosts),
+        Cell("; ".join(one.scopes)),
+        Cell(_risk_reason(one)),
+        Cell(one.author),
+        Cell(one.statement),
+    )
 
 
 def _number(count: int, style: str = "") -> Cell:
@@ -111,9 +182,9 @@ def _severity_cell(severity: Severity) -> Cell:
 
 
 def _count_rows(answer: PostureAnswer) -> list[tuple[Cell, ...]]:
-    found: dict[tuple[object, ...], dict[VexStatus, tuple[int, int]]] = {}
+    found: dict[tuple[object, ...], _Counted] = {}
     for one in answer.counts:
-        found.setdefault((one.component, one.severity), {})[one.status] = (one.findings, one.hosts)
+        found.setdefault((one.component, one.severity), {})[one.status] = (one.findings, one.hosts, one.accepted)
     rows = []
     for one in answer.counts:
         own = found.pop((one.component, one.severity), None)
@@ -124,24 +195,38 @@ def _count_rows(answer: PostureAnswer) -> list[tuple[Cell, ...]]:
     return rows
 
 
-def _status_cells(own: dict[VexStatus, tuple[int, int]], style: str) -> tuple[Cell, ...]:
-    affected = own.get(VexStatus.AFFECTED, (0, 0))
-    unclear = own.get(VexStatus.UNDER_INVESTIGATION, (0, 0))
+_Counted = dict[VexStatus, tuple[int, int, int]]
+"""Findings, hosts and accepted findings by status."""
+
+_NONE = (0, 0, 0)
+
+
+def _status_cells(own: _Counted, style: str) -> tuple[Cell, ...]:
+    affected = own.get(VexStatus.AFFECTED, _NONE)
+    unclear = own.get(VexStatus.UNDER_INVESTIGATION, _NONE)
     return (
-        _number(affected[0], style),
+        _with_accepted(affected, style),
         _number(affected[1]),
-        _number(unclear[0]),
+        _with_accepted(unclear),
         _number(unclear[1]),
-        _number(own.get(VexStatus.FIXED, (0, 0))[0]),
-        _number(own.get(VexStatus.NOT_AFFECTED, (0, 0))[0]),
+        _number(own.get(VexStatus.FIXED, _NONE)[0]),
+        _number(own.get(VexStatus.NOT_AFFECTED, _NONE)[0]),
     )
 
 
+def _with_accepted(counted: tuple[int, int, int], style: str = "") -> Cell:
+    """Return a number of findings, and how many of them are accepted, where any is."""
+    findings, _, accepted = counted
+    if not accepted:
+        return _number(findings, style)
+    return Cell(f"{findings:,} ({accepted:,} accepted)", style=style if findings > accepted else "dim")
+
+
 def _provider_rows(providers: Sequence[ProviderCount]) -> list[tuple[Cell, ...]]:
-    found: dict[str, dict[VexStatus, tuple[int, int]]] = {}
+    found: dict[str, _Counted] = {}
     for one in providers:
-        found.setdefault(one.provider, {})[one.status] = (one.findings, one.hosts)
-    ordered = sorted(found.items(), key=lambda item: (-item[1].get(VexStatus.AFFECTED, (0, 0))[0], item[0]))
+        found.setdefault(one.provider, {})[one.status] = (one.findings, one.hosts, one.accepted)
+    ordered = sorted(found.items(), key=lambda item: (-item[1].get(VexStatus.AFFECTED, _NONE)[0], item[0]))
     return [(Cell(name), *_status_cells(own, "red")) for name, own in ordered]
 
 
@@ -159,7 +244,7 @@ def _print_advisories(out: Output, advisories: Sequence[AdvisoryPosture], limit:
                     "-" if one.published is None else one.published.isoformat(),
                     "" if one.published is None else f"{one.published:%Y-%m}",
                 ),
-                _number(one.affected_hosts, SEVERITY_STYLES[one.severity]),
+                _affected_hosts(one),
                 _number(one.exposed_hosts),
                 _number(one.under_investigation_hosts),
                 _number(one.fixed_hosts),
@@ -168,6 +253,15 @@ def _print_advisories(out: Output, advisories: Sequence[AdvisoryPosture], limit:
         ],
     )
     _print_rest(out, len(advisories) - len(shown), "advisory", "advisories")
+
+
+def _affected_hosts(one: AdvisoryPosture) -> Cell:
+    """Return on how many hosts something is affected, and whether all or some of that is accepted."""
+    if not one.accepted or one.accepted_until is None:
+        return _number(one.affected_hosts, SEVERITY_STYLES[one.severity])
+    share = "all" if one.accepted == one.affected else "some"
+    told = f"{one.affected_hosts:,} ({share} accepted until {one.accepted_until.isoformat()})"
+    return Cell(told, f"{one.affected_hosts:,}", "dim" if share == "all" else SEVERITY_STYLES[one.severity])
 
 
 def _print_rest(out: Output, rest: int, one: str, several: str) -> None:

@@ -18,6 +18,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+from libcensus.collector.acceptance.fleet import AcceptancesOfTheDay
+from libcensus.collector.acceptance.folder import AcceptanceSource
 from libcensus.collector.address import resolve_loopback
 from libcensus.collector.advisories.published import CatalogueSource
 from libcensus.collector.errors import ConfigurationError, StoreError
@@ -135,16 +137,25 @@ class Collector:
             http_endpoints = resolve_loopback("http_listen", settings.http_listen)
             assessor_for = AssessorOfTheDay(_catalogues(settings), self._today)
             store = self._open_store(undo)
+            documents = AcceptanceSource(None if settings.vex_dir is None else Path(settings.vex_dir))
+            accepted_for = AcceptancesOfTheDay(documents, store, self._today)
             # Reports keep some of the workers for themselves, however many uploads and watches there are.
             uploads = max(1, settings.workers * 3 // 4 - 1)
             budget = UploadBudget(_UPLOADS_IN_MEMORY * settings.max_upload_bytes, uploads)
-            metrics = CollectorMetrics(self.version, lambda: ingest.queued, lambda: budget.held, time.time())
+            metrics = CollectorMetrics(
+                self.version, lambda: ingest.queued, lambda: budget.held, time.time(), accepted=documents
+            )
             health_servicer = HealthServicer(OFFERED, max(1, settings.workers // 8))
             store_health = StoreHealth(store, health_servicer, metrics)
             ingest = Ingest(store, max_queued=settings.max_queued, observer=store_health)
-            indexes = PostureIndexes(store, assessor_for)
+            indexes = PostureIndexes(store, assessor_for, accepted_for.on)
             exporter = FleetExporter(
-                store, assessor_for, settings.metrics_detail, settings.series_limit, indexes.present
+                store,
+                assessor_for,
+                settings.metrics_detail,
+                settings.series_limit,
+                indexes.present,
+                accepted_for,
             )
             pages = Pages(exporter, metrics, store_health, self.version)
             http_servers = bind_http("http_listen", http_endpoints, pages.routes())
@@ -160,7 +171,7 @@ class Collector:
                 workers,
                 CensusServicer(store, ingest, identity, metrics, settings, budget, self.version),
                 FleetServicer(
-                    FleetReader(store, assessor_for),
+                    FleetReader(store, assessor_for, accepted_for),
                     portability,
                     PostureReader(indexes),
                     ProvidersReader(indexes),

@@ -60,9 +60,21 @@ Exit codes: 0 every feed is as new as its source; 6 some feeds failed; if all fa
 (broken, older, shrunken), 4 unreachable, 5 a source did not prove who it is; 2 wrong usage;
 3 a setting is wrong, or a file or the folder cannot be used; 70 internal error."""
 
+_VEX_EXIT_CODES = """\
+\b
+Exit codes: 0 every statement counts; 1 a document is refused; 6 some statement has expired, is not
+in force yet, or matches nothing; 2 wrong usage; 3 a setting is wrong, or the database cannot be
+used; 70 internal error."""
+
+_LABELS_EXIT_CODES = """\
+\b
+Exit codes: 0 fine; 2 wrong usage, a label that is none, no such host; 3 a setting is wrong, or the
+database cannot be used; 70 internal error."""
+
 _DEFAULT_PLACES = {
     "database": f"sqlite file below {state_folder(os.environ)}",
     "advisories_dir": f"{state_folder(os.environ) / 'advisories'}",
+    "vex_dir": f"{state_folder(os.environ) / 'vex'}",
 }
 
 _Function = TypeVar("_Function", bound="Callable[..., Any]")
@@ -73,6 +85,7 @@ _METAVARS = {
     "http_listen": "ADDRESS:PORT",
     "database": "URL",
     "advisories_dir": "FOLDER",
+    "vex_dir": "FOLDER",
     "advisory_urls": "NAME=URL",
     "report_interval": "TIME",
     "call_seconds": "TIME",
@@ -119,6 +132,11 @@ def _setting_options(command: _Function, only: Container[str] | None = None) -> 
 def _advisory_options(command: _Function) -> _Function:
     """Give a command the flags of the settings that feeds have."""
     return _setting_options(command, {"advisories_dir", "advisory_urls"})
+
+
+def _setting_options_of(*names: str) -> Callable[[_Function], _Function]:
+    """Give a command the flags of some settings."""
+    return lambda command: _setting_options(command, names)
 
 
 def _plain_help(command: BaseCommand, ctx: click.Context) -> str:
@@ -307,6 +325,106 @@ def show_advisories(config: Path | None, *, output: str, **flags: Any) -> int:
     from libcensus.collector.advisories.command import run_show  # noqa: PLC0415
 
     return run_show(load_settings(flags, os.environ, config).settings, output, write=_print)
+
+
+@cli.group(name="vex")
+def vex_group() -> None:
+    """Check and look at the OpenVEX documents that state which risks are accepted.
+
+    A running collector takes up a change in its folder by itself; a document that is broken does not replace what it
+    said before.
+    """
+
+
+@vex_group.command(name="check", epilog=_VEX_EXIT_CODES)
+@_setting_options_of("advisories_dir")
+@click.argument("paths", nargs=-1, required=True, metavar="PATH…", type=click.Path(path_type=Path))
+@click.option("--output", type=click.Choice(["table", "json"]), default="table", show_default=True)
+def check_vex(config: Path | None, paths: tuple[Path, ...], *, output: str, **flags: Any) -> int:
+    """Check documents, or folders of them, without a collector: what is wrong, and what each statement is about.
+
+    \b
+    Examples:
+      libcensus-collector vex check accepted.json
+      libcensus-collector vex check /etc/libcensus/vex --output json
+    """  # noqa: D301
+    from libcensus.collector.acceptance.command import run_check  # noqa: PLC0415
+
+    return run_check(load_settings(flags, os.environ, config).settings, paths, output, write=_print)
+
+
+@vex_group.command(name="show", epilog=_VEX_EXIT_CODES)
+@_setting_options_of("vex_dir", "advisories_dir", "database")
+@click.option("--output", type=click.Choice(["table", "json"]), default="table", show_default=True)
+def show_vex(config: Path | None, *, output: str, **flags: Any) -> int:
+    """Show every accepted risk of the collector's folder: until when, and how many findings and hosts it covers now.
+
+    \b
+    Examples:
+      libcensus-collector vex show
+      libcensus-collector vex show --vex-dir ./vex --output json
+    """  # noqa: D301
+    from libcensus.collector.acceptance.command import run_show  # noqa: PLC0415
+
+    return run_show(load_settings(flags, os.environ, config).settings, output, write=_print)
+
+
+@cli.group(name="labels")
+def labels_group() -> None:
+    """Give hosts labels, by which the other commands and accepted risks choose them.
+
+    Labels are kept in the collector's database, and count at once, also where a collector is running on it.
+    """
+
+
+@labels_group.command(name="set", epilog=_LABELS_EXIT_CODES)
+@_setting_options_of("database")
+@click.argument("host")
+@click.argument("labels", nargs=-1, required=True, metavar="KEY=VALUE…")
+def set_labels(config: Path | None, host: str, labels: tuple[str, ...], **flags: Any) -> int:
+    """Give a host, by name or id, labels; one that it has already gets the new value.
+
+    \b
+    Examples:
+      libcensus-collector labels set web-1 env=prod team=payments
+      libcensus-collector labels set web-1 example.com/zone=b --database postgresql://census@db.example/census
+    """  # noqa: D301
+    from libcensus.collector.labels import run_set  # noqa: PLC0415
+
+    return run_set(load_settings(flags, os.environ, config).settings, host, labels, write=_print)
+
+
+@labels_group.command(name="remove", epilog=_LABELS_EXIT_CODES)
+@_setting_options_of("database")
+@click.argument("host")
+@click.argument("keys", nargs=-1, required=True, metavar="KEY…")
+def remove_labels(config: Path | None, host: str, keys: tuple[str, ...], **flags: Any) -> int:
+    """Take labels from a host, by name or id.
+
+    \b
+    Examples:
+      libcensus-collector labels remove web-1 team
+    """  # noqa: D301
+    from libcensus.collector.labels import run_remove  # noqa: PLC0415
+
+    return run_remove(load_settings(flags, os.environ, config).settings, host, keys, write=_print)
+
+
+@labels_group.command(name="list", epilog=_LABELS_EXIT_CODES)
+@_setting_options_of("database")
+@click.option("-l", "--selector", metavar="SELECTOR", help="Only hosts with these labels, such as env=prod,team!=web.")
+@click.option("--output", type=click.Choice(["table", "json"]), default="table", show_default=True)
+def list_labels(config: Path | None, *, selector: str | None, output: str, **flags: Any) -> int:
+    """List the hosts with their labels.
+
+    \b
+    Examples:
+      libcensus-collector labels list
+      libcensus-collector labels list -l 'env in (prod,staging),!legacy' --output json
+    """  # noqa: D301
+    from libcensus.collector.labels import run_list  # noqa: PLC0415
+
+    return run_list(load_settings(flags, os.environ, config).settings, selector, output, write=_print)
 
 
 @cli.group(name="config")

@@ -137,8 +137,8 @@ def show_bytes(count: int) -> str:
 class CollectorSettings:
     """Everything that an operator can choose; the defaults serve a fleet of 10,000 hosts on one collector.
 
-    Times are in seconds and sizes in bytes. ``database`` and ``advisories_dir`` are absent here where the default place
-    is meant, which depends on who runs the collector: see :func:`state_folder`.
+    Times are in seconds and sizes in bytes. ``database``, ``advisories_dir`` and ``vex_dir`` are absent here where the
+    default place is meant, which depends on who runs the collector: see :func:`state_folder`.
     """
 
     listen: str = "127.0.0.1:9444"
@@ -157,6 +157,7 @@ class CollectorSettings:
     grace_seconds: float = 20.0
     advisories_dir: str | None = None
     advisory_urls: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    vex_dir: str | None = None
     log_format: str = "text"
     log_level: str = "info"
 
@@ -198,6 +199,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("grace_seconds", _duration(0, 600), "time for calls in flight to end when stopping", show_seconds),
     Setting("advisories_dir", _parse_text, "folder with the last good state of each feed of advisories"),
     Setting("advisory_urls", _addresses, "addresses of feeds, NAME=URL, instead of the projects' own", show_addresses),
+    Setting("vex_dir", _parse_text, "folder with OpenVEX documents that state which risks are accepted"),
     Setting("log_format", _one_of(*LOG_FORMATS), "form of the log on standard error"),
     Setting("log_level", _one_of(*LOG_LEVELS), "least serious message that is logged"),
 )
@@ -292,6 +294,7 @@ def load_settings(
             origins[name] = "default"
     values.setdefault("database", default_database(environment))
     values.setdefault("advisories_dir", str(state_folder(environment) / "advisories"))
+    values.setdefault("vex_dir", str(state_folder(environment) / "vex"))
     settings = CollectorSettings(**values)
     _check_together(settings, origins)
     return LoadedSettings(settings, origins, _unknown_variables(environment))

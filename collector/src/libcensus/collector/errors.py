@@ -11,6 +11,7 @@
     ├── FeedError              a feed of advisories was not taken                      exit 1
     │   ├── FeedUnreachableError  its source does not answer, or broke off           exit 4
     │   └── FeedIdentityError     its source's certificate is not trusted            exit 5
+    ├── LabelError             a label, a selector or the host of one is none          exit 2
     ├── SimulationError        a fleet cannot be simulated so, or not into this place  exit 2
     └── InconsistentFactsError one report's facts contradict each other                (a refusal, never an exit)
 
@@ -64,6 +65,12 @@ class InconsistentFactsError(CollectorError):
         super().__init__(f"{field}: {problem}")
         self.field = field
         self.problem = problem
+
+
+class LabelError(CollectorError):
+    """A label cannot be set, removed or asked for so: its syntax is wrong, or there is no such host."""
+
+    exit_code = 2
 
 
 class FeedError(CollectorError):

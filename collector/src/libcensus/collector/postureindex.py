@@ -14,11 +14,13 @@ import hashlib
 import logging
 import threading
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time
 from typing import TYPE_CHECKING, Protocol
 
+from libcensus.collector.acceptance.fleet import nothing_accepted
 from libcensus.collector.hostfacts import HostFacts, wanted, wanted_by_roots
+from libcensus.collector.posture.acceptance import NOTHING, place_of
 from libcensus.collector.posture.assessment import Assessor
 from libcensus.collector.posture.exposure import is_told, slot_of
 from libcensus.facts.host import Inventory
@@ -26,6 +28,8 @@ from libcensus.facts.host import Inventory
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
+    from libcensus.collector.acceptance.fleet import FleetAcceptances
+    from libcensus.collector.posture.acceptance import Matched, PlaceScope
     from libcensus.collector.posture.assessment import Case, Grounds, HostAssessment
     from libcensus.collector.posture.catalogue import Catalogue
     from libcensus.collector.posture.exposure import Slot
@@ -49,6 +53,9 @@ _KEPT_DAYS = 2
 
 Pattern = tuple[int, ...]
 """What lies on a host, by number and sorted; a number stands twice where two places are judged alike."""
+
+GroupedPattern = tuple[Pattern, "Matched"]
+"""A pattern, and the groups of accepted risks that a host is in: hosts that have both in common are told alike."""
 
 Layout = tuple[tuple["Slot", Pattern], ...]
 """What lies in each slot, sorted; a number stands once."""
@@ -100,12 +107,16 @@ class PastSource:
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """One case by one provider; ``within`` tells where remedies are applied, where that is not the host itself."""
+    """One case by one provider; ``within`` tells where remedies are applied, where that is not the host itself.
+
+    ``places`` are those of accepted risks that it lies in.
+    """
 
     provider: str
     grounds: Grounds
     case: Case
     within: str | None
+    places: Matched = NOTHING
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +146,8 @@ class JudgedHost:
     """One host; its pattern is absent where its facts cannot be read.
 
     ``first_seen`` is the first report that is known. ``kept`` is what lies in the slots that were the same since then,
-    ``past`` tells of those that were not. ``ages`` tells by number how old its installs are.
+    ``past`` tells of those that were not. ``ages`` tells by number how old its installs are. ``groups`` are those of
+    accepted risks that the host is in.
     """
 
     host_id: str
@@ -146,6 +158,12 @@ class JudgedHost:
     kept: tuple[Pattern, ...] = ()
     past: tuple[SlotPast, ...] = ()
     ages: Pattern = ()
+    groups: Matched = NOTHING
+
+    @property
+    def grouped(self) -> GroupedPattern | None:
+        """What is told alike of several hosts; None where the host cannot be read."""
+        return None if self.pattern is None else (self.pattern, self.groups)
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,19 +177,28 @@ class JudgedFleet:
     hosts: tuple[JudgedHost, ...]
     judged: Sequence[Judged]
     ages: Sequence[JudgedAge] = ()
+    accepted: FleetAcceptances = field(default_factory=nothing_accepted)
 
 
 class PostureIndex:
     """Keeps what was judged on a store's hosts. Methods may be called from several threads at once."""
 
-    def __init__(self, store: PostureSource, assessor_for: Callable[[], Assessor]) -> None:
+    def __init__(
+        self,
+        store: PostureSource,
+        assessor_for: Callable[[], Assessor],
+        accepted_for: Callable[[], FleetAcceptances] = nothing_accepted,
+    ) -> None:
         self._store = store
         self._assessor_for = assessor_for
+        self._accepted_for = accepted_for
+        self._accepted = nothing_accepted()
+        self._places: tuple[PlaceScope, ...] = ()
         self._lock = threading.Lock()
         self._assessor: Assessor | None = None
         self._entries: dict[str, JudgedHost] = {}
         self._judged: list[Judged] = []
-        self._numbers: dict[tuple[str, Grounds, str | None], int] = {}
+        self._numbers: dict[tuple[str, Grounds, str | None, Matched], int] = {}
         self._ages: list[JudgedAge] = []
         self._age_numbers: dict[tuple[StalenessKind, str, StaleGrounds], int] = {}
         self._patterns: dict[bytes, Shape] = {}
@@ -187,6 +214,11 @@ class PostureIndex:
             assessor = self._assessor_for()
             if assessor is not self._assessor and not self._judge_anew(assessor, is_wanted):
                 return None
+            self._accepted = self._accepted_for()
+            if self._accepted.acceptances.place_scopes != self._places:
+                # Which things accepted risks are about, not only which hosts: each thing is looked at anew.
+                self._forget()
+                self._places = self._accepted.acceptances.place_scopes
             stamps = self._store.host_stamps()
             known = {stamp.host_id for stamp in stamps}
             for host_id in [host_id for host_id in self._entries if host_id not in known]:
@@ -196,8 +228,8 @@ class PostureIndex:
                 if not is_wanted():
                     return None
                 self._read({stamp.host_id: stamp for stamp in changed[start : start + _BATCH]}, assessor)
-            ordered = tuple(sorted(self._entries.values(), key=lambda host: host.name))
-            return JudgedFleet(assessor, ordered, tuple(self._judged), tuple(self._ages))
+            ordered = tuple(self._grouped(host) for host in sorted(self._entries.values(), key=lambda host: host.name))
+            return JudgedFleet(assessor, ordered, tuple(self._judged), tuple(self._ages), self._accepted)
 
     def assess(self, host: JudgedHost) -> HostAssessment | None:
         """Return everything that is said about one host of the fleet; None where its facts cannot be read."""
@@ -207,6 +239,10 @@ class PostureIndex:
             return None
         known = HostFacts.of(inventory, self._facts_of([inventory]))
         return None if known is None else known.assess(assessor)
+
+    def _grouped(self, host: JudgedHost) -> JudgedHost:
+        groups = self._accepted.groups_of(host.host_id, host.name)
+        return replace(host, groups=groups) if groups else host
 
     def _judge_anew(self, assessor: Assessor, is_wanted: Callable[[], bool]) -> bool:
         """Judge every case anew; tells whether that was wanted to the end. What no host has any more is let go."""
@@ -317,11 +353,12 @@ class PostureIndex:
         pattern: list[int] = []
         slots: dict[Slot, set[int]] = {}
         for item in assessment.subjects:
-            key = str(item.provider), item.grounds, item.within
+            places = self._accepted.acceptances.places_of(place_of(item)) if self._places else NOTHING
+            key = str(item.provider), item.grounds, item.within, places
             number = self._numbers.get(key)
             if number is None:
                 number = self._numbers[key] = len(self._judged)
-                self._judged.append(Judged(str(item.provider), item.grounds, item.case, item.within))
+                self._judged.append(Judged(str(item.provider), item.grounds, item.case, item.within, places))
             pattern.append(number)
             if is_told(item):
                 slots.setdefault(slot_of(item), set()).add(number)
@@ -343,15 +380,22 @@ class PostureIndex:
 class PostureIndexes:
     """The index of the present, and those of the past days that were asked for last.
 
-    ``assessor_for`` gives the assessor of the present day. Methods may be called from several threads at once.
+    ``assessor_for`` gives the assessor of the present day, ``accepted_on`` the accepted risks of any day. Methods may
+    be called from several threads at once.
     """
 
-    def __init__(self, store: Store, assessor_for: Callable[[], Assessor]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        assessor_for: Callable[[], Assessor],
+        accepted_on: Callable[[date], FleetAcceptances] = lambda _: nothing_accepted(),
+    ) -> None:
         self._store = store
         self._assessor_for = assessor_for
+        self._accepted_on = accepted_on
         self._lock = threading.Lock()
         self._past: dict[date, tuple[Assessor, PostureIndex]] = {}
-        self.present = PostureIndex(store, assessor_for)
+        self.present = PostureIndex(store, assessor_for, lambda: accepted_on(self.today))
 
     @property
     def today(self) -> date:
@@ -372,7 +416,8 @@ class PostureIndexes:
             kept = self._past.pop(day, None)
             if kept is None or kept[0] is not now:
                 assessor = Assessor(now.catalogue.as_of(day), day, now.portability)
-                kept = now, PostureIndex(PastSource(self._store, end_of(day)), lambda: assessor)
+                source = PastSource(self._store, end_of(day))
+                kept = now, PostureIndex(source, lambda: assessor, lambda: self._accepted_on(day))
             self._past[day] = kept
             while len(self._past) > _KEPT_DAYS:
                 del self._past[next(iter(self._past))]
@@ -384,9 +429,9 @@ def end_of(day: date) -> datetime:
     return datetime.combine(day, time.max, UTC)
 
 
-def hosts_by_pattern(hosts: Sequence[JudgedHost]) -> Counter[Pattern]:
-    """Return how many hosts have each pattern; those that cannot be read have none."""
-    return Counter(host.pattern for host in hosts if host.pattern is not None)
+def hosts_by_grouped_pattern(hosts: Iterable[JudgedHost]) -> Counter[GroupedPattern]:
+    """Return how many hosts have each pattern in the same groups; those that cannot be read have none."""
+    return Counter(grouped for host in hosts if (grouped := host.grouped) is not None)
 
 
 def _past_of(layouts: Sequence[tuple[datetime, Layout]]) -> tuple[tuple[Pattern, ...], tuple[SlotPast, ...]]:

@@ -15,6 +15,8 @@ from prometheus_client.openmetrics.exposition import generate_latest as generate
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from libcensus.collector.acceptance.folder import AcceptedState
+
 _END_OF_OPENMETRICS = b"# EOF\n"
 
 CALL_SECONDS_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
@@ -84,6 +86,17 @@ _FAMILIES: tuple[ProcessFamily, ...] = (
     ProcessFamily(
         "libcensus_collector_store_usable", "gauge", "Whether the store can be written right now (1) or not (0)."
     ),
+    ProcessFamily(
+        "libcensus_acceptance_timestamp_seconds",
+        "gauge",
+        "When the OpenVEX documents with accepted risks were looked at last and none was broken; 0 until then. While "
+        "one is broken its last good state counts, and this stands still.",
+    ),
+    ProcessFamily(
+        "libcensus_acceptance_broken_documents",
+        "gauge",
+        "Files of accepted risks with something wrong in them; the folder itself counts where it cannot be read.",
+    ),
     ProcessFamily("libcensus_collector_scrapes_total", "counter", "Renderings of /metrics, by outcome.", ("outcome",)),
     ProcessFamily(
         "libcensus_collector_scrape_seconds",
@@ -130,11 +143,17 @@ def process_families() -> tuple[ProcessFamily, ...]:
 class CollectorMetrics:
     """The counters of one collector, in a registry of its own: several may live in one process.
 
-    Every method may be called from any thread. ``queue_length`` and ``upload_bytes`` are read at the scrape.
+    Every method may be called from any thread. ``queue_length``, ``upload_bytes`` and ``accepted`` are read at the
+    scrape.
     """
 
     def __init__(
-        self, version: str, queue_length: Callable[[], int], upload_bytes: Callable[[], int], started: float
+        self,
+        version: str,
+        queue_length: Callable[[], int],
+        upload_bytes: Callable[[], int],
+        started: float,
+        accepted: Callable[[], AcceptedState] | None = None,
     ) -> None:
         self.registry = CollectorRegistry()
         self._counters: dict[str, Counter] = {}
@@ -154,6 +173,12 @@ class CollectorMetrics:
         self._gauges["libcensus_collector_start_timestamp_seconds"].set(started)
         self._gauges["libcensus_collector_ingest_queue_length"].set_function(queue_length)
         self._gauges["libcensus_collector_upload_bytes"].set_function(upload_bytes)
+        if accepted is not None:
+            look: Callable[[], AcceptedState] = accepted
+            self._gauges["libcensus_acceptance_timestamp_seconds"].set_function(
+                lambda: 0.0 if (at := look().good_at) is None else at.timestamp()
+            )
+            self._gauges["libcensus_acceptance_broken_documents"].set_function(lambda: look().broken_files)
         # Every outcome is there from the start: a rate over a series that appears late misses its first increase.
         self._reports = self._children("libcensus_collector_reports_total", REPORT_OUTCOMES)
         self._uploads = self._children(

@@ -12,8 +12,16 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class HostLabel(_message.Message):
+    __slots__ = ("key", "value")
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    key: str
+    value: str
+    def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+
 class HostSummary(_message.Message):
-    __slots__ = ("host_id", "name", "os_id", "os_version", "arch", "libc_family", "libc_version", "installs", "affected", "worst_severity", "first_report", "last_report", "agent_version", "failed_probes", "under_investigation", "outdated_processes")
+    __slots__ = ("host_id", "name", "os_id", "os_version", "arch", "libc_family", "libc_version", "installs", "affected", "worst_severity", "first_report", "last_report", "agent_version", "failed_probes", "under_investigation", "outdated_processes", "labels", "accepted")
     HOST_ID_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     OS_ID_FIELD_NUMBER: _ClassVar[int]
@@ -30,6 +38,8 @@ class HostSummary(_message.Message):
     FAILED_PROBES_FIELD_NUMBER: _ClassVar[int]
     UNDER_INVESTIGATION_FIELD_NUMBER: _ClassVar[int]
     OUTDATED_PROCESSES_FIELD_NUMBER: _ClassVar[int]
+    LABELS_FIELD_NUMBER: _ClassVar[int]
+    ACCEPTED_FIELD_NUMBER: _ClassVar[int]
     host_id: str
     name: str
     os_id: str
@@ -46,15 +56,19 @@ class HostSummary(_message.Message):
     failed_probes: int
     under_investigation: int
     outdated_processes: int
-    def __init__(self, host_id: _Optional[str] = ..., name: _Optional[str] = ..., os_id: _Optional[str] = ..., os_version: _Optional[str] = ..., arch: _Optional[str] = ..., libc_family: _Optional[str] = ..., libc_version: _Optional[str] = ..., installs: _Optional[int] = ..., affected: _Optional[int] = ..., worst_severity: _Optional[str] = ..., first_report: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., last_report: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., agent_version: _Optional[str] = ..., failed_probes: _Optional[int] = ..., under_investigation: _Optional[int] = ..., outdated_processes: _Optional[int] = ...) -> None: ...
+    labels: _containers.RepeatedCompositeFieldContainer[HostLabel]
+    accepted: int
+    def __init__(self, host_id: _Optional[str] = ..., name: _Optional[str] = ..., os_id: _Optional[str] = ..., os_version: _Optional[str] = ..., arch: _Optional[str] = ..., libc_family: _Optional[str] = ..., libc_version: _Optional[str] = ..., installs: _Optional[int] = ..., affected: _Optional[int] = ..., worst_severity: _Optional[str] = ..., first_report: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., last_report: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., agent_version: _Optional[str] = ..., failed_probes: _Optional[int] = ..., under_investigation: _Optional[int] = ..., outdated_processes: _Optional[int] = ..., labels: _Optional[_Iterable[_Union[HostLabel, _Mapping]]] = ..., accepted: _Optional[int] = ...) -> None: ...
 
 class ListHostsRequest(_message.Message):
-    __slots__ = ("page_size", "page_token")
+    __slots__ = ("page_size", "page_token", "selector")
     PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
     PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    SELECTOR_FIELD_NUMBER: _ClassVar[int]
     page_size: int
     page_token: str
-    def __init__(self, page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+    selector: str
+    def __init__(self, page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., selector: _Optional[str] = ...) -> None: ...
 
 class ListHostsResponse(_message.Message):
     __slots__ = ("hosts", "next_page_token")
@@ -80,8 +94,26 @@ class FindingSubject(_message.Message):
     path: str
     def __init__(self, kind: _Optional[str] = ..., root: _Optional[str] = ..., path: _Optional[str] = ...) -> None: ...
 
+class Acceptance(_message.Message):
+    __slots__ = ("statement", "document", "author", "status", "justification", "reason", "expires")
+    STATEMENT_FIELD_NUMBER: _ClassVar[int]
+    DOCUMENT_FIELD_NUMBER: _ClassVar[int]
+    AUTHOR_FIELD_NUMBER: _ClassVar[int]
+    STATUS_FIELD_NUMBER: _ClassVar[int]
+    JUSTIFICATION_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    EXPIRES_FIELD_NUMBER: _ClassVar[int]
+    statement: str
+    document: str
+    author: str
+    status: str
+    justification: str
+    reason: str
+    expires: str
+    def __init__(self, statement: _Optional[str] = ..., document: _Optional[str] = ..., author: _Optional[str] = ..., status: _Optional[str] = ..., justification: _Optional[str] = ..., reason: _Optional[str] = ..., expires: _Optional[str] = ...) -> None: ...
+
 class Finding(_message.Message):
-    __slots__ = ("subject", "component", "linkage", "advisory", "severity", "status", "fixed_in", "fix_available", "remedy", "evidence", "published", "fix_released", "fix_installable")
+    __slots__ = ("subject", "component", "linkage", "advisory", "severity", "status", "fixed_in", "fix_available", "remedy", "evidence", "published", "fix_released", "fix_installable", "accepted")
     SUBJECT_FIELD_NUMBER: _ClassVar[int]
     COMPONENT_FIELD_NUMBER: _ClassVar[int]
     LINKAGE_FIELD_NUMBER: _ClassVar[int]
@@ -95,6 +127,7 @@ class Finding(_message.Message):
     PUBLISHED_FIELD_NUMBER: _ClassVar[int]
     FIX_RELEASED_FIELD_NUMBER: _ClassVar[int]
     FIX_INSTALLABLE_FIELD_NUMBER: _ClassVar[int]
+    ACCEPTED_FIELD_NUMBER: _ClassVar[int]
     subject: FindingSubject
     component: str
     linkage: str
@@ -108,7 +141,8 @@ class Finding(_message.Message):
     published: str
     fix_released: str
     fix_installable: str
-    def __init__(self, subject: _Optional[_Union[FindingSubject, _Mapping]] = ..., component: _Optional[str] = ..., linkage: _Optional[str] = ..., advisory: _Optional[str] = ..., severity: _Optional[str] = ..., status: _Optional[str] = ..., fixed_in: _Optional[str] = ..., fix_available: _Optional[str] = ..., remedy: _Optional[str] = ..., evidence: _Optional[_Iterable[_Union[_facts_pb2.Evidence, _Mapping]]] = ..., published: _Optional[str] = ..., fix_released: _Optional[str] = ..., fix_installable: _Optional[str] = ...) -> None: ...
+    accepted: Acceptance
+    def __init__(self, subject: _Optional[_Union[FindingSubject, _Mapping]] = ..., component: _Optional[str] = ..., linkage: _Optional[str] = ..., advisory: _Optional[str] = ..., severity: _Optional[str] = ..., status: _Optional[str] = ..., fixed_in: _Optional[str] = ..., fix_available: _Optional[str] = ..., remedy: _Optional[str] = ..., evidence: _Optional[_Iterable[_Union[_facts_pb2.Evidence, _Mapping]]] = ..., published: _Optional[str] = ..., fix_released: _Optional[str] = ..., fix_installable: _Optional[str] = ..., accepted: _Optional[_Union[Acceptance, _Mapping]] = ...) -> None: ...
 
 class EndOfLife(_message.Message):
     __slots__ = ("subject", "component", "branch", "state", "date", "distribution_until", "evidence")
@@ -381,49 +415,55 @@ class GetMatrixResponse(_message.Message):
     def __init__(self, builds: _Optional[_Iterable[_Union[MatrixBuild, _Mapping]]] = ..., platforms: _Optional[_Iterable[_Union[PlatformHosts, _Mapping]]] = ..., reasons: _Optional[_Iterable[_Union[PortabilityReason, _Mapping]]] = ..., cells: _Optional[_Iterable[_Union[MatrixCell, _Mapping]]] = ..., unreadable_hosts: _Optional[int] = ...) -> None: ...
 
 class GetPostureRequest(_message.Message):
-    __slots__ = ("host", "advisory", "provider", "component", "limit", "day")
+    __slots__ = ("host", "advisory", "provider", "component", "limit", "day", "selector")
     HOST_FIELD_NUMBER: _ClassVar[int]
     ADVISORY_FIELD_NUMBER: _ClassVar[int]
     PROVIDER_FIELD_NUMBER: _ClassVar[int]
     COMPONENT_FIELD_NUMBER: _ClassVar[int]
     LIMIT_FIELD_NUMBER: _ClassVar[int]
     DAY_FIELD_NUMBER: _ClassVar[int]
+    SELECTOR_FIELD_NUMBER: _ClassVar[int]
     host: str
     advisory: str
     provider: str
     component: str
     limit: int
     day: str
-    def __init__(self, host: _Optional[str] = ..., advisory: _Optional[str] = ..., provider: _Optional[str] = ..., component: _Optional[str] = ..., limit: _Optional[int] = ..., day: _Optional[str] = ...) -> None: ...
+    selector: str
+    def __init__(self, host: _Optional[str] = ..., advisory: _Optional[str] = ..., provider: _Optional[str] = ..., component: _Optional[str] = ..., limit: _Optional[int] = ..., day: _Optional[str] = ..., selector: _Optional[str] = ...) -> None: ...
 
 class FindingCount(_message.Message):
-    __slots__ = ("component", "severity", "status", "findings", "hosts")
+    __slots__ = ("component", "severity", "status", "findings", "hosts", "accepted")
     COMPONENT_FIELD_NUMBER: _ClassVar[int]
     SEVERITY_FIELD_NUMBER: _ClassVar[int]
     STATUS_FIELD_NUMBER: _ClassVar[int]
     FINDINGS_FIELD_NUMBER: _ClassVar[int]
     HOSTS_FIELD_NUMBER: _ClassVar[int]
+    ACCEPTED_FIELD_NUMBER: _ClassVar[int]
     component: str
     severity: str
     status: str
     findings: int
     hosts: int
-    def __init__(self, component: _Optional[str] = ..., severity: _Optional[str] = ..., status: _Optional[str] = ..., findings: _Optional[int] = ..., hosts: _Optional[int] = ...) -> None: ...
+    accepted: int
+    def __init__(self, component: _Optional[str] = ..., severity: _Optional[str] = ..., status: _Optional[str] = ..., findings: _Optional[int] = ..., hosts: _Optional[int] = ..., accepted: _Optional[int] = ...) -> None: ...
 
 class ProviderCount(_message.Message):
-    __slots__ = ("provider", "status", "findings", "hosts")
+    __slots__ = ("provider", "status", "findings", "hosts", "accepted")
     PROVIDER_FIELD_NUMBER: _ClassVar[int]
     STATUS_FIELD_NUMBER: _ClassVar[int]
     FINDINGS_FIELD_NUMBER: _ClassVar[int]
     HOSTS_FIELD_NUMBER: _ClassVar[int]
+    ACCEPTED_FIELD_NUMBER: _ClassVar[int]
     provider: str
     status: str
     findings: int
     hosts: int
-    def __init__(self, provider: _Optional[str] = ..., status: _Optional[str] = ..., findings: _Optional[int] = ..., hosts: _Optional[int] = ...) -> None: ...
+    accepted: int
+    def __init__(self, provider: _Optional[str] = ..., status: _Optional[str] = ..., findings: _Optional[int] = ..., hosts: _Optional[int] = ..., accepted: _Optional[int] = ...) -> None: ...
 
 class AdvisoryPosture(_message.Message):
-    __slots__ = ("advisory", "component", "severity", "published", "affected", "affected_hosts", "under_investigation", "under_investigation_hosts", "fixed_hosts", "not_affected_hosts", "exposed_hosts")
+    __slots__ = ("advisory", "component", "severity", "published", "affected", "affected_hosts", "under_investigation", "under_investigation_hosts", "fixed_hosts", "not_affected_hosts", "exposed_hosts", "accepted", "accepted_until")
     ADVISORY_FIELD_NUMBER: _ClassVar[int]
     COMPONENT_FIELD_NUMBER: _ClassVar[int]
     SEVERITY_FIELD_NUMBER: _ClassVar[int]
@@ -435,6 +475,8 @@ class AdvisoryPosture(_message.Message):
     FIXED_HOSTS_FIELD_NUMBER: _ClassVar[int]
     NOT_AFFECTED_HOSTS_FIELD_NUMBER: _ClassVar[int]
     EXPOSED_HOSTS_FIELD_NUMBER: _ClassVar[int]
+    ACCEPTED_FIELD_NUMBER: _ClassVar[int]
+    ACCEPTED_UNTIL_FIELD_NUMBER: _ClassVar[int]
     advisory: str
     component: str
     severity: str
@@ -446,7 +488,9 @@ class AdvisoryPosture(_message.Message):
     fixed_hosts: int
     not_affected_hosts: int
     exposed_hosts: int
-    def __init__(self, advisory: _Optional[str] = ..., component: _Optional[str] = ..., severity: _Optional[str] = ..., published: _Optional[str] = ..., affected: _Optional[int] = ..., affected_hosts: _Optional[int] = ..., under_investigation: _Optional[int] = ..., under_investigation_hosts: _Optional[int] = ..., fixed_hosts: _Optional[int] = ..., not_affected_hosts: _Optional[int] = ..., exposed_hosts: _Optional[int] = ...) -> None: ...
+    accepted: int
+    accepted_until: str
+    def __init__(self, advisory: _Optional[str] = ..., component: _Optional[str] = ..., severity: _Optional[str] = ..., published: _Optional[str] = ..., affected: _Optional[int] = ..., affected_hosts: _Optional[int] = ..., under_investigation: _Optional[int] = ..., under_investigation_hosts: _Optional[int] = ..., fixed_hosts: _Optional[int] = ..., not_affected_hosts: _Optional[int] = ..., exposed_hosts: _Optional[int] = ..., accepted: _Optional[int] = ..., accepted_until: _Optional[str] = ...) -> None: ...
 
 class RemedyCount(_message.Message):
     __slots__ = ("remedy", "findings", "hosts", "examples")
@@ -487,21 +531,55 @@ class StaleCount(_message.Message):
     def __init__(self, kind: _Optional[str] = ..., provider: _Optional[str] = ..., stale: _Optional[int] = ..., stale_hosts: _Optional[int] = ..., unknown: _Optional[int] = ..., unknown_hosts: _Optional[int] = ..., current: _Optional[int] = ...) -> None: ...
 
 class HostPosture(_message.Message):
-    __slots__ = ("host_id", "name", "affected", "under_investigation", "exposed")
+    __slots__ = ("host_id", "name", "affected", "under_investigation", "exposed", "accepted")
     HOST_ID_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     AFFECTED_FIELD_NUMBER: _ClassVar[int]
     UNDER_INVESTIGATION_FIELD_NUMBER: _ClassVar[int]
     EXPOSED_FIELD_NUMBER: _ClassVar[int]
+    ACCEPTED_FIELD_NUMBER: _ClassVar[int]
     host_id: str
     name: str
     affected: _containers.RepeatedCompositeFieldContainer[SeverityCount]
     under_investigation: int
     exposed: int
-    def __init__(self, host_id: _Optional[str] = ..., name: _Optional[str] = ..., affected: _Optional[_Iterable[_Union[SeverityCount, _Mapping]]] = ..., under_investigation: _Optional[int] = ..., exposed: _Optional[int] = ...) -> None: ...
+    accepted: int
+    def __init__(self, host_id: _Optional[str] = ..., name: _Optional[str] = ..., affected: _Optional[_Iterable[_Union[SeverityCount, _Mapping]]] = ..., under_investigation: _Optional[int] = ..., exposed: _Optional[int] = ..., accepted: _Optional[int] = ...) -> None: ...
+
+class AcceptedRisk(_message.Message):
+    __slots__ = ("statement", "document", "author", "advisories", "status", "justification", "reason", "scopes", "since", "expires", "state", "findings", "hosts", "note")
+    STATEMENT_FIELD_NUMBER: _ClassVar[int]
+    DOCUMENT_FIELD_NUMBER: _ClassVar[int]
+    AUTHOR_FIELD_NUMBER: _ClassVar[int]
+    ADVISORIES_FIELD_NUMBER: _ClassVar[int]
+    STATUS_FIELD_NUMBER: _ClassVar[int]
+    JUSTIFICATION_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    SCOPES_FIELD_NUMBER: _ClassVar[int]
+    SINCE_FIELD_NUMBER: _ClassVar[int]
+    EXPIRES_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    FINDINGS_FIELD_NUMBER: _ClassVar[int]
+    HOSTS_FIELD_NUMBER: _ClassVar[int]
+    NOTE_FIELD_NUMBER: _ClassVar[int]
+    statement: str
+    document: str
+    author: str
+    advisories: _containers.RepeatedScalarFieldContainer[str]
+    status: str
+    justification: str
+    reason: str
+    scopes: _containers.RepeatedScalarFieldContainer[str]
+    since: str
+    expires: str
+    state: str
+    findings: int
+    hosts: int
+    note: str
+    def __init__(self, statement: _Optional[str] = ..., document: _Optional[str] = ..., author: _Optional[str] = ..., advisories: _Optional[_Iterable[str]] = ..., status: _Optional[str] = ..., justification: _Optional[str] = ..., reason: _Optional[str] = ..., scopes: _Optional[_Iterable[str]] = ..., since: _Optional[str] = ..., expires: _Optional[str] = ..., state: _Optional[str] = ..., findings: _Optional[int] = ..., hosts: _Optional[int] = ..., note: _Optional[str] = ...) -> None: ...
 
 class GetPostureResponse(_message.Message):
-    __slots__ = ("hosts", "affected_hosts", "under_investigation_hosts", "unreadable_hosts", "counts", "providers", "advisories", "remedies", "remedies_total", "worst_hosts", "open_hosts", "day", "advisories_day", "exposed_hosts", "staleness")
+    __slots__ = ("hosts", "affected_hosts", "under_investigation_hosts", "unreadable_hosts", "counts", "providers", "advisories", "remedies", "remedies_total", "worst_hosts", "open_hosts", "day", "advisories_day", "exposed_hosts", "staleness", "accepted", "accepted_hosts", "accepted_risks")
     HOSTS_FIELD_NUMBER: _ClassVar[int]
     AFFECTED_HOSTS_FIELD_NUMBER: _ClassVar[int]
     UNDER_INVESTIGATION_HOSTS_FIELD_NUMBER: _ClassVar[int]
@@ -517,6 +595,9 @@ class GetPostureResponse(_message.Message):
     ADVISORIES_DAY_FIELD_NUMBER: _ClassVar[int]
     EXPOSED_HOSTS_FIELD_NUMBER: _ClassVar[int]
     STALENESS_FIELD_NUMBER: _ClassVar[int]
+    ACCEPTED_FIELD_NUMBER: _ClassVar[int]
+    ACCEPTED_HOSTS_FIELD_NUMBER: _ClassVar[int]
+    ACCEPTED_RISKS_FIELD_NUMBER: _ClassVar[int]
     hosts: int
     affected_hosts: int
     under_investigation_hosts: int
@@ -532,7 +613,10 @@ class GetPostureResponse(_message.Message):
     advisories_day: str
     exposed_hosts: int
     staleness: _containers.RepeatedCompositeFieldContainer[StaleCount]
-    def __init__(self, hosts: _Optional[int] = ..., affected_hosts: _Optional[int] = ..., under_investigation_hosts: _Optional[int] = ..., unreadable_hosts: _Optional[int] = ..., counts: _Optional[_Iterable[_Union[FindingCount, _Mapping]]] = ..., providers: _Optional[_Iterable[_Union[ProviderCount, _Mapping]]] = ..., advisories: _Optional[_Iterable[_Union[AdvisoryPosture, _Mapping]]] = ..., remedies: _Optional[_Iterable[_Union[RemedyCount, _Mapping]]] = ..., remedies_total: _Optional[int] = ..., worst_hosts: _Optional[_Iterable[_Union[HostPosture, _Mapping]]] = ..., open_hosts: _Optional[int] = ..., day: _Optional[str] = ..., advisories_day: _Optional[str] = ..., exposed_hosts: _Optional[int] = ..., staleness: _Optional[_Iterable[_Union[StaleCount, _Mapping]]] = ...) -> None: ...
+    accepted: int
+    accepted_hosts: int
+    accepted_risks: _containers.RepeatedCompositeFieldContainer[AcceptedRisk]
+    def __init__(self, hosts: _Optional[int] = ..., affected_hosts: _Optional[int] = ..., under_investigation_hosts: _Optional[int] = ..., unreadable_hosts: _Optional[int] = ..., counts: _Optional[_Iterable[_Union[FindingCount, _Mapping]]] = ..., providers: _Optional[_Iterable[_Union[ProviderCount, _Mapping]]] = ..., advisories: _Optional[_Iterable[_Union[AdvisoryPosture, _Mapping]]] = ..., remedies: _Optional[_Iterable[_Union[RemedyCount, _Mapping]]] = ..., remedies_total: _Optional[int] = ..., worst_hosts: _Optional[_Iterable[_Union[HostPosture, _Mapping]]] = ..., open_hosts: _Optional[int] = ..., day: _Optional[str] = ..., advisories_day: _Optional[str] = ..., exposed_hosts: _Optional[int] = ..., staleness: _Optional[_Iterable[_Union[StaleCount, _Mapping]]] = ..., accepted: _Optional[int] = ..., accepted_hosts: _Optional[int] = ..., accepted_risks: _Optional[_Iterable[_Union[AcceptedRisk, _Mapping]]] = ...) -> None: ...
 
 class GetProvidersRequest(_message.Message):
     __slots__ = ("provider", "component", "since", "day")

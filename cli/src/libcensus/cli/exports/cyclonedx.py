@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from libcensus.cli.exports.part import HostParts, Part
-    from libcensus.collector.posture.finding import Finding
+    from libcensus.collector.posture.finding import Acceptance, Finding
 
 _STATES = {
     VexStatus.AFFECTED: ImpactAnalysisState.EXPLOITABLE,
@@ -86,9 +86,21 @@ def cyclonedx_text(
     return json.dumps(document, indent=indent) + "\n"
 
 
-Statuses = tuple[tuple[str, VexStatus], ...]
+Statuses = tuple[tuple[str, VexStatus, "Acceptance | None"], ...]
 Key = tuple[str, str, str, str, Statuses]
 """Package URL, component, name and version, and the state of every advisory."""
+
+At = tuple[str, str, VexStatus, str, "Acceptance | None"]
+"""An advisory of a component in a state, for one reason, under one accepted risk."""
+
+_ACCEPTED = {
+    "component_not_present": ImpactAnalysisJustification.CODE_NOT_PRESENT,
+    "vulnerable_code_not_present": ImpactAnalysisJustification.CODE_NOT_PRESENT,
+    "vulnerable_code_not_in_execute_path": ImpactAnalysisJustification.CODE_NOT_REACHABLE,
+    "vulnerable_code_cannot_be_controlled_by_adversary": ImpactAnalysisJustification.REQUIRES_ENVIRONMENT,
+    "inline_mitigations_already_exist": ImpactAnalysisJustification.PROTECTED_BY_MITIGATING_CONTROL,
+}
+"""OpenVEX's justifications in the words of CycloneDX, which has no same ones."""
 
 
 @dataclass(slots=True)
@@ -116,7 +128,7 @@ class _Collected:
 
     def __init__(self) -> None:
         self.kinds: dict[Key, _Kind] = {}
-        self.stated: dict[tuple[str, str, VexStatus, str], _Stated] = {}
+        self.stated: dict[At, _Stated] = {}
         self.uses: dict[Key | str, set[Key]] = {}
         self.owners: dict[str, set[tuple[str, str]]] = {}
         self.hosts: list[str] = []
@@ -124,7 +136,7 @@ class _Collected:
 
     def add(self, host: HostParts, part: Part) -> None:
         """Take one part of a host in."""
-        statuses = tuple((finding.advisory, finding.status) for finding in part.findings)
+        statuses = tuple((finding.advisory, finding.status, finding.accepted) for finding in part.findings)
         package_name = part.component if part.package is None or part.owner_purl is not None else part.package.name
         package_version = part.version if part.package is None or part.owner_purl is not None else part.package.version
         key = (part.purl, part.component, package_name, package_version or "", statuses)
@@ -150,7 +162,8 @@ class _Collected:
 
     def _state(self, key: Key, finding: Finding) -> None:
         reason = _justification(finding)
-        at = finding.advisory, finding.component, finding.status, "" if reason is None else reason.value
+        why = "" if reason is None else reason.value
+        at = finding.advisory, finding.component, finding.status, why, finding.accepted
         stated = self.stated.setdefault(at, _Stated(finding.severity))
         stated.keys.add(key)
         if finding.remedy is not None:
@@ -185,9 +198,9 @@ def _bom(collected: _Collected, version: str, exported: datetime) -> Bom:
     bom.register_dependency(root, [component for key, component in components.items() if key not in used])
     for key, component in components.items():
         bom.register_dependency(component, [components[one] for one in collected.uses.get(key, ())])
-    for (advisory, name, status, reason), stated in sorted(collected.stated.items()):
+    for at, stated in sorted(collected.stated.items(), key=lambda item: (*item[0][:4], _statement(item[0][4]))):
         targets = sorted(references[key] for key in stated.keys)
-        bom.vulnerabilities.add(_vulnerability(advisory, name, status, reason, stated, targets))
+        bom.vulnerabilities.add(_vulnerability(at, stated, targets))
     return bom
 
 
@@ -235,25 +248,46 @@ def _owner(purl: str, places: Iterable[tuple[str, str]]) -> Component:
     )
 
 
-def _vulnerability(
-    advisory: str, component: str, status: VexStatus, reason: str, stated: _Stated, targets: Iterable[str]
-) -> Vulnerability:
+def _statement(accepted: Acceptance | None) -> str:
+    return "" if accepted is None else accepted.statement
+
+
+def _vulnerability(at: At, stated: _Stated, targets: Iterable[str]) -> Vulnerability:
+    advisory, component, status, reason, accepted = at
     is_open = status in {VexStatus.AFFECTED, VexStatus.UNDER_INVESTIGATION}
     responses = [ImpactAnalysisResponse.UPDATE] if status is VexStatus.AFFECTED and stated.is_fixable else []
     fixes = [Property(name="libcensus:fixed_in", value=fix) for fix in sorted(stated.fixes)]
+    detail = _several(stated.proofs, "different proofs by component")
+    state, justification = _STATES[status], ImpactAnalysisJustification(reason) if reason else None
+    told: list[Property] = []
+    if accepted is not None:
+        told = [
+            Property(name="libcensus:status", value=status.value),
+            Property(name="libcensus:accepted:statement", value=accepted.statement),
+            Property(name="libcensus:accepted:by", value=accepted.author),
+            Property(name="libcensus:accepted:expires", value=accepted.expires.isoformat()),
+        ]
+        because = accepted.reason or accepted.justification or ""
+        words = f"accepted until {accepted.expires.isoformat()} by {accepted.author}: {because}"
+        detail = words if detail is None else f"{words}\n{detail}"
+        if accepted.status is VexStatus.NOT_AFFECTED:
+            state, responses = ImpactAnalysisState.NOT_AFFECTED, []
+            justification = _ACCEPTED.get(accepted.justification or "")
+        else:
+            responses = [ImpactAnalysisResponse.WILL_NOT_FIX]
     return Vulnerability(
-        bom_ref="/".join(part for part in (advisory, component, status.value, reason) if part),
+        bom_ref="/".join(part for part in (advisory, component, status.value, reason, _statement(accepted)) if part),
         id=advisory,
         ratings=[VulnerabilityRating(severity=_SEVERITIES[stated.severity])],
         recommendation=_several(stated.remedies, "different steps by place") if is_open else None,
         analysis=VulnerabilityAnalysis(
-            state=_STATES[status],
-            justification=ImpactAnalysisJustification(reason) if reason else None,
+            state=state,
+            justification=justification,
             responses=responses,
-            detail=_several(stated.proofs, "different proofs by component"),
+            detail=detail,
         ),
         affects=[BomTarget(ref=reference) for reference in targets],
-        properties=[Property(name="libcensus:component", value=component), *fixes],
+        properties=[Property(name="libcensus:component", value=component), *fixes, *told],
     )
 
 

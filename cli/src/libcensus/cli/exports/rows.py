@@ -38,6 +38,9 @@ COLUMNS = (
     "fixed_in",
     "fix_available",
     "remedy",
+    "accepted_until",
+    "accepted_by",
+    "accepted_because",
 )
 
 _FORMULAS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
@@ -55,7 +58,7 @@ def csv_lines(hosts: Iterable[HostParts]) -> Iterator[str]:
 
 def _row(host: HostParts, part: Part, finding: Finding | None) -> tuple[str | None, ...]:
     package = part.package
-    told: tuple[str | None, ...] = (None,) * 6
+    told: tuple[str | None, ...] = (None,) * 9
     if finding is not None:
         told = (
             finding.advisory,
@@ -64,6 +67,7 @@ def _row(host: HostParts, part: Part, finding: Finding | None) -> tuple[str | No
             finding.fixed_in,
             None if finding.fix_available is None else finding.fix_available.isoformat(),
             finding.remedy,
+            *_accepted(finding),
         )
     return (
         host.name,
@@ -83,6 +87,14 @@ def _row(host: HostParts, part: Part, finding: Finding | None) -> tuple[str | No
         part.owner_purl,
         *told,
     )
+
+
+def _accepted(finding: Finding) -> tuple[str | None, ...]:
+    accepted = finding.accepted
+    if accepted is None:
+        return None, None, None
+    because = ": ".join(word for word in (accepted.justification or accepted.status, accepted.reason) if word)
+    return accepted.expires.isoformat(), accepted.author, because
 
 
 def _line(cells: Iterable[str | None]) -> str:

@@ -110,6 +110,8 @@ def _result(host: HostParts, part: Part, finding: Finding, rule: int) -> dict[st
                 ],
             }
         ],
+        # A result without this key was not looked at; one with an empty list is open.
+        "suppressions": _suppressions(finding),
         "partialFingerprints": {"libcensusFinding/v1": hashlib.sha256(identity.encode()).hexdigest()},
         "properties": {
             "host": host.name,
@@ -129,6 +131,27 @@ def _result(host: HostParts, part: Part, finding: Finding, rule: int) -> dict[st
             "evidence": [_evidence(item) for item in finding.evidence],
         },
     }
+
+
+def _suppressions(finding: Finding) -> list[dict[str, object]]:
+    """Return the accepted risk that covers a finding, which SARIF calls a suppression kept outside of the source."""
+    accepted = finding.accepted
+    if accepted is None:
+        return []
+    says = " ".join(word for word in (accepted.status.value, accepted.justification) if word)
+    return [
+        {
+            "kind": "external",
+            "status": "accepted",
+            "justification": f"{says}: {accepted.reason}" if accepted.reason else says,
+            "properties": {
+                "statement": accepted.statement,
+                "document": accepted.document,
+                "by": accepted.author,
+                "expires": accepted.expires.isoformat(),
+            },
+        }
+    ]
 
 
 def _message(host: HostParts, part: Part, finding: Finding) -> str:

@@ -13,6 +13,7 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from libcensus.collector.acceptance.fleet import nothing_accepted
 from libcensus.collector.exposures import ExposureReader
 from libcensus.collector.hostfacts import HostFacts, wanted, wanted_by_roots
 from libcensus.collector.metrics.exposition import (
@@ -41,6 +42,7 @@ from libcensus.collector.metrics.view import (
     FleetView,
     HostView,
     ReportView,
+    covered_by,
     exposed_places,
     tally_host,
 )
@@ -52,8 +54,10 @@ from libcensus.facts.platform import Platform
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
+    from libcensus.collector.acceptance.fleet import FleetAcceptances
     from libcensus.collector.metrics.exposition import Labels
     from libcensus.collector.metrics.families import Family
+    from libcensus.collector.posture.acceptance import Acceptances, HostScope, Matched
     from libcensus.collector.posture.assessment import Assessor
     from libcensus.collector.posture.verdict import Verdict
     from libcensus.collector.postureindex import JudgedHost
@@ -74,7 +78,10 @@ _BATCH = 500
 
 @dataclass(frozen=True, slots=True)
 class _ShapeKey:
-    """What two hosts must have in common to share their verdicts: everything but their name and its proofs."""
+    """What two hosts must have in common to share their verdicts: everything but their name and its proofs.
+
+    ``groups`` are those of accepted risks.
+    """
 
     host: Host
     platform: str
@@ -84,6 +91,7 @@ class _ShapeKey:
     roots: str | None
     changelogs: tuple[str, ...]
     tools: str | None
+    groups: Matched
 
 
 @dataclass(slots=True)
@@ -114,6 +122,7 @@ class _Entry:
     facts: tuple[bytes, ...]
     series: Counter[Detail]
     told: Counter[Detail]
+    groups: Matched
 
 
 class FleetExporter:
@@ -131,8 +140,13 @@ class FleetExporter:
         detail: Detail | str = Detail.INSTALL,
         series_limit: int = DEFAULT_SERIES_LIMIT,
         index: PostureIndex | None = None,
+        accepted_for: Callable[[], FleetAcceptances] = nothing_accepted,
     ) -> None:
         self._store = store
+        self._accepted_for = accepted_for
+        self._accepted = nothing_accepted()
+        self._judged_with: Acceptances | None = None
+        self._host_scopes: tuple[HostScope, ...] = ()
         self._assessor_for = assessor_for
         self._index = PostureIndex(store, assessor_for) if index is None else index
         self._exposures: ExposureReader | None = None
@@ -185,8 +199,9 @@ class FleetExporter:
 
         Pages go before the first change, so that an error of the store midway leaves none that is out of date.
         """
-        assessor = self._assessor_for()
-        judged_anew = assessor is not self._assessor
+        assessor, accepted = self._assessor_for(), self._accepted_for()
+        judged_anew = assessor is not self._assessor or accepted.acceptances is not self._judged_with
+        self._accepted = accepted
         stamps = self._store.host_stamps()
         known = {stamp.host_id for stamp in stamps}
         gone = [host_id for host_id in self._entries if host_id not in known]
@@ -196,9 +211,13 @@ class FleetExporter:
             self._look_back()
         for host_id in gone:
             self._release(self._entries.pop(host_id))
+        if accepted.acceptances.host_scopes != self._host_scopes:
+            # The numbers of groups mean others now: every host is read again.
+            self._forget()
+            self._host_scopes = accepted.acceptances.host_scopes
         if judged_anew:
             self._judge_anew(assessor)
-            self._assessor = assessor
+            self._assessor, self._judged_with = assessor, accepted.acceptances
         # What could not be judged anew has no entry any more, and is read again.
         changed = [stamp for stamp in stamps if self._has_changed(stamp)] if judged_anew or has_changes else []
         for start in range(0, len(changed), _BATCH):
@@ -209,7 +228,14 @@ class FleetExporter:
 
     def _has_changed(self, stamp: HostStamp) -> bool:
         old = self._entries.get(stamp.host_id)
-        return old is None or old.stamp != stamp
+        if old is None or old.stamp != stamp:
+            return True
+        # A label may have changed.
+        return old.groups != self._accepted.groups_of(stamp.host_id, stamp.name)
+
+    def _forget(self) -> None:
+        self._entries, self._shapes, self._series = {}, {}, Counter()
+        self._counts = {what: Counter() for what in Count}
 
     def _judge_anew(self, assessor: Assessor) -> None:
         """Judge and render each shape once, and give its hosts the new text: their facts are the same."""
@@ -221,7 +247,7 @@ class FleetExporter:
             inventories = {key: one for key, digest in part.items() if isinstance(one := found.get(digest), Inventory)}
             facts = self._facts_of(inventories.values())
             for key, inventory in inventories.items():
-                shape = self._shape(part[key], inventory, self._gather(inventory, facts), assessor)
+                shape = self._shape(part[key], inventory, self._gather(inventory, facts), assessor, key.groups)
                 if shape is not None:
                     shape.hosts = self._shapes[key].hosts
                     fresh[key] = shape
@@ -233,7 +259,7 @@ class FleetExporter:
         entries, self._entries, self._series = self._entries, {}, Counter()
         for host_id, entry in entries.items():
             known = None if entry.shape is None else fresh.get(entry.shape)
-            if known is not None:
+            if known is not None and entry.shape is not None:
                 self._entries[host_id] = self._entry(entry.stamp, entry.shape, known, entry.reported, entry.told)
 
     def _facts_of(self, inventories: Iterable[HostState | Inventory]) -> dict[str, Fact]:
@@ -263,15 +289,15 @@ class FleetExporter:
     def _read(self, stamps: dict[str, HostStamp], assessor: Assessor) -> None:
         """Read hosts that changed, and render what each of them needs."""
         states = self._store.hosts(stamps)
-        facts = self._facts_of(state for state in states if _shape_key(state) not in self._shapes)
+        facts = self._facts_of(state for state in states if self._shape_key(state) not in self._shapes)
         # A host that was removed since its stamp was read is not among the states, and keeps no entry.
         for host_id in stamps:
             if host_id in self._entries:
                 self._release(self._entries.pop(host_id))
         for state in states:
-            key = _shape_key(state)
+            key = self._shape_key(state)
             if key not in self._shapes:
-                shape = self._shape(state.inventory, state, self._gather(state, facts), assessor)
+                shape = self._shape(state.inventory, state, self._gather(state, facts), assessor, key.groups)
                 if shape is not None:
                     self._shapes[key] = shape
             self._admit(stamps[state.host_id], state, key)
@@ -287,13 +313,32 @@ class FleetExporter:
                 found[digest] = fact
         return found
 
+    def _shape_key(self, state: HostState) -> _ShapeKey:
+        return _ShapeKey(
+            replace(state.host, hostname="-", evidence=()),
+            state.platform,
+            state.installs,
+            state.builds,
+            state.crypto_copies,
+            state.roots,
+            state.changelogs,
+            state.tools,
+            self._accepted.groups_of(state.host_id, state.name),
+        )
+
     def _shape(
-        self, inventory: str, state: HostState | Inventory, facts: Mapping[str, Fact], assessor: Assessor
+        self,
+        inventory: str,
+        state: HostState | Inventory,
+        facts: Mapping[str, Fact],
+        assessor: Assessor,
+        groups: Matched,
     ) -> _Shape | None:
         """Judge and render facts that no host had so far; None where the store does not have them all."""
         known = HostFacts.of(state, facts)
         if known is None:
             return None
+        assessment = known.assess(assessor)
         view = HostView(
             name=_NAME,
             host=state.host,
@@ -302,7 +347,8 @@ class FleetExporter:
             installs=known.installs,
             builds=known.builds,
             needed_glibc={digest: self._needed_glibc[digest] for digest in known.builds},
-            assessment=known.assess(assessor),
+            assessment=assessment,
+            covered=covered_by(self._accepted.acceptances, assessment, groups),
         )
         tally = tuple(
             (what, self._interned.setdefault(labels, labels), amount)
@@ -321,7 +367,7 @@ class FleetExporter:
         shape = self._shapes.get(key)
         if shape is None:
             log.warning("host %s: its stored facts cannot be read; metrics leave it out until it changes", stamp.name)
-            self._entries[stamp.host_id] = _Entry(stamp, None, (), (), Counter(), Counter())
+            self._entries[stamp.host_id] = _Entry(stamp, None, (), (), Counter(), Counter(), key.groups)
             return
         shape.hosts += 1
         for what, labels, amount in shape.tally:
@@ -336,14 +382,14 @@ class FleetExporter:
         self._entries[stamp.host_id] = entry
 
     def _entry(
-        self, stamp: HostStamp, key: _ShapeKey | None, shape: _Shape, reported: tuple[bytes, ...], told: Counter[Detail]
+        self, stamp: HostStamp, key: _ShapeKey, shape: _Shape, reported: tuple[bytes, ...], told: Counter[Detail]
     ) -> _Entry:
         """Return a host's entry, with its series counted; ``told`` are those of its report."""
         name = escape_value(stamp.name).encode()
         facts = tuple(template.replace(_NAME.encode(), name) for template in shape.templates)
         series = told + shape.series
         self._series.update(series)
-        return _Entry(stamp, key, reported, self._with_past(stamp, shape, facts), series, told)
+        return _Entry(stamp, key, reported, self._with_past(stamp, shape, facts), series, told, key.groups)
 
     def _with_past(self, stamp: HostStamp, shape: _Shape, facts: tuple[bytes, ...]) -> tuple[bytes, ...]:
         """Return a host's text with what counts from its own changes; the series are the same, their values are not."""
@@ -399,6 +445,7 @@ class FleetExporter:
             unreadable_hosts=sum(entry.shape is None for entry in entries),
             series={},
             series_limit=self._series_limit,
+            acceptances=self._accepted.acceptances,
             patching={} if self._exposures is None else self._exposures.tally(end_of(assessor.today)),
         )
         fleet = [render_samples(family.name, family.labels, family.samples(view)) for family in FLEET_FAMILIES]
@@ -431,19 +478,6 @@ class FleetExporter:
                 ", ".join(f"{series[detail]} of level {detail}" for detail in Detail),
             )
         self._above_limit = above
-
-
-def _shape_key(state: HostState) -> _ShapeKey:
-    return _ShapeKey(
-        replace(state.host, hostname="-", evidence=()),
-        state.platform,
-        state.installs,
-        state.builds,
-        state.crypto_copies,
-        state.roots,
-        state.changelogs,
-        state.tools,
-    )
 
 
 def _needed_glibc(build: Build) -> str:

@@ -27,6 +27,7 @@ from libcensus.collector.metrics.view import (
     judged_components,
 )
 from libcensus.collector.metrics.view import libc_words as _libc_words
+from libcensus.collector.posture.acceptance import StatementState
 from libcensus.collector.posture.exposure import BUCKET_DAYS, oldest_since
 from libcensus.collector.posture.finding import Severity, VexStatus
 from libcensus.collector.posture.reach import LibcCount, policy_reach
@@ -127,6 +128,31 @@ def _unknown_staleness(fleet: FleetView) -> Iterator[Sample]:
     for (kind, state, provider), number in sorted(fleet.counts.get(Count.STALENESS, {}).items()):
         if state == StalenessState.UNKNOWN:
             yield (kind, provider), number
+
+
+def _findings_accepted(fleet: FleetView) -> Iterator[Sample]:
+    counts = fleet.counts.get(Count.ACCEPTED, {})
+    # Where nothing is accepted a zero for every severity would say no more than one number.
+    judged = fleet.counts.get(Count.JUDGED, {}) if fleet.acceptances.statements else ()
+    for component, provider in sorted(judged):
+        for severity in Severity:
+            labels = (component, severity, provider)
+            yield labels, counts.get(labels, 0)
+
+
+UNMATCHED = "unmatched"
+"""The state of a statement that is in force and covers nothing."""
+
+
+def _acceptance_statements(fleet: FleetView) -> Iterator[Sample]:
+    covering = fleet.counts.get(Count.STATEMENTS, {})
+    states: Counter[str] = Counter()
+    for statement in fleet.acceptances.statements:
+        state = statement.state(fleet.acceptances.today)
+        is_idle = state is StatementState.ACTIVE and (statement.document, statement.id) not in covering
+        states[UNMATCHED if is_idle else state] += 1
+    for word in (*StatementState, UNMATCHED):
+        yield (word,), states[word]
 
 
 def _advisory_hosts(fleet: FleetView) -> Iterator[Sample]:
@@ -263,6 +289,20 @@ FLEET_FAMILIES: tuple[FleetFamily, ...] = (
         samples=_unknown_staleness,
     ),
     FleetFamily(
+        name="libcensus_findings_accepted",
+        help="Affected findings of the fleet that an accepted risk covers; they are among those of libcensus_findings. "
+        "No series where the operator stated nothing.",
+        labels=("component", "severity", "provider"),
+        samples=_findings_accepted,
+    ),
+    FleetFamily(
+        name="libcensus_acceptance_statements",
+        help="Statements of accepted risks: active (in force, and covering some finding), unmatched (in force, and "
+        "covering none), pending (not in force yet), expired.",
+        labels=("state",),
+        samples=_acceptance_statements,
+    ),
+    FleetFamily(
         name="libcensus_advisory_hosts",
         help="Hosts with at least one subject that the advisory affects; zero where it is fixed, not applicable or "
         "still under investigation on every host.",
@@ -354,6 +394,13 @@ def _probe_success(view: ReportView) -> Iterator[Sample]:
 def _outdated_processes(view: ReportView) -> Iterator[Sample]:
     if view.outdated_processes is not None:
         yield (view.name,), view.outdated_processes
+
+
+def _host_findings_accepted(view: HostView) -> Iterator[Sample]:
+    counts = Counter(one.severity for one in view.covered if one.status is VexStatus.AFFECTED)
+    for severity in Severity:
+        if counts[severity]:
+            yield (view.name, severity), counts[severity]
 
 
 def _host_findings(view: HostView) -> Iterator[Sample]:
@@ -501,6 +548,13 @@ FACTS_FAMILIES: tuple[FactsFamily, ...] = (
         labels=("host", "severity", "status"),
         detail=Detail.HOST,
         samples=_host_findings,
+    ),
+    FactsFamily(
+        name="libcensus_host_findings_accepted",
+        help="Affected findings of the host that an accepted risk covers; no series where there are none.",
+        labels=("host", "severity"),
+        detail=Detail.HOST,
+        samples=_host_findings_accepted,
     ),
     FactsFamily(
         name="libcensus_install_info",

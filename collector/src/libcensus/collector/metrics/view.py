@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from libcensus.collector.posture.acceptance import place_of
 from libcensus.collector.posture.exposure import openings, slot_of
 from libcensus.collector.posture.finding import Component, Severity, VexStatus
 from libcensus.collector.posture.reach import libc_of
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from libcensus.collector.exposures import PatchTally
     from libcensus.collector.metrics.exposition import Labels
+    from libcensus.collector.posture.acceptance import Acceptances, Matched
     from libcensus.collector.posture.assessment import (
         CopyAssessment,
         HostAssessment,
@@ -54,11 +56,42 @@ class Detail(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Covered:
+    """One finding, affected or under investigation, that an accepted risk covers."""
+
+    provider: str
+    component: Component
+    severity: Severity
+    status: VexStatus
+    document: str
+    statement: str
+
+
+def covered_by(acceptances: Acceptances, assessment: HostAssessment, groups: Matched) -> tuple[Covered, ...]:
+    """Return what accepted risks cover on a host in these groups."""
+    if not groups:
+        return ()
+    return tuple(
+        Covered(
+            item.provider,
+            judgement.component,
+            judgement.severity,
+            judgement.status,
+            statement.document,
+            statement.id,
+        )
+        for places, item in ((acceptances.places_of(place_of(item)), item) for item in assessment.subjects)
+        for judgement in item.case.judgements
+        if (statement := acceptances.covering(judgement, groups, places)) is not None
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class HostView:
     """One host's facts with all that is derived from them.
 
     ``name`` is the display name; ``needed_glibc`` tells by build the highest glibc version that its files need, empty
-    where they need none.
+    where they need none; ``covered`` is what accepted risks cover.
     """
 
     name: str
@@ -69,6 +102,7 @@ class HostView:
     builds: Mapping[str, Build]
     needed_glibc: Mapping[str, str]
     assessment: HostAssessment
+    covered: tuple[Covered, ...] = ()
 
     def build_of(self, install: Install) -> Build | None:
         """Return the build of an install, None where it could not be read."""
@@ -104,6 +138,8 @@ class Count(StrEnum):
     ADVISORIES = "advisories"  # advisory, component, severity: hosts with any finding of it
     ADVISORY_HOSTS = "advisory_hosts"  # the same: hosts that it affects
     STALENESS = "staleness"  # reason, state, provider
+    ACCEPTED = "accepted"  # component, severity, provider: affected findings that an accepted risk covers
+    STATEMENTS = "statements"  # document, statement: hosts on which it covers something
     LIBCS = "libcs"  # arch, family, version
     PLATFORMS = "platforms"  # digest
     BUILDS = "builds"  # digest
@@ -130,6 +166,7 @@ class FleetView:
     unreadable_hosts: int
     series: Mapping[Detail, int]
     series_limit: int
+    acceptances: Acceptances
     patching: Mapping[tuple[str, Component, Severity], PatchTally] = field(default_factory=dict)
 
 
@@ -212,4 +249,8 @@ def tally_host(view: HostView) -> Tally:
             tally[Count.ADVISORIES, advisory] = 1
             if judgement.status is VexStatus.AFFECTED:
                 tally[Count.ADVISORY_HOSTS, advisory] = 1
+    for covered in view.covered:
+        tally[Count.STATEMENTS, (covered.document, covered.statement)] = 1
+        if covered.status is VexStatus.AFFECTED:
+            tally[Count.ACCEPTED, (covered.component, covered.severity, covered.provider)] += 1
     return tally

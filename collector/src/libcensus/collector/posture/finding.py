@@ -131,12 +131,30 @@ class Judgement:
 
 
 @dataclass(frozen=True, slots=True)
+class Acceptance:
+    """A statement of the operator that covers a finding: who says why that it is no reason to act, and until when.
+
+    ``status`` is what the statement says: ``not_affected`` with a justification or a reason, or ``affected`` with what
+    is done about it. ``expires`` is the last day on which it counts.
+    """
+
+    statement: str
+    document: str
+    author: str
+    status: VexStatus
+    justification: str | None
+    reason: str
+    expires: dt.date
+
+
+@dataclass(frozen=True, slots=True)
 class Finding:
     """One advisory against one subject.
 
     ``fixed_in`` is the first fixed version of the branch that the subject is on, absent where none is published;
     ``fix_available`` the day since which its provider has had the fix; ``evidence`` the chain from bytes to verdict.
     ``clocks`` are absent from collectors that do not tell them.
+    ``accepted`` is the operator's statement that covers it, where one does: ``status`` stays what the facts say.
     """
 
     subject: Subject
@@ -150,6 +168,7 @@ class Finding:
     remedy: str | None
     evidence: tuple[Evidence, ...]
     clocks: Clocks | None = None
+    accepted: Acceptance | None = None
 
     @classmethod
     def of(
@@ -245,6 +264,8 @@ def worst_severity(findings: Iterable[Finding | Judgement]) -> Severity | None:
 def at_least(findings: Iterable[Finding], floor: Severity) -> tuple[Finding, ...]:
     """Return the findings that are affected with at least this severity, in their order: what ``--fail-on`` counts.
 
-    ``Severity.UNKNOWN`` as the floor counts every affected one.
+    ``Severity.UNKNOWN`` as the floor counts every affected one; accepted ones are not counted.
     """
-    return tuple(f for f in findings if f.status is VexStatus.AFFECTED and f.severity.rank >= floor.rank)
+    return tuple(
+        f for f in findings if f.status is VexStatus.AFFECTED and f.accepted is None and f.severity.rank >= floor.rank
+    )

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import grpc
 
+from libcensus.collector.acceptance.fleet import nothing_accepted
 from libcensus.collector.errors import StoreCorruptError
 from libcensus.collector.hostfacts import HostFacts, wanted, wanted_by_roots
 from libcensus.collector.posture.finding import VexStatus
@@ -27,7 +28,7 @@ from libcensus.collector.service.fleet_codec import (
     tell_verdict,
 )
 from libcensus.collector.service.portability_codec import libcs_to_proto, matrix_to_proto, portability_to_proto
-from libcensus.collector.service.posture import Question
+from libcensus.collector.service.posture import Question, selector_of
 from libcensus.collector.service.posture_codec import posture_to_proto
 from libcensus.collector.service.providers_codec import providers_to_proto
 from libcensus.facts.codec import artefact_from_proto
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from collections.abc import Set as AbstractSet
 
+    from libcensus.collector.acceptance.fleet import FleetAcceptances
+    from libcensus.collector.posture.acceptance import Acceptances, Matched
     from libcensus.collector.posture.assessment import Assessor, HostAssessment
     from libcensus.collector.posture.finding import Severity
     from libcensus.collector.service.identity import IdentitySource
@@ -49,6 +52,7 @@ if TYPE_CHECKING:
     from libcensus.facts.codec import Fact
     from libcensus.facts.interpreter import InstallSet
 
+_Key = TypeVar("_Key")
 _Value = TypeVar("_Value")
 
 SERVICE_NAME = "libcensus.v1.FleetService"
@@ -68,32 +72,49 @@ class _Counts:
     affected: int
     under_investigation: int
     worst_severity: Severity | None
+    accepted: int = 0
+
+
+_CountKey = tuple[str, "Matched"]
+"""A host's inventory, and the groups of accepted risks that it is in."""
 
 
 class FleetReader:
     """Joins stored facts and verdicts into what operators see. Methods may be called from several threads at once."""
 
-    def __init__(self, store: Store, assessor_for: Callable[[], Assessor]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        assessor_for: Callable[[], Assessor],
+        accepted_for: Callable[[], FleetAcceptances] = nothing_accepted,
+    ) -> None:
         self._store = store
         self._assessor_for = assessor_for
+        self._accepted_for = accepted_for
         self._lock = threading.Lock()
         self._facts: OrderedDict[str, Fact] = OrderedDict()
-        self._counts: OrderedDict[str, _Counts] = OrderedDict()
-        self._counted_by: Assessor | None = None
+        self._counts: OrderedDict[_CountKey, _Counts] = OrderedDict()
+        self._counted_by: tuple[Assessor, Acceptances] | None = None
 
-    def list_hosts(self, page_size: int, page_token: str) -> HostPage:
-        """Return one page of hosts, sorted by display name; raises InvalidFieldError for a token that is none."""
+    def list_hosts(self, page_size: int, page_token: str, selector: str = "") -> HostPage:
+        """Return one page of hosts, sorted by display name; those that a selector chooses, where there is one.
+
+        Raises InvalidFieldError for a token or a selector that is none.
+        """
         size = min(page_size or DEFAULT_PAGE, LARGEST_PAGE)
         after = _decode_token(page_token)
+        accepted = self._accepted_for()
         stamps = sorted(self._store.host_stamps(), key=lambda stamp: stamp.name)
+        if selector:
+            wanted_labels = selector_of(selector)
+            stamps = [stamp for stamp in stamps if wanted_labels.matches(accepted.labels_of(stamp.host_id))]
         start = 0 if after is None else bisect_right(stamps, after, key=lambda stamp: stamp.name)
         chosen = stamps[start : start + size]
         states = {state.host_id: state for state in self._store.hosts([stamp.host_id for stamp in chosen])}
-        counts = self._count([states[stamp.host_id] for stamp in chosen if stamp.host_id in states])
+        found = [states[stamp.host_id] for stamp in chosen if stamp.host_id in states]
+        counts = self._count(found, accepted)
         hosts = tuple(
-            summarize_host(states[stamp.host_id], counts[states[stamp.host_id].inventory])
-            for stamp in chosen
-            if stamp.host_id in states
+            summarize_host(state, counts[state.host_id], accepted.labels_of(state.host_id)) for state in found
         )
         more = start + size < len(stamps)
         return HostPage(hosts, _encode_token(chosen[-1].name) if more and chosen else "")
@@ -108,13 +129,16 @@ class FleetReader:
         known = _facts_of(state, self._read([state]))
         assessor = self._assessor_for()
         assessment = known.assess(assessor)
+        accepted = self._accepted_for()
+        groups = accepted.groups_of(state.host_id, state.name)
+        counts = _count_findings(known.installs, assessment, accepted.acceptances, groups)
         return HostDetail(
-            summary=summarize_host(state, _count_findings(known.installs, assessment)),
+            summary=summarize_host(state, counts, accepted.labels_of(state.host_id)),
             host=state.host,
             platform=known.platform,
             installs=known.installs,
             builds=known.builds,
-            findings=tuple(assessment.findings),
+            findings=accepted.acceptances.accept(assessment, groups),
             end_of_life=tuple(assessment.end_of_life),
             verdicts={place: tell_verdict(verdict) for place, verdict in assessment.verdicts.items()},
             probes=state.report.probes,
@@ -128,25 +152,24 @@ class FleetReader:
             staleness=assessment.staleness,
         )
 
-    def _count(self, states: list[HostState]) -> Mapping[str, _Counts]:
-        """Return the counts per inventory; equal inventories have equal counts on one day."""
-        assessor = self._assessor_for()
+    def _count(self, states: list[HostState], accepted: FleetAcceptances) -> Mapping[str, _Counts]:
+        """Return the counts by host; of equal inventories in the same groups they are equal on one day."""
+        by = self._assessor_for(), accepted.acceptances
+        keys = {state.host_id: (state.inventory, accepted.groups_of(state.host_id, state.name)) for state in states}
         with self._lock:
-            if assessor is not self._counted_by:
+            if self._counted_by is None or any(new is not old for new, old in zip(by, self._counted_by, strict=True)):
                 self._counts.clear()
-                self._counted_by = assessor
-            found = {
-                state.inventory: self._counts[state.inventory] for state in states if state.inventory in self._counts
-            }
-        missing = {state.inventory: state for state in states if state.inventory not in found}
+                self._counted_by = by
+            found = {key: self._counts[key] for key in keys.values() if key in self._counts}
+        missing = {key: state for state in states if (key := keys[state.host_id]) not in found}
         facts = self._read(missing.values())
-        for inventory, state in missing.items():
+        for key, state in missing.items():
             known = _facts_of(state, facts)
-            found[inventory] = _count_findings(known.installs, known.assess(assessor))
+            found[key] = _count_findings(known.installs, known.assess(by[0]), by[1], key[1])
         with self._lock:
-            if assessor is self._counted_by:
-                _keep(self._counts, {inventory: found[inventory] for inventory in missing}, _KEPT_COUNTS)
-        return found
+            if by == self._counted_by:
+                _keep(self._counts, {key: found[key] for key in missing}, _KEPT_COUNTS)
+        return {host_id: found[key] for host_id, key in keys.items()}
 
     def _read(self, states: Iterable[HostState]) -> Mapping[str, Fact]:
         """Return the facts of hosts, those that their roots name included."""
@@ -210,7 +233,7 @@ class FleetServicer:
         """Answer one page of hosts."""
         self._identity.require_operator(context)
         request = parse_message(fleet_pb2.ListHostsRequest, raw)
-        return page_to_proto(self._reader.list_hosts(request.page_size, request.page_token))
+        return page_to_proto(self._reader.list_hosts(request.page_size, request.page_token, request.selector))
 
     def get_host(self, raw: bytes, context: grpc.ServicerContext) -> fleet_pb2.GetHostResponse:
         """Answer one host."""
@@ -247,7 +270,13 @@ class FleetServicer:
         self._identity.require_operator(context)
         request = parse_message(fleet_pb2.GetPostureRequest, raw)
         question = Question(
-            request.host, request.advisory, request.provider, request.component, request.limit, request.day
+            request.host,
+            request.advisory,
+            request.provider,
+            request.component,
+            request.limit,
+            request.day,
+            request.selector,
         )
         return posture_to_proto(self._posture.posture(question, context.is_active))
 
@@ -262,7 +291,7 @@ class FleetServicer:
         )
 
 
-def summarize_host(state: HostState, counts: _Counts) -> HostSummary:
+def summarize_host(state: HostState, counts: _Counts, labels: Mapping[str, str]) -> HostSummary:
     """Return a host as a list shows it."""
     release, libc = state.host.os_release, state.host.libc
     return HostSummary(
@@ -282,10 +311,14 @@ def summarize_host(state: HostState, counts: _Counts) -> HostSummary:
         worst_severity=counts.worst_severity,
         failed_probes=sum(probe.state is ProbeState.FAILED for probe in state.report.probes),
         outdated_processes=state.outdated_processes,
+        labels=labels,
+        accepted=counts.accepted,
     )
 
 
-def _count_findings(installs: InstallSet, assessment: HostAssessment) -> _Counts:
+def _count_findings(
+    installs: InstallSet, assessment: HostAssessment, acceptances: Acceptances, groups: Matched
+) -> _Counts:
     statuses: Counter[VexStatus] = Counter()
     for (_, _, status), number in assessment.counts.items():
         statuses[status] += number
@@ -294,6 +327,7 @@ def _count_findings(installs: InstallSet, assessment: HostAssessment) -> _Counts
         affected=statuses[VexStatus.AFFECTED],
         under_investigation=statuses[VexStatus.UNDER_INVESTIGATION],
         worst_severity=assessment.worst,
+        accepted=acceptances.count(assessment, groups),
     )
 
 
@@ -308,7 +342,7 @@ def _absent(state: HostState) -> StoreCorruptError:
     return StoreCorruptError(f"facts of host {state.host_id} are absent although its report was acknowledged")
 
 
-def _keep(kept: OrderedDict[str, _Value], new: Mapping[str, _Value], limit: int) -> None:
+def _keep(kept: OrderedDict[_Key, _Value], new: Mapping[_Key, _Value], limit: int) -> None:
     """Add entries, and let the oldest go beyond a limit; what goes is read or computed again when it is asked for."""
     kept.update(new)
     while len(kept) > limit:

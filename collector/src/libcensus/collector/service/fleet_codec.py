@@ -12,6 +12,7 @@ from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from libcensus.collector.posture.finding import (
+    Acceptance,
     Clocks,
     Component,
     EndOfLife,
@@ -86,6 +87,7 @@ if TYPE_CHECKING:
 class HostSummary:
     """One host as a list shows it; ``affected`` counts findings, ``worst_severity`` is that of the worst of them.
 
+    ``accepted`` counts those of the affected that an accepted risk covers.
     ``outdated_processes`` is absent where the agent did not look at what runs.
     """
 
@@ -105,6 +107,8 @@ class HostSummary:
     worst_severity: Severity | None = None
     failed_probes: int = 0
     outdated_processes: int | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+    accepted: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +204,35 @@ def subject_from_proto(message: fleet_pb2.FindingSubject) -> Subject:
     return Subject(_word(SubjectKind, "subject.kind", message.kind), message.root, message.path)
 
 
+def _acceptance_to_proto(value: Acceptance | None) -> fleet_pb2.Acceptance | None:
+    if value is None:
+        return None
+    return fleet_pb2.Acceptance(
+        statement=value.statement,
+        document=value.document,
+        author=value.author,
+        status=value.status,
+        justification=value.justification,
+        reason=value.reason,
+        expires=_day_to_proto(value.expires),
+    )
+
+
+def _acceptance_from_proto(message: fleet_pb2.Acceptance) -> Acceptance:
+    expires = _day_from_proto("accepted.expires", message.expires)
+    if expires is None:
+        raise AssertionError("a text is a day, or refused")
+    return Acceptance(
+        statement=message.statement,
+        document=message.document,
+        author=message.author,
+        status=_word(VexStatus, "accepted.status", message.status),
+        justification=_optional(message, "justification"),
+        reason=message.reason,
+        expires=expires,
+    )
+
+
 def finding_to_proto(value: Finding) -> fleet_pb2.Finding:
     """Encode a finding."""
     return fleet_pb2.Finding(
@@ -216,6 +249,7 @@ def finding_to_proto(value: Finding) -> fleet_pb2.Finding:
         published=None if value.clocks is None else _day_to_proto(value.clocks.published),
         fix_released=None if value.clocks is None else _day_to_proto(value.clocks.released),
         fix_installable=None if value.clocks is None else _day_to_proto(value.clocks.installable),
+        accepted=_acceptance_to_proto(value.accepted),
     )
 
 
@@ -238,6 +272,7 @@ def finding_from_proto(message: fleet_pb2.Finding) -> Finding:
         remedy=_optional(message, "remedy"),
         evidence=tuple(evidence_from_proto(item) for item in message.evidence),
         clocks=None if published is None else Clocks(published, released, built, installable),
+        accepted=_acceptance_from_proto(message.accepted) if message.HasField("accepted") else None,
     )
 
 
@@ -352,6 +387,8 @@ def summary_to_proto(value: HostSummary) -> fleet_pb2.HostSummary:
         agent_version=value.agent_version,
         failed_probes=value.failed_probes,
         outdated_processes=value.outdated_processes,
+        labels=[fleet_pb2.HostLabel(key=key, value=label) for key, label in sorted(value.labels.items())],
+        accepted=value.accepted,
     )
 
 
@@ -375,6 +412,8 @@ def summary_from_proto(message: fleet_pb2.HostSummary) -> HostSummary:
         worst_severity=None if worst is None else _word(Severity, "worst_severity", worst),
         failed_probes=message.failed_probes,
         outdated_processes=_optional(message, "outdated_processes"),
+        labels={label.key: label.value for label in message.labels},
+        accepted=message.accepted,
     )
 
 

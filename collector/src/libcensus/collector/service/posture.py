@@ -7,11 +7,14 @@ from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
+from libcensus.collector.posture.acceptance import StatementState, why_unmatched
 from libcensus.collector.posture.finding import Component, Severity, VexStatus, at_place
+from libcensus.collector.posture.selector import InvalidLabelError, Selector
 from libcensus.collector.posture.staleness import StalenessKind, StalenessState
-from libcensus.collector.postureindex import hosts_by_pattern
+from libcensus.collector.postureindex import hosts_by_grouped_pattern
 from libcensus.collector.service.errors import HostNotFoundError, InvalidFieldError, OverdueError
 from libcensus.collector.service.posture_codec import (
+    AcceptedRisk,
     AdvisoryPosture,
     FindingCount,
     HostPosture,
@@ -25,13 +28,14 @@ from libcensus.facts.vocabulary import Provider
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+    from libcensus.collector.posture.acceptance import Acceptances, Matched, Statement
     from libcensus.collector.posture.catalogue import Catalogue
     from libcensus.collector.posture.finding import Finding, Judgement
     from libcensus.collector.postureindex import (
+        GroupedPattern,
         Judged,
         JudgedFleet,
         JudgedHost,
-        Pattern,
         PostureIndex,
         PostureIndexes,
     )
@@ -48,12 +52,15 @@ _STATUSES = tuple(VexStatus)
 
 _Key = tuple[Any, ...]
 
+_Part = tuple[int, "Matched"]
+"""A case by number on hosts in these groups of accepted risks."""
+
 
 @dataclass(frozen=True, slots=True)
 class Question:
     """What is asked about; an empty text is everything, and a ``limit`` of 0 none.
 
-    ``day`` (YYYY-MM-DD) is the one at whose end the fleet is looked at; empty is now.
+    ``day`` (YYYY-MM-DD) is the one at whose end the fleet is looked at; empty is now. ``labels`` is a selector.
     """
 
     host: str = ""
@@ -62,6 +69,12 @@ class Question:
     component: str = ""
     limit: int = 0
     day: str = ""
+    labels: str = ""
+
+    @property
+    def is_general(self) -> bool:
+        """Whether everything is asked about."""
+        return not any((self.host, self.advisory, self.provider, self.component, self.labels))
 
     def wants(self, judgement: Judgement | Finding) -> bool:
         """Tell whether a judgement is asked about."""
@@ -70,13 +83,17 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class _Sum:
-    """One case as far as it is asked about: its findings by every key, and by severity for the list of hosts."""
+    """One case as far as it is asked about: its findings by every key, and by severity for the list of hosts.
+
+    ``affected`` are those that nobody accepted, ``accepted`` counts the others.
+    """
 
     findings: Counter[_Key]
     keys: frozenset[_Key]
     affected: Counter[Severity]
     unclear: int
     exposed: int
+    accepted: int
 
 
 class PostureReader:
@@ -96,23 +113,26 @@ class PostureReader:
         if fleet is None:
             raise OverdueError("the fleet was not judged in the time of the call; what was judged is kept: ask again")
         _check(question, fleet, self._indexes.catalogue)
-        hosts = _chosen(question.host, fleet)
-        patterns = hosts_by_pattern(hosts)
+        hosts = _chosen(question, fleet)
+        shapes = hosts_by_grouped_pattern(hosts)
+        acceptances = fleet.accepted.acceptances
         today = fleet.assessor.today
         sums = {
-            number: _sum(fleet.judged[number], question, today) for number in {n for found in patterns for n in found}
+            (number, groups): _sum(fleet.judged[number], question, today, acceptances, groups)
+            for number, groups in {part for shape in shapes for part in _parts(shape)}
         }
         findings: Counter[_Key] = Counter()
         on_hosts: Counter[_Key] = Counter()
-        for number, times in _occurrences(patterns).items():
-            for key, amount in sums[number].findings.items():
+        for part, times in _occurrences(shapes).items():
+            for key, amount in sums[part].findings.items():
                 findings[key] += amount * times
-        for pattern, times in patterns.items():
-            keys: set[_Key] = set().union(*(sums[number].keys for number in pattern))
+        for shape, times in shapes.items():
+            keys: set[_Key] = set().union(*(sums[part].keys for part in _parts(shape)))
             for key in keys:
                 on_hosts[key] += times
+        affected = "accepted", "any", VexStatus.AFFECTED
         if question.host:
-            remedies = _remedies_of(index, hosts[0], question)
+            remedies = _remedies_of(index, hosts[0], question, acceptances) if hosts else ()
         else:
             remedies = _remedies(findings, on_hosts, hosts, sums, question.limit)
         worst, open_hosts = _worst_hosts(hosts, sums, question.limit)
@@ -132,6 +152,9 @@ class PostureReader:
             advisories_day=fleet.assessor.catalogue.snapshot_date,
             exposed_hosts=on_hosts["exposed",],
             staleness=() if question.advisory or question.component else _staleness(hosts, fleet, question.provider),
+            accepted=findings[affected],
+            accepted_hosts=on_hosts[affected],
+            accepted_risks=_accepted_risks(findings, on_hosts, fleet, question),
         )
 
 
@@ -151,15 +174,17 @@ def day_of(name: str, text: str, today: date) -> date:
     return day
 
 
-def _remedies_of(index: PostureIndex, host: JudgedHost, question: Question) -> tuple[RemedyCount, ...]:
+def _remedies_of(
+    index: PostureIndex, host: JudgedHost, question: Question, acceptances: Acceptances
+) -> tuple[RemedyCount, ...]:
     """Return the remedies of one host, with the folders and files that they are about there."""
     assessment = index.assess(host)
     findings = (
         finding
         for item in (() if assessment is None else assessment.subjects)
         if question.provider in {"", item.provider}
-        for finding in item.findings
-        if finding.status is VexStatus.AFFECTED and question.wants(finding)
+        for finding in acceptances.accepted(item, host.groups)
+        if finding.status is VexStatus.AFFECTED and finding.accepted is None and question.wants(finding)
     )
     counted = Counter(finding.remedy or "" for finding in findings)
     ordered = sorted(counted.items(), key=lambda one: (-one[1], one[0]))
@@ -188,38 +213,56 @@ def require_provider(name: str, fleet: JudgedFleet) -> None:
         raise InvalidFieldError("provider", f"{name[:80]!r} is none of {', '.join(sorted(map(str, known)))}")
 
 
-def _chosen(name: str, fleet: JudgedFleet) -> Sequence[JudgedHost]:
-    if not name:
-        return fleet.hosts
-    found = [host for host in fleet.hosts if name in {host.host_id, host.name}]
-    if not found:
-        raise HostNotFoundError(f"no host has the name or id {name[:255]!r}")
+def _chosen(question: Question, fleet: JudgedFleet) -> Sequence[JudgedHost]:
+    found: Sequence[JudgedHost] = fleet.hosts
+    if question.host:
+        found = [host for host in found if question.host in {host.host_id, host.name}]
+        if not found:
+            raise HostNotFoundError(f"no host has the name or id {question.host[:255]!r}")
+    if question.labels:
+        selector = selector_of(question.labels)
+        found = [host for host in found if selector.matches(fleet.accepted.labels_of(host.host_id))]
     return found
 
 
-def _occurrences(patterns: Mapping[Pattern, int]) -> Counter[int]:
-    total: Counter[int] = Counter()
-    for pattern, times in patterns.items():
-        for number in pattern:
-            total[number] += times
+def selector_of(text: str) -> Selector:
+    """Return the selector of a request; raises InvalidFieldError for what is none."""
+    try:
+        return Selector.parse(text)
+    except InvalidLabelError as error:
+        raise InvalidFieldError("selector", str(error)) from None
+
+
+def _parts(shape: GroupedPattern) -> Iterator[_Part]:
+    pattern, groups = shape
+    return ((number, groups) for number in pattern)
+
+
+def _occurrences(shapes: Mapping[GroupedPattern, int]) -> Counter[_Part]:
+    total: Counter[_Part] = Counter()
+    for shape, times in shapes.items():
+        for part in _parts(shape):
+            total[part] += times
     return total
 
 
-def _sum(judged: Judged, question: Question, today: date) -> _Sum:
+def _sum(judged: Judged, question: Question, today: date, acceptances: Acceptances, groups: Matched) -> _Sum:
     findings: Counter[_Key] = Counter()
     affected: Counter[Severity] = Counter()
-    unclear = exposed = 0
+    unclear = exposed = accepted = 0
     wanted = judged.case.judgements if question.provider in {"", judged.provider} else ()
     for item in wanted:
         if not question.wants(item):
             continue
-        for key in _keys(item, judged, today):
+        statement = acceptances.covering(item, groups, judged.places) if groups else None
+        for key in _keys(item, judged, today, statement):
             findings[key] += 1
         if item.status is VexStatus.AFFECTED:
-            affected[item.severity] += 1
+            affected[item.severity] += statement is None
+            accepted += statement is not None
             exposed += _is_exposed(item, today)
         unclear += item.status is VexStatus.UNDER_INVESTIGATION
-    return _Sum(findings, frozenset(findings), affected, unclear, exposed)
+    return _Sum(findings, frozenset(findings), affected, unclear, exposed, accepted)
 
 
 def _is_exposed(item: Judgement, today: date) -> bool:
@@ -228,16 +271,25 @@ def _is_exposed(item: Judgement, today: date) -> bool:
     return since is not None and since <= today
 
 
-def _keys(item: Judgement, judged: Judged, today: date) -> Iterator[_Key]:
-    yield "any", item.status
-    yield "count", item.component, item.severity, item.status
-    yield "provider", judged.provider, item.status
-    yield "advisory", item.advisory, item.component, item.severity, item.status
-    if item.status is VexStatus.AFFECTED:
+def _keys(item: Judgement, judged: Judged, today: date, statement: Statement | None) -> Iterator[_Key]:
+    keys: tuple[_Key, ...] = (
+        ("any", item.status),
+        ("count", item.component, item.severity, item.status),
+        ("provider", judged.provider, item.status),
+        ("advisory", item.advisory, item.component, item.severity, item.status),
+    )
+    yield from keys
+    if statement is not None:
+        yield from (("accepted", *key) for key in keys)
+        yield "statement", statement.document, statement.id
+        if item.status is VexStatus.AFFECTED:
+            yield "until", item.advisory, item.component, item.severity, statement.expires
+    elif item.status is VexStatus.AFFECTED:
         yield "remedy", _remedy(item, judged)
-        if _is_exposed(item, today):
-            yield ("exposed",)
-            yield "exposed", item.advisory, item.component, item.severity
+    if item.status is VexStatus.AFFECTED and _is_exposed(item, today):
+        # What was accepted is exposed all the same.
+        yield ("exposed",)
+        yield "exposed", item.advisory, item.component, item.severity
 
 
 def _remedy(item: Judgement, judged: Judged) -> str:
@@ -246,9 +298,53 @@ def _remedy(item: Judgement, judged: Judged) -> str:
     return f"{judged.within}: {remedy}" if judged.within is not None and remedy else remedy
 
 
-def _counts(findings: Mapping[_Key, int], on_hosts: Mapping[_Key, int]) -> tuple[FindingCount, ...]:
+def _accepted_risks(
+    findings: Mapping[_Key, int], on_hosts: Mapping[_Key, int], fleet: JudgedFleet, question: Question
+) -> tuple[AcceptedRisk, ...]:
+    """Return every statement that is about what was asked, those that end first at the top."""
+    catalogue, accepted = fleet.assessor.catalogue, fleet.accepted
+    known = frozenset(one.id for one in catalogue.advisories)
+    told = []
+    for statement in accepted.acceptances.statements:
+        key = "statement", statement.document, statement.id
+        number = findings.get(key, 0)
+        if not number and not question.is_general:
+            continue
+        state = statement.state(fleet.assessor.today)
+        note = ""
+        if state is StatementState.ACTIVE and not number:
+            hosts = sum(
+                any(
+                    scope.hosts.covers(host.host_id, host.name, accepted.labels_of(host.host_id))
+                    for scope in statement.scopes
+                )
+                for host in fleet.hosts
+            )
+            note = why_unmatched(statement, known, catalogue.snapshot_date, hosts)
+        told.append(
+            AcceptedRisk(
+                statement=statement.id,
+                document=statement.document,
+                author=statement.author,
+                advisories=statement.advisories,
+                status=statement.status,
+                justification=statement.justification,
+                reason=statement.reason,
+                scopes=tuple(map(str, statement.scopes)),
+                since=statement.since,
+                expires=statement.expires,
+                state=state,
+                findings=number,
+                hosts=on_hosts.get(key, 0),
+                note=note,
+            )
+        )
+    return tuple(sorted(told, key=lambda one: (one.expires, one.document, one.statement)))
+
+
+def _counts(findings: Counter[_Key], on_hosts: Mapping[_Key, int]) -> tuple[FindingCount, ...]:
     return tuple(
-        FindingCount(component, severity, status, findings[key], on_hosts[key])
+        FindingCount(component, severity, status, findings[key], on_hosts[key], findings["accepted", *key])
         for component in Component
         for severity in _SEVERITIES
         for status in _STATUSES
@@ -256,10 +352,10 @@ def _counts(findings: Mapping[_Key, int], on_hosts: Mapping[_Key, int]) -> tuple
     )
 
 
-def _providers(findings: Mapping[_Key, int], on_hosts: Mapping[_Key, int]) -> tuple[ProviderCount, ...]:
+def _providers(findings: Counter[_Key], on_hosts: Mapping[_Key, int]) -> tuple[ProviderCount, ...]:
     names = sorted({str(key[1]) for key in findings if key[0] == "provider"})
     return tuple(
-        ProviderCount(name, status, findings[key], on_hosts[key])
+        ProviderCount(name, status, findings[key], on_hosts[key], findings["accepted", *key])
         for name in names
         for status in _STATUSES
         if (key := ("provider", name, status)) in findings
@@ -274,6 +370,10 @@ def _advisories(
         (one.id, one.component): one.published for one in catalogue.advisories
     }
     named = {key[1:4] for key in findings if key[0] == "advisory"}
+    until: dict[_Key, list[date]] = {}
+    for key in findings:
+        if key[0] == "until":
+            until.setdefault(key[1:4], []).append(key[4])
     found = []
     for advisory, component, severity in named:
         keys = {status: ("advisory", advisory, component, severity, status) for status in _STATUSES}
@@ -290,13 +390,15 @@ def _advisories(
                 fixed_hosts=on_hosts.get(keys[VexStatus.FIXED], 0),
                 not_affected_hosts=on_hosts.get(keys[VexStatus.NOT_AFFECTED], 0),
                 exposed_hosts=on_hosts.get(("exposed", advisory, component, severity), 0),
+                accepted=findings.get(("accepted", *keys[VexStatus.AFFECTED]), 0),
+                accepted_until=min(until.get((advisory, component, severity), ()), default=None),
             )
         )
     return tuple(sorted(found, key=_advisory_order))
 
 
 def _advisory_order(one: AdvisoryPosture) -> tuple[object, ...]:
-    is_open = bool(one.affected)
+    is_open = one.affected > one.accepted
     return (
         not is_open,
         -one.severity.rank if is_open else 0,
@@ -311,22 +413,23 @@ def _remedies(
     findings: Mapping[_Key, int],
     on_hosts: Mapping[_Key, int],
     hosts: Iterable[JudgedHost],
-    sums: Mapping[int, _Sum],
+    sums: Mapping[_Part, _Sum],
     limit: int,
 ) -> tuple[RemedyCount, ...]:
     ordered = sorted((key for key in findings if key[0] == "remedy"), key=lambda key: (-findings[key], str(key[1])))
     chosen = ordered[:limit] if limit else ordered
     examples: dict[_Key, list[str]] = {key: [] for key in chosen}
     wanted = set(chosen)
-    told: dict[Pattern, frozenset[_Key]] = {}
+    told: dict[GroupedPattern, frozenset[_Key]] = {}
     for host in hosts:
         if not wanted:
             break
-        if host.pattern is None:
+        shape = host.grouped
+        if shape is None:
             continue
-        if host.pattern not in told:
-            told[host.pattern] = frozenset().union(*(sums[number].keys & examples.keys() for number in host.pattern))
-        for key in told[host.pattern] & wanted:
+        if shape not in told:
+            told[shape] = frozenset().union(*(sums[part].keys & examples.keys() for part in _parts(shape)))
+        for key in told[shape] & wanted:
             examples[key].append(host.name)
             if len(examples[key]) == EXAMPLES:
                 wanted.discard(key)
@@ -365,24 +468,26 @@ def _stale_order(key: tuple[StalenessKind, str]) -> tuple[int, str]:
 
 
 def _worst_hosts(
-    hosts: Iterable[JudgedHost], sums: Mapping[int, _Sum], limit: int
+    hosts: Iterable[JudgedHost], sums: Mapping[_Part, _Sum], limit: int
 ) -> tuple[tuple[HostPosture, ...], int]:
     """Return the hosts with something open, those with most of the highest severity first, and how many there are."""
-    weights: dict[Pattern, tuple[int, ...]] = {}
-    found: list[tuple[tuple[int, ...], str, str, int]] = []
+    weights: dict[GroupedPattern, tuple[tuple[int, ...], int, int]] = {}
+    found: list[tuple[tuple[int, ...], str, str, int, int]] = []
     for host in hosts:
-        if host.pattern is None:
+        shape = host.grouped
+        if shape is None:
             continue
-        weight = weights.get(host.pattern)
-        if weight is None:
+        told = weights.get(shape)
+        if told is None:
             affected: Counter[Severity] = Counter()
-            for number in host.pattern:
-                affected.update(sums[number].affected)
-            unclear = sum(sums[number].unclear for number in host.pattern)
-            weight = weights[host.pattern] = (*(affected[severity] for severity in _SEVERITIES), unclear)
-        if any(weight):
-            exposed = sum(sums[number].exposed for number in host.pattern)
-            found.append((weight, host.name, host.host_id, exposed))
+            for part in _parts(shape):
+                affected.update(sums[part].affected)
+            unclear = sum(sums[part].unclear for part in _parts(shape))
+            exposed = sum(sums[part].exposed for part in _parts(shape))
+            weight = (*(affected[severity] for severity in _SEVERITIES), unclear)
+            told = weights[shape] = weight, exposed, sum(sums[part].accepted for part in _parts(shape))
+        if any(told[0]):
+            found.append((told[0], host.name, host.host_id, *told[1:]))
     found.sort(key=lambda one: (tuple(-number for number in one[0]), one[1]))
     chosen = found[:limit] if limit else found
     return (
@@ -393,8 +498,9 @@ def _worst_hosts(
                 tuple((severity, number) for severity, number in zip(_SEVERITIES, weight, strict=False) if number),
                 weight[-1],
                 exposed,
+                accepted,
             )
-            for weight, name, host_id, exposed in chosen
+            for weight, name, host_id, exposed, accepted in chosen
         ),
         len(found),
     )

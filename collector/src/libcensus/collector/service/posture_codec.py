@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from libcensus.collector.posture.acceptance import StatementState
 from libcensus.collector.posture.finding import Component, Severity, VexStatus
 from libcensus.collector.posture.staleness import StalenessKind
 from libcensus.facts.validation import InvalidFactError
@@ -23,23 +24,28 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class FindingCount:
-    """Findings on one component with one severity and one status, and the hosts that have any."""
+    """Findings on one component with one severity and one status, and the hosts that have any.
+
+    ``accepted`` counts those that an accepted risk covers.
+    """
 
     component: Component
     severity: Severity
     status: VexStatus
     findings: int
     hosts: int
+    accepted: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class ProviderCount:
-    """Findings with one status on what one provider built, and the hosts that have any."""
+    """Findings with one status on what one provider built, and the hosts that have any; ``accepted`` are covered."""
 
     provider: str
     status: VexStatus
     findings: int
     hosts: int
+    accepted: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +53,8 @@ class AdvisoryPosture:
     """One advisory over the fleet: findings, and the hosts that have any, by status.
 
     ``exposed_hosts`` are the affected ones on which a fix could have been applied by the day.
+    ``accepted`` counts the affected ones that an accepted risk covers; the first of them is open again after
+    ``accepted_until``.
     """
 
     advisory: str
@@ -60,11 +68,13 @@ class AdvisoryPosture:
     fixed_hosts: int
     not_affected_hosts: int
     exposed_hosts: int = 0
+    accepted: int = 0
+    accepted_until: date | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class RemedyCount:
-    """What would bring the fix of how many affected findings; an empty ``remedy``: nothing is known."""
+    """What would bring the fix of how many affected findings that nobody accepted; an empty one: nothing is known."""
 
     remedy: str
     findings: int
@@ -76,7 +86,8 @@ class RemedyCount:
 class HostPosture:
     """One host with its affected findings by severity, the highest first; severities without any are not there.
 
-    ``exposed`` are the affected ones whose fix could have been applied by the day.
+    Those that an accepted risk covers are not among them: ``accepted`` counts these. ``exposed`` are all affected ones
+    whose fix could have been applied by the day.
     """
 
     host_id: str
@@ -84,10 +95,11 @@ class HostPosture:
     affected: tuple[tuple[Severity, int], ...]
     under_investigation: int
     exposed: int = 0
+    accepted: int = 0
 
     @property
     def total(self) -> int:
-        """How many findings are affected."""
+        """How many findings are affected and not accepted."""
         return sum(number for _, number in self.affected)
 
 
@@ -108,13 +120,37 @@ class StaleCount:
 
 
 @dataclass(frozen=True, slots=True)
+class AcceptedRisk:
+    """One statement of the operator, and how many findings, on how many hosts, of what was asked it covers.
+
+    ``scopes`` are in words; ``note`` tells why a statement in force covers nothing, and is empty otherwise.
+    """
+
+    statement: str
+    document: str
+    author: str
+    advisories: tuple[str, ...]
+    status: VexStatus
+    justification: str | None
+    reason: str
+    scopes: tuple[str, ...]
+    since: date
+    expires: date
+    state: StatementState
+    findings: int = 0
+    hosts: int = 0
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class PostureAnswer:
     """The fleet's findings, or those that were asked for.
 
     ``remedies`` and ``worst_hosts`` are the first ones, ``remedies_total`` and ``open_hosts`` count all of them.
     ``day`` is that of the verdicts, ``advisories_day`` the one that the advisories are of. ``exposed_hosts`` have an
     affected finding whose fix could have been applied by the day. ``staleness`` is empty where one advisory or
-    component was asked about: nothing is stale by one.
+    component was asked about: nothing is stale by one. ``accepted`` counts affected findings that an accepted risk
+    covers; ``accepted_risks`` are those that cover something that was asked about, and all where everything was.
     """
 
     hosts: int
@@ -132,6 +168,9 @@ class PostureAnswer:
     advisories_day: date
     exposed_hosts: int = 0
     staleness: tuple[StaleCount, ...] = ()
+    accepted: int = 0
+    accepted_hosts: int = 0
+    accepted_risks: tuple[AcceptedRisk, ...] = ()
 
 
 def posture_to_proto(value: PostureAnswer) -> fleet_pb2.GetPostureResponse:
@@ -148,11 +187,18 @@ def posture_to_proto(value: PostureAnswer) -> fleet_pb2.GetPostureResponse:
                 status=one.status,
                 findings=one.findings,
                 hosts=one.hosts,
+                accepted=one.accepted,
             )
             for one in value.counts
         ],
         providers=[
-            fleet_pb2.ProviderCount(provider=one.provider, status=one.status, findings=one.findings, hosts=one.hosts)
+            fleet_pb2.ProviderCount(
+                provider=one.provider,
+                status=one.status,
+                findings=one.findings,
+                hosts=one.hosts,
+                accepted=one.accepted,
+            )
             for one in value.providers
         ],
         advisories=[
@@ -168,6 +214,8 @@ def posture_to_proto(value: PostureAnswer) -> fleet_pb2.GetPostureResponse:
                 fixed_hosts=one.fixed_hosts,
                 not_affected_hosts=one.not_affected_hosts,
                 exposed_hosts=one.exposed_hosts,
+                accepted=one.accepted,
+                accepted_until=None if one.accepted_until is None else day_to_text(one.accepted_until),
             )
             for one in value.advisories
         ],
@@ -185,6 +233,7 @@ def posture_to_proto(value: PostureAnswer) -> fleet_pb2.GetPostureResponse:
                 ],
                 under_investigation=one.under_investigation,
                 exposed=one.exposed,
+                accepted=one.accepted,
             )
             for one in value.worst_hosts
         ],
@@ -204,6 +253,47 @@ def posture_to_proto(value: PostureAnswer) -> fleet_pb2.GetPostureResponse:
             )
             for one in value.staleness
         ],
+        accepted=value.accepted,
+        accepted_hosts=value.accepted_hosts,
+        accepted_risks=[_risk_to_proto(one) for one in value.accepted_risks],
+    )
+
+
+def _risk_to_proto(value: AcceptedRisk) -> fleet_pb2.AcceptedRisk:
+    return fleet_pb2.AcceptedRisk(
+        statement=value.statement,
+        document=value.document,
+        author=value.author,
+        advisories=value.advisories,
+        status=value.status,
+        justification=value.justification,
+        reason=value.reason,
+        scopes=value.scopes,
+        since=day_to_text(value.since),
+        expires=day_to_text(value.expires),
+        state=value.state,
+        findings=value.findings,
+        hosts=value.hosts,
+        note=value.note,
+    )
+
+
+def _risk_from_proto(message: fleet_pb2.AcceptedRisk) -> AcceptedRisk:
+    return AcceptedRisk(
+        statement=message.statement,
+        document=message.document,
+        author=message.author,
+        advisories=tuple(message.advisories),
+        status=word_of(VexStatus, "accepted_risks.status", message.status),
+        justification=message.justification if message.HasField("justification") else None,
+        reason=message.reason,
+        scopes=tuple(message.scopes),
+        since=day_from_text("accepted_risks.since", message.since),
+        expires=day_from_text("accepted_risks.expires", message.expires),
+        state=word_of(StatementState, "accepted_risks.state", message.state),
+        findings=message.findings,
+        hosts=message.hosts,
+        note=message.note,
     )
 
 
@@ -221,11 +311,18 @@ def posture_from_proto(message: fleet_pb2.GetPostureResponse) -> PostureAnswer:
                 word_of(VexStatus, "counts.status", one.status),
                 one.findings,
                 one.hosts,
+                one.accepted,
             )
             for one in message.counts
         ),
         providers=tuple(
-            ProviderCount(one.provider, word_of(VexStatus, "providers.status", one.status), one.findings, one.hosts)
+            ProviderCount(
+                one.provider,
+                word_of(VexStatus, "providers.status", one.status),
+                one.findings,
+                one.hosts,
+                one.accepted,
+            )
             for one in message.providers
         ),
         advisories=tuple(_advisory(one) for one in message.advisories),
@@ -240,6 +337,7 @@ def posture_from_proto(message: fleet_pb2.GetPostureResponse) -> PostureAnswer:
                 tuple((severity_of(count.severity), count.findings) for count in one.affected),
                 one.under_investigation,
                 one.exposed,
+                one.accepted,
             )
             for one in message.worst_hosts
         ),
@@ -259,6 +357,9 @@ def posture_from_proto(message: fleet_pb2.GetPostureResponse) -> PostureAnswer:
             )
             for one in message.staleness
         ),
+        accepted=message.accepted,
+        accepted_hosts=message.accepted_hosts,
+        accepted_risks=tuple(_risk_from_proto(one) for one in message.accepted_risks),
     )
 
 
@@ -275,6 +376,12 @@ def _advisory(message: fleet_pb2.AdvisoryPosture) -> AdvisoryPosture:
         fixed_hosts=message.fixed_hosts,
         not_affected_hosts=message.not_affected_hosts,
         exposed_hosts=message.exposed_hosts,
+        accepted=message.accepted,
+        accepted_until=(
+            day_from_text("advisories.accepted_until", message.accepted_until)
+            if message.HasField("accepted_until")
+            else None
+        ),
     )
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
     from datetime import datetime
     from types import TracebackType
 
@@ -193,6 +193,21 @@ class Store(ABC):
 
         A host that had not reported by then is left out; ``last_report`` is the first report of the facts that held.
         """
+
+    @abstractmethod
+    def labels(self) -> Mapping[str, Mapping[str, str]]:
+        """Return the labels of every host that has any, by host id: keys are sorted."""
+
+    @abstractmethod
+    def set_labels(self, host_id: str, labels: Mapping[str, str]) -> None:
+        """Give a host these labels; those of the same key are replaced, others stay. Durable on return.
+
+        The caller has checked keys and values. Two calls at once both take effect; of one key the later value stays.
+        """
+
+    @abstractmethod
+    def remove_labels(self, host_id: str, keys: Collection[str]) -> int:
+        """Take labels from a host; those that it does not have are passed over. Returns how many it had. Durable."""
 
     @abstractmethod
     def check(self) -> None:

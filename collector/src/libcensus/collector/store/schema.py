@@ -40,6 +40,17 @@ def bring_up_to_date(connection: Connection, address: DatabaseAddress, *, create
     upgrade(connection, address, revision, "head")
 
 
+def require_up_to_date(connection: Connection, address: DatabaseAddress) -> None:
+    """Raise StoreError where the database is not what this version writes: whoever serves brings it there."""
+    revision = _revision(connection)
+    if revision != REVISION:
+        held = "no census yet" if revision is None else f"the tables of another version (revision {revision})"
+        raise StoreError(
+            f"{address.shown}: holds {held}, and this command changes no tables; start libcensus-collector serve of "
+            "this version with it once"
+        )
+
+
 def upgrade(connection: Connection, address: DatabaseAddress, current: str | None, target: str) -> None:
     """Run the migrations from the ``current`` revision to the ``target``, inside the connection's transaction."""
     # Alembic takes as long to import as the rest of the store to open, and is needed once in a database's life.

@@ -20,7 +20,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from sqlalchemy import bindparam, create_engine, event, insert, select, update
+from sqlalchemy import bindparam, create_engine, delete, event, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import QueuePool
@@ -31,12 +31,13 @@ from libcensus.collector.store.address import DatabaseAddress
 from libcensus.collector.store.contract import HostStamp, InventoryInterval, Store
 from libcensus.collector.store.failure import corrupt, is_transient, store_error, store_error_of_os
 from libcensus.collector.store.lock import DatabaseLock
-from libcensus.collector.store.schema import bring_up_to_date
+from libcensus.collector.store.schema import bring_up_to_date, require_up_to_date
 from libcensus.collector.store.tables import (
     BUILDS,
     CRYPTO_LIBRARIES,
     FACTS,
     HEALTH,
+    HOST_LABELS,
     HOSTS,
     INSTALL_INTERVALS,
     INVENTORY_INTERVALS,
@@ -51,7 +52,7 @@ from libcensus.facts.root import RootSet
 from libcensus.facts.validation import InvalidFactError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
     from sqlalchemy import Connection, Engine, Table
 
@@ -148,11 +149,20 @@ class SqlStore(Store):
         self._closed = False
 
     @classmethod
-    def open(cls, url: str, *, create: bool = True, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> Self:
+    def open(
+        cls,
+        url: str,
+        *,
+        create: bool = True,
+        beside: bool = False,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> Self:
         """Open the database at ``url`` and bring its tables to this version.
 
         See :class:`~libcensus.collector.store.address.DatabaseAddress` for the forms of ``url``. A SQLite file that
         does not exist is made, and so is its folder where the folder above is there, unless ``create`` is false.
+        ``beside`` opens it next to the collector that it belongs to, for a change of a moment: it has to be there and
+        of this version, nothing of it is brought up to date, and no other collector is kept away.
         ``clock`` tells when a fact was first seen. Raises ConfigurationError for a URL that means nothing, StoreError
         for a database that cannot be used.
         """
@@ -160,9 +170,10 @@ class SqlStore(Store):
         with ExitStack() as undo:
             lock = None
             if address.path is not None:
-                _prepare_file(address, create=create)
-                lock = DatabaseLock.take(address.path)
-                undo.callback(lock.release)
+                _prepare_file(address, create=create and not beside)
+                if not beside:
+                    lock = DatabaseLock.take(address.path)
+                    undo.callback(lock.release)
                 # Made here and not by SQLite, so that only the owner can read who is vulnerable; -wal and -shm follow.
                 _make_file(address)
                 reader = _sqlite_engine(address, writing=False)
@@ -173,7 +184,10 @@ class SqlStore(Store):
             undo.callback(writer.dispose)
             try:
                 with writer.begin() as connection:
-                    bring_up_to_date(connection, address, create=create)
+                    if beside:
+                        require_up_to_date(connection, address)
+                    else:
+                        bring_up_to_date(connection, address, create=create)
             except SQLAlchemyError as error:
                 raise store_error(error, address) from error
             store = cls(address, reader, writer, lock, clock)
@@ -464,6 +478,41 @@ class SqlStore(Store):
         with self._reading() as connection:
             stamps = [HostStamp(*row) for row in connection.execute(query)]
         return sorted(stamps, key=lambda stamp: stamp.name)
+
+    # --- labels --------------------------------------------------------------------------------------------------
+
+    def labels(self) -> Mapping[str, Mapping[str, str]]:
+        """Return the labels of every host that has any, by host id."""
+        found: dict[str, dict[str, str]] = {}
+        with self._reading() as connection:
+            listed = connection.execute(select(HOST_LABELS.c.host_id, HOST_LABELS.c.key, HOST_LABELS.c.value)).all()
+        # By code point, on every database alike.
+        for host_id, key, value in sorted((row.host_id, row.key, row.value) for row in listed):
+            found.setdefault(host_id, {})[key] = value
+        return found
+
+    def set_labels(self, host_id: str, labels: Mapping[str, str]) -> None:
+        """Give a host these labels."""
+        values = [{"host_id": host_id, "key": key, "value": labels[key]} for key in sorted(labels)]
+        if not values:
+            return
+        statement = self._insert(HOST_LABELS)
+        statement = statement.on_conflict_do_update(
+            index_elements=list(HOST_LABELS.primary_key), set_={"value": statement.excluded.value}
+        )
+        self._transact(lambda connection: connection.execute(statement, values))
+
+    def remove_labels(self, host_id: str, keys: Collection[str]) -> int:
+        """Take labels from a host."""
+
+        def work(connection: Connection) -> int:
+            removed = 0
+            for key in sorted(set(keys)):
+                chosen = HOST_LABELS.c.host_id == host_id, HOST_LABELS.c.key == key
+                removed += connection.execute(delete(HOST_LABELS).where(*chosen)).rowcount
+            return removed
+
+        return self._transact(work)
 
     def check(self) -> None:
         """Raise StoreError when the database can't be written right now (health): by writing one row."""

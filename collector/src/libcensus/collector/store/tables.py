@@ -27,7 +27,7 @@ from sqlalchemy import (
 if TYPE_CHECKING:
     from sqlalchemy import Dialect
 
-REVISION = "0003"
+REVISION = "0004"
 """The newest migration: what this version writes."""
 
 VERSION_TABLE = "libcensus_version"
@@ -197,6 +197,15 @@ INVENTORY_INTERVALS = Table(
 )
 """Which facts a host had when: one row for each time that they changed; ``gone_at`` is absent while they hold. Facts
 stay, so that a host can be judged as it was on any past day."""
+
+HOST_LABELS = Table(
+    "host_labels",
+    METADATA,
+    Column("host_id", Text, primary_key=True),
+    Column("key", Text, primary_key=True),
+    Column("value", Text, nullable=False),
+)
+"""Labels of hosts. A host that never reported may have some."""
 
 HEALTH = Table(
     "health",

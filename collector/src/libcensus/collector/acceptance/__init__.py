@@ -1,0 +1,1 @@
+"""Accepted risks: the operator's OpenVEX documents, read from a folder and kept as the last good state."""

@@ -1,0 +1,235 @@
+"""The folder with the operator's OpenVEX documents, and the last good state of what it says.
+
+Whoever serves takes up a change without a restart: a question costs at most one look at the names and times of the
+files a second. A document that is broken does not replace what it said before; until it is mended the problem is kept,
+logged once, and the time at which all was well stands still. What a process never read well it cannot keep: after a
+restart a broken document counts for nothing, so that its findings are open again, which is the safe side.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from libcensus.collector.acceptance.openvex import LARGEST, OpenVexError, read_document
+from libcensus.collector.log import escape_control
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+    from pathlib import Path
+
+    from libcensus.collector.acceptance.openvex import Document
+    from libcensus.collector.posture.acceptance import Statement
+
+_LOGGER = logging.getLogger(__name__)
+
+SUFFIX = ".json"
+MOST_FILES = 1000
+"""Documents that a folder may have."""
+
+MOST_STATEMENTS = 10_000
+"""Statements that all documents together may have."""
+
+_SECONDS_BETWEEN_LOOKS = 1.0
+
+Stamp = tuple[tuple[str, int, int, int], ...]
+"""Name, time of change, size and inode of each document's file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong: ``file`` is the document's file, or the folder."""
+
+    file: str
+    text: str
+
+    def __str__(self) -> str:
+        """Return it as a line."""
+        return f"{self.file}: {self.text}"
+
+
+@dataclass(frozen=True, slots=True)
+class AcceptedState:
+    """What the documents say. ``good_at`` is when they were looked at last with nothing wrong, absent until then.
+
+    ``documents`` are by file; ``kept`` are the files whose present content is broken and that still say what they said
+    before. ``problems`` are what is wrong now.
+    """
+
+    documents: Mapping[str, Document]
+    problems: tuple[Problem, ...] = ()
+    kept: frozenset[str] = frozenset()
+    good_at: datetime | None = None
+
+    @property
+    def statements(self) -> tuple[Statement, ...]:
+        """All statements, by file and place in it."""
+        return tuple(one for name in sorted(self.documents) for one in self.documents[name].statements)
+
+    @property
+    def broken_files(self) -> int:
+        """How many files, or the folder itself, have something wrong."""
+        return len({problem.file for problem in self.problems})
+
+
+def read_files(paths: Iterable[Path], before: Mapping[str, Document] | None = None) -> AcceptedState:
+    """Return what the documents of these files say, with everything that is wrong with them; ``good_at`` is absent.
+
+    ``before`` is what they said so far: a file that is broken now goes on saying it, and of two files with one document
+    the one that had it keeps it.
+    """
+    said = before or {}
+    documents: dict[str, Document] = {}
+    problems: list[Problem] = []
+    for path in paths:
+        name = str(path)
+        try:
+            documents[name] = _read(path)
+        except OpenVexError as error:
+            problems += [Problem(name, text) for text in error.problems]
+        except OSError as error:
+            problems.append(Problem(name, f"cannot be read: {error.strerror}"))
+    kept = {problem.file: said[problem.file] for problem in problems if problem.file in said}
+    documents |= kept
+    first = {name for name, document in documents.items() if name in said and said[name].id == document.id}
+    single, twins = _without_twins(documents, first)
+    return AcceptedState(single, (*problems, *twins), frozenset(kept))
+
+
+def documents_in(folder: Path) -> list[Path]:
+    """Return the documents of a folder by name: files that end in .json and do not begin with a dot. Raises OSError."""
+    names = [entry.name for entry in os.scandir(folder) if _is_document(entry)]
+    return [folder / name for name in sorted(names)]
+
+
+class AcceptanceSource:
+    """Gives the present state, the same object of documents until they change. May be asked by several threads."""
+
+    def __init__(
+        self,
+        folder: Path | None,
+        clock: Callable[[], float] = time.monotonic,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._folder = folder
+        self._clock = clock
+        self._now = now
+        self._lock = threading.Lock()
+        self._looked: float | None = None
+        self._stamp: Stamp | None = None
+        self._state = AcceptedState({})
+        self._statements: tuple[Statement, ...] = ()
+
+    def __call__(self) -> AcceptedState:
+        """Return what the documents say now; never raises for what is in the folder."""
+        with self._lock:
+            now = self._clock()
+            if self._looked is None or now - self._looked >= _SECONDS_BETWEEN_LOOKS:
+                self._looked = now
+                self._look()
+            return self._state
+
+    def statements(self) -> tuple[Statement, ...]:
+        """Return all statements: the same object until one changed."""
+        state = self()
+        with self._lock:
+            found = state.statements
+            if found != self._statements:
+                self._statements = found
+            return self._statements
+
+    def _look(self) -> None:
+        if self._folder is not None:
+            try:
+                paths = documents_in(self._folder)
+                stamp = _stamp(paths)
+            except FileNotFoundError:
+                # A folder that never was holds nothing; one that went away did not take its statements back.
+                if self._state.documents:
+                    self._fail("is gone; put it back, or restart the collector without it")
+                    return
+                paths, stamp = [], ()
+            except OSError as error:
+                self._fail(f"cannot be read: {error.strerror}")
+                return
+            if stamp != self._stamp:
+                self._stamp = stamp
+                self._take(paths)
+        if not self._state.problems:
+            self._state = replace(self._state, good_at=self._now())
+
+    def _fail(self, text: str) -> None:
+        """Note that the folder itself cannot be looked at; what it said stays."""
+        self._stamp = None
+        self._note(replace(self._state, problems=(Problem(str(self._folder), text),)))
+
+    def _take(self, paths: Sequence[Path]) -> None:
+        before = self._state.documents
+        read = read_files(paths, before)
+        documents = read.documents
+        total = sum(len(document.statements) for document in documents.values())
+        if len(paths) > MOST_FILES or total > MOST_STATEMENTS:
+            text = f"has {len(paths)} documents with {total} statements; at most {MOST_FILES} with {MOST_STATEMENTS} "
+            text += "are taken, and the state before stays"
+            self._note(replace(self._state, problems=(Problem(str(self._folder), text),)))
+            return
+        state = replace(read, good_at=self._state.good_at)
+        if state.documents != before:
+            _LOGGER.info("accepted risks: %d statements in %d documents", total, len(documents))
+        self._note(state)
+
+    def _note(self, state: AcceptedState) -> None:
+        known = set(self._state.problems)
+        self._state = state
+        for problem in state.problems:
+            if problem not in known:
+                stays = "what it said before stays" if problem.file in state.kept else "it counts for nothing"
+                if problem.file == str(self._folder):
+                    stays = "the state before stays"
+                _LOGGER.error("accepted risks: %s (%s)", escape_control(str(problem)), stays)
+
+
+def _is_document(entry: os.DirEntry[str]) -> bool:
+    # Links count: configuration management puts files in place by them.
+    return entry.name.endswith(SUFFIX) and not entry.name.startswith(".") and not entry.is_dir()
+
+
+def _stamp(paths: Iterable[Path]) -> Stamp:
+    found = []
+    for path in paths:
+        try:
+            info = path.stat()
+        except OSError:
+            found.append((path.name, -1, -1, -1))
+        else:
+            found.append((path.name, info.st_mtime_ns, info.st_size, info.st_ino))
+    return tuple(found)
+
+
+def _read(path: Path) -> Document:
+    # A pipe or a device under such a name must not hold anybody up.
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "rb") as file:
+        return read_document(file.read(LARGEST + 1))
+
+
+def _without_twins(
+    documents: Mapping[str, Document], first: Collection[str]
+) -> tuple[dict[str, Document], list[Problem]]:
+    """Return the documents without those whose id another file has already; ``first`` are looked at first."""
+    holders: dict[str, str] = {}
+    kept: dict[str, Document] = {}
+    problems = []
+    for name in sorted(documents, key=lambda one: (one not in first, one)):
+        document = documents[name]
+        holder = holders.setdefault(document.id, name)
+        if holder == name:
+            kept[name] = document
+        else:
+            problems.append(Problem(name, f"has the @id {document.id!r}, which {holder} has already"))
+    return kept, problems
