@@ -16,7 +16,7 @@ from libcensus.collector.cli import run
 from libcensus.collector.config import CollectorSettings
 from libcensus.collector.store.sql import SqlStore
 from tests.collector.acceptance.documents import DOCUMENT, put, statement, text
-from tests.collector.acceptance.test_openvex import SCHEMA
+from tests.collector.acceptance.structure import DOCUMENT as STRUCTURE
 from tests.collector.metrics import fleet
 
 if TYPE_CHECKING:
@@ -172,7 +172,7 @@ def test_what_no_label_is_refused(database: str, capsys: Shown, arguments: list[
 def test_the_page_shows_a_document_that_is_taken_and_what_the_command_says_of_it(tmp_path: Path) -> None:
     page = (Path(__file__).parents[3] / "docs/accepted-risks.md").read_text()
     [example] = re.findall(r"```json\n(.*?)```", page, re.DOTALL)
-    jsonschema.validate(json.loads(example), SCHEMA)
+    jsonschema.validate(json.loads(example), STRUCTURE)
     place = put(tmp_path, "2026-07-payments.json", example.encode())
     code, told = check(place)
     assert code == 0
