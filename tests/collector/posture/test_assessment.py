@@ -12,6 +12,7 @@ from libcensus.collector.posture.assessment import Assessor, HostAssessment
 from libcensus.collector.posture.finding import (
     Component,
     Finding,
+    Reach,
     Severity,
     Subject,
     SubjectKind,
@@ -40,6 +41,7 @@ from libcensus.facts.vocabulary import (
     Provider,
     RootKind,
 )
+from tests.collector.metrics import fleet
 
 from .facts import (
     DEBIAN_LIBSSL,
@@ -676,3 +678,24 @@ def test_the_c_library_of_each_root_is_a_subject_of_its_own() -> None:
     assert found.libcs[0].case is found.libcs[1].case
     assert found.libcs[0].library is None
     assert found.libcs[0].end_of_life == ()
+
+
+def test_a_finding_tells_how_what_it_is_about_is_reached() -> None:
+    machine = fleet.full_machine()
+    lone = fleet.crypto_copy("/opt/other/libcrypto.so.3", "3.5.4", None, linkage=Linkage.LOCAL, environment=None)
+    machine = replace(machine, copies=(*machine.copies, lone))
+    assessment = Assessor(load_snapshot(), fleet.TODAY).assess(
+        machine.host,
+        machine.platform,
+        machine.install_set,
+        {fleet.digest_of(one): one for one in machine.builds},
+        crypto_copies=machine.copy_set,
+        roots=machine.root_set,
+    )
+    told = {(one.subject.path.rpartition("/")[2], one.component): one.reach for one in assessment.findings}
+    assert told["python3.12", Component.OPENSSL] is Reach.TLS_MODULE
+    assert told["python3.12", Component.CPYTHON] is Reach.INTERPRETER
+    assert told["node", Component.OPENSSL] is Reach.TLS_MODULE
+    assert told["_rust.abi3.so", Component.OPENSSL] is Reach.EXTRA_COPY
+    assert told["libcrypto.so.3", Component.OPENSSL] is Reach.PRESENT
+    assert told["libc.so.6", Component.GLIBC] is Reach.LIBC

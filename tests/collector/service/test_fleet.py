@@ -18,6 +18,7 @@ from libcensus.collector.posture.finding import (
     Component,
     EndOfLife,
     Finding,
+    Reach,
     Severity,
     Subject,
     SubjectKind,
@@ -205,6 +206,7 @@ findings = st.builds(
     remedy=facts.maybe(facts.texts),
     evidence=facts.evidence_sets,
     clocks=st.none(),
+    reach=facts.maybe(st.sampled_from(Reach)),
     accepted=facts.maybe(
         st.builds(
             Acceptance,

@@ -112,6 +112,7 @@ def finding_object(finding: Finding) -> dict[str, object]:
         "subject": _subject(finding.subject),
         "component": finding.component.value,
         "linkage": None if finding.linkage is None else finding.linkage.value,
+        "reach": None if finding.reach is None else finding.reach.value,
         "advisory": finding.advisory,
         "severity": finding.severity.value,
         "status": finding.status.value,

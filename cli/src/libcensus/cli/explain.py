@@ -128,6 +128,7 @@ def _object(host: str, one: Explanation) -> dict[str, object]:
         "fix_available": one.fix_available,
         "remedy": one.remedy,
         "accepted": None if one.accepted is None else asdict(one.accepted),
+        "reach": one.reach,
         "processes": one.processes,
         "chain": [
             {"link": step.link, "kind": step.kind, "file": step.file, "offset": step.offset, "detail": step.words}

@@ -67,6 +67,7 @@ class Explanation:
     fix_available: str | None = None
     remedy: str | None = None
     processes: int | None = None
+    reach: str | None = None
     accepted: Accepted | None = None
 
 
@@ -188,6 +189,7 @@ def _of_finding(document: Mapping[str, Any], place: _Place, finding: Mapping[str
         fix_available=finding["fix_available"],
         remedy=finding["remedy"],
         processes=_processes(document, place),
+        reach=finding.get("reach"),
         accepted=_accepted(finding.get("accepted")),
     )
 

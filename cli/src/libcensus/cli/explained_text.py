@@ -35,6 +35,13 @@ _VERDICTS = {
     "unknown_advisory": "was not judged for",
     "other_catalogue": "was not judged for",
 }
+_REACH = {
+    "tls_module": "it is what the interpreter's TLS module uses",
+    "interpreter": "it is the interpreter itself",
+    "extra_copy": "it is a further copy, which packages of the environment load",
+    "present": "it is only present: nothing is known to load it",
+    "libc": "every program here uses it",
+}
 _STATUSES = frozenset({"affected", "fixed", "not_affected", "under_investigation"})
 _STYLES = {"affected": "bold red", "under_investigation": "bold blue", "fixed": "bold green"}
 _EVERY = 5
@@ -85,6 +92,8 @@ def _print(out: Output, host: str, alike: list[Explanation]) -> None:
         reason = f": {told.reason}" if told.reason else ""
         words = f"{told.status.replace('_', ' ')}{why}{reason}; by {told.by} in {told.statement}"
         out.prose((f"Accepted until {told.expires.partition('T')[0]}: ", "bold"), (words, ""))
+    if one.reach in _REACH:
+        out.prose(("Reached: ", "bold"), (_REACH[one.reach], ""))
     if one.processes is not None:
         count = "no process runs it" if not one.processes else f"{one.processes:,} processes run it"
         out.prose(("Now: ", "bold"), (count if one.processes != 1 else "1 process runs it", ""))

@@ -113,7 +113,7 @@ class Acceptance(_message.Message):
     def __init__(self, statement: _Optional[str] = ..., document: _Optional[str] = ..., author: _Optional[str] = ..., status: _Optional[str] = ..., justification: _Optional[str] = ..., reason: _Optional[str] = ..., expires: _Optional[str] = ...) -> None: ...
 
 class Finding(_message.Message):
-    __slots__ = ("subject", "component", "linkage", "advisory", "severity", "status", "fixed_in", "fix_available", "remedy", "evidence", "published", "fix_released", "fix_installable", "accepted")
+    __slots__ = ("subject", "component", "linkage", "advisory", "severity", "status", "fixed_in", "fix_available", "remedy", "evidence", "published", "fix_released", "fix_installable", "accepted", "reach")
     SUBJECT_FIELD_NUMBER: _ClassVar[int]
     COMPONENT_FIELD_NUMBER: _ClassVar[int]
     LINKAGE_FIELD_NUMBER: _ClassVar[int]
@@ -128,6 +128,7 @@ class Finding(_message.Message):
     FIX_RELEASED_FIELD_NUMBER: _ClassVar[int]
     FIX_INSTALLABLE_FIELD_NUMBER: _ClassVar[int]
     ACCEPTED_FIELD_NUMBER: _ClassVar[int]
+    REACH_FIELD_NUMBER: _ClassVar[int]
     subject: FindingSubject
     component: str
     linkage: str
@@ -142,7 +143,8 @@ class Finding(_message.Message):
     fix_released: str
     fix_installable: str
     accepted: Acceptance
-    def __init__(self, subject: _Optional[_Union[FindingSubject, _Mapping]] = ..., component: _Optional[str] = ..., linkage: _Optional[str] = ..., advisory: _Optional[str] = ..., severity: _Optional[str] = ..., status: _Optional[str] = ..., fixed_in: _Optional[str] = ..., fix_available: _Optional[str] = ..., remedy: _Optional[str] = ..., evidence: _Optional[_Iterable[_Union[_facts_pb2.Evidence, _Mapping]]] = ..., published: _Optional[str] = ..., fix_released: _Optional[str] = ..., fix_installable: _Optional[str] = ..., accepted: _Optional[_Union[Acceptance, _Mapping]] = ...) -> None: ...
+    reach: str
+    def __init__(self, subject: _Optional[_Union[FindingSubject, _Mapping]] = ..., component: _Optional[str] = ..., linkage: _Optional[str] = ..., advisory: _Optional[str] = ..., severity: _Optional[str] = ..., status: _Optional[str] = ..., fixed_in: _Optional[str] = ..., fix_available: _Optional[str] = ..., remedy: _Optional[str] = ..., evidence: _Optional[_Iterable[_Union[_facts_pb2.Evidence, _Mapping]]] = ..., published: _Optional[str] = ..., fix_released: _Optional[str] = ..., fix_installable: _Optional[str] = ..., accepted: _Optional[_Union[Acceptance, _Mapping]] = ..., reach: _Optional[str] = ...) -> None: ...
 
 class EndOfLife(_message.Message):
     __slots__ = ("subject", "component", "branch", "state", "date", "distribution_until", "evidence")

@@ -62,6 +62,21 @@ class SubjectKind(StrEnum):
     LIBC = "libc"
 
 
+class Reach(StrEnum):
+    """How what a finding is about is reached."""
+
+    TLS_MODULE = "tls_module"
+    """It is what the TLS module of an interpreter really uses."""
+    INTERPRETER = "interpreter"
+    """It is the interpreter itself."""
+    EXTRA_COPY = "extra_copy"
+    """A further copy, which packages of an environment load."""
+    PRESENT = "present"
+    """A file that nothing is known to load."""
+    LIBC = "libc"
+    """Every program of its root uses it."""
+
+
 class SupportState(StrEnum):
     """Whether somebody still maintains a branch on the day of the verdict."""
 
@@ -153,7 +168,7 @@ class Finding:
 
     ``fixed_in`` is the first fixed version of the branch that the subject is on, absent where none is published;
     ``fix_available`` the day since which its provider has had the fix; ``evidence`` the chain from bytes to verdict.
-    ``clocks`` are absent from collectors that do not tell them.
+    ``clocks`` and ``reach`` are absent from collectors that do not tell them.
     ``accepted`` is the operator's statement that covers it, where one does: ``status`` stays what the facts say.
     """
 
@@ -169,6 +184,7 @@ class Finding:
     evidence: tuple[Evidence, ...]
     clocks: Clocks | None = None
     accepted: Acceptance | None = None
+    reach: Reach | None = None
 
     @classmethod
     def of(
@@ -201,7 +217,17 @@ class Finding:
             remedy=remedy if remedy is None or within is None else f"{within}: {remedy}",
             evidence=facts + judgement.evidence,
             clocks=judgement.clocks,
+            reach=_reach(subject, judgement, environment),
         )
+
+
+def _reach(subject: Subject, judgement: Judgement, environment: str | None) -> Reach:
+    if subject.kind is SubjectKind.LIBC:
+        return Reach.LIBC
+    if subject.kind is SubjectKind.CRYPTO_COPY:
+        return Reach.PRESENT if environment is None else Reach.EXTRA_COPY
+    # Only a library is reached by a linkage; an interpreter is what runs.
+    return Reach.INTERPRETER if judgement.linkage is None else Reach.TLS_MODULE
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from libcensus.collector.posture.finding import (
     Component,
     EndOfLife,
     Finding,
+    Reach,
     Severity,
     Subject,
     SubjectKind,
@@ -249,6 +250,7 @@ def finding_to_proto(value: Finding) -> fleet_pb2.Finding:
         published=None if value.clocks is None else _day_to_proto(value.clocks.published),
         fix_released=None if value.clocks is None else _day_to_proto(value.clocks.released),
         fix_installable=None if value.clocks is None else _day_to_proto(value.clocks.installable),
+        reach=value.reach,
         accepted=_acceptance_to_proto(value.accepted),
     )
 
@@ -272,6 +274,7 @@ def finding_from_proto(message: fleet_pb2.Finding) -> Finding:
         remedy=_optional(message, "remedy"),
         evidence=tuple(evidence_from_proto(item) for item in message.evidence),
         clocks=None if published is None else Clocks(published, released, built, installable),
+        reach=None if (reach := _optional(message, "reach")) is None else _word(Reach, "reach", reach),
         accepted=_acceptance_from_proto(message.accepted) if message.HasField("accepted") else None,
     )
 
