@@ -6,6 +6,7 @@ What is made up has ids of the year 2026 from CVE-2026-99000 on, so that nothing
 from __future__ import annotations
 
 import bz2
+import hashlib
 import io
 import json
 import lzma
@@ -394,6 +395,11 @@ def redhat_vex(cve: str = "CVE-2024-6119") -> bytes:
     return encode(
         {"document": document, "product_tree": tree, "vulnerabilities": [{"cve": cve, "product_status": status}]}
     )
+
+
+def checksum_of(content: bytes, name: str = "cve-2024-6119.json") -> bytes:
+    """Return what Red Hat publishes beside a document, as `sha256sum` prints it."""
+    return f"{hashlib.sha256(content).hexdigest()}  {name}\n".encode()
 
 
 def endoflife_answer() -> bytes:

@@ -80,6 +80,7 @@ def test_update_tells_one_line_per_feed_and_show_the_state_of_each(
     assert table["folder"] == str(tmp_path / "advisories")
     feeds = {feed["feed"]: feed for feed in table["feeds"]}
     assert feeds["debian"]["state"] == "never"
+    assert [document["checksum_from"] for document in feeds["alpine"]["documents"]] == [None, None]
     assert (
         feeds["alpine"]
         | {

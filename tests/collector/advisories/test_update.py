@@ -49,7 +49,9 @@ CONTENTS = {
     "/alpine/v3.21/main.json": samples.alpine_database("v3.21", "3.3.9-r9"),
     "/redhat/changes.csv": samples.redhat_changes("CVE-2024-6119", "CVE-2025-15467", "CVE-2026-84782"),
     "/redhat/2026/cve-2024-6119.json": samples.redhat_vex(),
+    "/redhat/2026/cve-2024-6119.json.sha256": samples.checksum_of(samples.redhat_vex()),
     "/redhat/2026/cve-2025-15467.json": samples.redhat_vex("CVE-2025-15467"),
+    "/redhat/2026/cve-2025-15467.json.sha256": samples.checksum_of(samples.redhat_vex("CVE-2025-15467")),
     "/endoflife": samples.endoflife_answer(),
     "/pbs.json": samples.pbs_releases(),
     f"/pbs/{samples.PBS_TAG}/downloads.py": samples.pbs_source(),
@@ -408,6 +410,264 @@ def test_what_cannot_be_true_of_the_catalogue_is_refused_with_its_place(updated:
     assert "CVE-2026-99005: introduced 3.5.9 does not lie before fixed 3.5.1" in str(outcome.error)
     updated.server.put("/debian.json", samples.debian_tracker().replace(b"3.0.22-1~deb12u9", b"not a version"))
     assert "is no version of dpkg" in str(updated.update("debian")["debian"].error)
+
+
+# --- checksums beside documents -------------------------------------------------------------------------------------
+
+VEX = "/redhat/2026/cve-2024-6119.json"
+CHECKSUM = f"{VEX}.sha256"
+
+
+def _changed_vex(source: Source) -> str:
+    """Publish another version of a VEX document, whose checksum is not there yet; gives its digest."""
+    document = samples.redhat_vex().replace(b"2026-11-22T10", b"2026-11-23T10")
+    changes = CONTENTS["/redhat/changes.csv"].replace(b'6119.json","2026-11-22', b'6119.json","2026-11-23')
+    assert document != CONTENTS[VEX]
+    assert changes != CONTENTS["/redhat/changes.csv"]
+    source.server.put(VEX, document)
+    source.server.put("/redhat/changes.csv", changes)
+    source.server.put(CHECKSUM, samples.checksum_of(document))
+    source.server.asked.clear()
+    return hashlib.sha256(document).hexdigest()
+
+
+def test_each_document_is_compared_with_the_checksum_beside_it(updated: Source) -> None:
+    state = updated.folder.load().states["redhat"]
+    told = {one.source.removeprefix(updated.server.url): one.checksum_from for one in state.documents}
+    assert told == {
+        # The list of changes has none.
+        "/redhat/changes.csv": None,
+        VEX: updated.server.url + CHECKSUM,
+        "/redhat/2026/cve-2025-15467.json": f"{updated.server.url}/redhat/2026/cve-2025-15467.json.sha256",
+    }
+    digest = _changed_vex(updated)
+    outcome = updated.update("redhat")["redhat"]
+    assert outcome.error is None
+    # Only of what is fetched, and once.
+    asked = [path for path, status in updated.server.asked if status == 200]
+    assert asked == ["/redhat/changes.csv", VEX, CHECKSUM]
+    assert outcome.state is not None
+    assert digest in {one.sha256 for one in outcome.state.documents}
+    assert not list(updated.folder.folder.glob(".*.part"))
+
+
+def test_no_other_feed_is_asked_for_a_checksum(source: Source) -> None:
+    assert [feed.name for feed in FEEDS if feed.each_checksum is not None] == ["redhat"]
+    source.update()
+    assert {path for path, _ in source.server.asked if path.endswith(".sha256")} == {
+        path for path in CONTENTS if path.endswith(".sha256")
+    }
+
+
+_WRONG = hashlib.sha256(b"another").hexdigest()
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        pytest.param(
+            {"content": f"{_WRONG}  cve-2024-6119.json\n".encode()},
+            f"{{vex}}: has the SHA-256 {{found}}, where {{vex}}.sha256 states {_WRONG}; the last good state stays; "
+            "try again later, or import a file",
+            id="wrong",
+        ),
+        pytest.param(
+            {"content": b"<!DOCTYPE html><html><title>Sign in</title></html>"},
+            "{vex}.sha256: is no checksum: one line that begins with 64 hexadecimal digits is expected, not "
+            "'<!DOCTYPE html><html><title>Sign in</tit'; the last good state stays; try again later, or import a file",
+            id="malformed",
+        ),
+        pytest.param(
+            {"content": b"not here", "status": 404},
+            "{vex}.sha256: is not there, and {vex} is not taken without its checksum; a mirror must hold both; the "
+            "last good state stays; try again later, or import a file",
+            id="missing",
+        ),
+        pytest.param(
+            {"content": b"0" * 10_000_000},
+            "{vex}.sha256 is larger than 4096 bytes, several times what this feed ever had; the last good state stays; "
+            "look at the address",
+            id="huge",
+        ),
+        pytest.param(
+            {"content": b"0" * 10_000_000, "zipped": True},
+            "{vex}.sha256 is larger than 4096 bytes, several times what this feed ever had; the last good state stays; "
+            "look at the address",
+            id="huge when unpacked",
+        ),
+        pytest.param(
+            {"content": b"0" * 1_000_000, "zipped": True},
+            "{vex}.sha256 unpacks to far more than this feed ever had; the last good state stays",
+            id="small, and huge when unpacked",
+        ),
+        pytest.param({"content": b""}, "{vex}.sha256 sent nothing; the last good state stays", id="empty"),
+        pytest.param(
+            {"content": b"no", "status": 500}, "{vex}.sha256 answers HTTP 500: Internal Server Error", id="failing"
+        ),
+        pytest.param(
+            {"content": samples.checksum_of(b""), "sent": 30}, "{vex}.sha256 broke off", id="cut off on the way"
+        ),
+    ],
+)
+def test_what_its_checksum_does_not_vouch_for_never_replaces_a_good_state(
+    updated: Source, answer: dict[str, Any], words: str
+) -> None:
+    before = updated.folder.load().states
+    found = _changed_vex(updated)
+    updated.server.put(CHECKSUM, **answer)
+    outcome = updated.update("redhat")["redhat"]
+    assert outcome.result is Result.FAILED
+    text = str(outcome.error)
+    assert text.startswith("redhat: ")
+    assert words.format(vex=updated.server.url + VEX, found=found) in text
+    assert exit_code_of([outcome]) == (4 if "HTTP 500" in words or "broke off" in words else 1)
+    assert updated.folder.load().states == before
+    assert not list(updated.folder.folder.glob(".*.part"))
+    assert updated.update("redhat", force=True)["redhat"].result is Result.FAILED, "--force lets nothing of it through"
+    # Set right at the source, it is taken.
+    _changed_vex(updated)
+    assert updated.update("redhat")["redhat"].error is None
+
+
+def test_a_source_without_any_checksum_is_refused(source: Source) -> None:
+    for path in CONTENTS:
+        if path.endswith(".sha256"):
+            del source.server.answers[path]
+    outcome = source.update("redhat")["redhat"]
+    assert outcome.state is None
+    assert "a mirror must hold both" in str(outcome.error)
+    assert exit_code_of([outcome]) == 1
+
+
+def test_a_document_that_is_replaced_while_it_is_fetched_is_asked_for_once_more(
+    updated: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    digest = _changed_vex(updated)
+    fresh, fetch = updated.server.answers.pop(VEX).content, Fetcher.fetch
+    updated.server.put(VEX, CONTENTS[VEX])
+
+    def replaced(self: Fetcher, url: str, *arguments: Any, **named: Any) -> Any:
+        fetched = fetch(self, url, *arguments, **named)
+        if url.endswith(VEX):
+            updated.server.put(VEX, fresh)
+        return fetched
+
+    monkeypatch.setattr(Fetcher, "fetch", replaced)
+    outcome = updated.update("redhat")["redhat"]
+    assert [path for path, _ in updated.server.asked if path.startswith(VEX)] == [VEX, CHECKSUM, VEX, CHECKSUM]
+    assert outcome.error is None
+    assert outcome.state is not None
+    assert digest in {one.sha256 for one in outcome.state.documents}
+
+
+def test_a_document_that_is_withdrawn_while_it_is_fetched_is_left_out(
+    updated: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _changed_vex(updated)
+    fetch = Fetcher.fetch
+
+    def withdrawn(self: Fetcher, url: str, *arguments: Any, **named: Any) -> Any:
+        fetched = fetch(self, url, *arguments, **named)
+        if url.endswith(VEX):
+            del updated.server.answers[VEX], updated.server.answers[CHECKSUM]
+        return fetched
+
+    monkeypatch.setattr(Fetcher, "fetch", withdrawn)
+    outcome = updated.update("redhat", force=True)["redhat"]
+    assert outcome.error is None
+    assert outcome.state is not None
+    assert not [one for one in outcome.state.documents if one.source.endswith(VEX)]
+
+
+def test_a_document_that_was_taken_without_a_checksum_is_fetched_anew(updated: Source) -> None:
+    state = updated.folder.load().states["redhat"]
+    unchecked = tuple(replace(one, checksum_from=None) for one in state.documents)
+    updated.folder.save(replace(state, documents=unchecked))
+    updated.server.asked.clear()
+    assert updated.update("redhat")["redhat"].error is None
+    assert (CHECKSUM, 200) in updated.server.asked
+    assert updated.folder.load().states["redhat"].documents == state.documents
+
+
+def test_a_mirror_has_the_checksum_where_it_has_the_document(source: Source) -> None:
+    changes = source.server.put("/mirror/changes.csv", samples.redhat_changes("CVE-2024-6119"))
+    source.server.put("/mirror/2026/cve-2024-6119.json?token=1", CONTENTS[VEX])
+    source.server.put("/mirror/2026/cve-2024-6119.json.sha256?token=1", CONTENTS[CHECKSUM])
+    addresses = {"redhat": (changes,), "redhat-each": (f"{source.server.url}/mirror/{{part}}?token=1",)}
+    updater = Updater(source.folder, addresses, Fetcher(Patience(5, 20), source.context))
+    assert [outcome.error for outcome in updater.update(["redhat"])] == [None]
+
+
+def _vex_on_disk(folder: Path, checksum: bytes | None) -> Path:
+    document = folder / "cve-2024-6119.json"
+    document.write_bytes(CONTENTS[VEX])
+    if checksum is not None:
+        document.with_name(f"{document.name}.sha256").write_bytes(checksum)
+    return document
+
+
+@pytest.mark.parametrize(
+    ("checksum", "told"), [(None, None), (CONTENTS[CHECKSUM], "cve-2024-6119.json.sha256")], ids=["without", "with"]
+)
+def test_a_file_is_imported_with_its_checksum_or_without(
+    tmp_path: Path, checksum: bytes | None, told: str | None
+) -> None:
+    document = _vex_on_disk(tmp_path, checksum)
+    folder = StateFolder(tmp_path / "state")
+    # A shell names both where it is asked for everything in a folder.
+    outcomes = Updater(folder, {}).load(sorted(tmp_path.glob("cve-*")), None, None)
+    assert [(outcome.feed, outcome.result) for outcome in outcomes] == [("redhat", Result.UPDATED)]
+    stored = folder.load().states["redhat"].documents
+    assert [(one.source, one.checksum_from) for one in stored] == [(f"file {document.name}", told)]
+
+
+@pytest.mark.parametrize(
+    ("checksum", "words"),
+    [
+        pytest.param(
+            samples.checksum_of(b"another"),
+            f"redhat: cve-2024-6119.json: cve-2024-6119.json: has the SHA-256 "
+            f"{hashlib.sha256(CONTENTS[VEX]).hexdigest()}, where cve-2024-6119.json.sha256 states "
+            f"{hashlib.sha256(b'another').hexdigest()}; the last good state stays; fetch the file anew",
+            id="wrong",
+        ),
+        pytest.param(b"", "cve-2024-6119.json.sha256: is no checksum", id="empty"),
+        pytest.param(b"0" * 5000, "cve-2024-6119.json.sha256: is no checksum: it is larger than 4096", id="huge"),
+    ],
+)
+def test_a_file_that_its_checksum_does_not_vouch_for_is_not_imported(
+    updated: Source, tmp_path: Path, checksum: bytes, words: str
+) -> None:
+    before = updated.folder.load().states
+    outcome = updated.updater(force=True).load([_vex_on_disk(tmp_path, checksum)], None, None)[0]
+    assert words in str(outcome.error)
+    assert updated.folder.load().states == before
+
+
+def test_archives_and_states_are_compared_too(updated: Source, tmp_path: Path) -> None:
+    archive, state = tmp_path / "osv-all.tar.xz", tmp_path / "rocky.json"
+    archive.write_bytes(CONTENTS["/ubuntu.tar.xz"])
+    state.write_bytes(updated.folder.path_of("rocky").read_bytes())
+    for path, content in ((archive, b"another"), (state, b"another")):
+        path.with_name(f"{path.name}.sha256").write_bytes(samples.checksum_of(content, path.name))
+    outcomes = updated.updater().load([archive, state], None, None)
+    for path, outcome in zip((archive, state), outcomes, strict=True):
+        assert f"{path.name}: has the SHA-256" in str(outcome.error)
+    assert {outcome.result for outcome in outcomes} == {Result.FAILED}
+    for path in (archive, state):
+        path.with_name(f"{path.name}.sha256").write_bytes(samples.checksum_of(path.read_bytes(), path.name))
+    outcomes = updated.updater().load([archive, state], None, None)
+    assert [outcome.error for outcome in outcomes] == [None, None]
+
+
+def test_a_checksum_alone_is_nothing_to_import(tmp_path: Path) -> None:
+    document = _vex_on_disk(tmp_path, CONTENTS[CHECKSUM])
+    beside = document.with_name(f"{document.name}.sha256")
+    outcome = Updater(StateFolder(tmp_path / "state"), {}).load([beside], None, None)[0]
+    assert outcome.result is Result.FAILED
+    assert f"{beside}: is a checksum, and cve-2024-6119.json is not among the files; name that one" in str(
+        outcome.error
+    )
 
 
 # --- the network ------------------------------------------------------------------------------------------------------

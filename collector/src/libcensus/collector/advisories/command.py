@@ -150,7 +150,13 @@ def _shown(
             "facts": state.count,
             "sha256": state.checksum,
             "documents": [
-                {"source": one.source, "sha256": one.sha256, "bytes": one.size, "facts": len(one.rows)}
+                {
+                    "source": one.source,
+                    "sha256": one.sha256,
+                    "checksum_from": one.checksum_from,
+                    "bytes": one.size,
+                    "facts": len(one.rows),
+                }
                 for one in state.documents
             ],
         }

@@ -209,9 +209,13 @@ def _compare_checksum(headers: Message, digest: bytes, url: str) -> None:
             raise FeedUnreachableError(f"{url}: what arrived has not the checksum that the source states; try again")
 
 
+def _size(limit: int) -> str:
+    return f"{limit} bytes" if limit < 1024**2 else f"{limit / 1024**2:g} MiB"
+
+
 def _too_large(url: str, limit: int) -> FeedError:
     return FeedError(
-        f"{url} is larger than {limit / 1024**2:g} MiB, several times what this feed ever had; the last good state "
+        f"{url} is larger than {_size(limit)}, several times what this feed ever had; the last good state "
         "stays; look at the address"
     )
 

@@ -38,6 +38,8 @@ FORMAT = 1
 MARK = "libcensus_feed"
 """The first key of a state file; by it `import` knows one that was brought from another collector."""
 
+_OPTIONAL = ("etag", "last_modified", "part", "stamp", "checksum_from")
+
 LARGEST = 256 * 1024**2
 """Bytes that a state file may have; the largest real one has some hundred kilobytes."""
 
@@ -51,6 +53,7 @@ class FeedDocument:
     """One document as it was read last: where it came from, how the source knows it, and its facts.
 
     ``part`` and ``stamp`` are those of a document that another one named; ``targets`` those that this one names.
+    ``checksum_from`` is the address or file of the published checksum that ``sha256`` was compared with, where one was.
     """
 
     source: str
@@ -62,6 +65,7 @@ class FeedDocument:
     last_modified: str | None = None
     part: str | None = None
     stamp: str | None = None
+    checksum_from: str | None = None
     targets: tuple[tuple[str, str], ...] = ()
 
 
@@ -113,7 +117,7 @@ def _shown(document: FeedDocument) -> dict[str, Any]:
         "newest": document.newest.isoformat(),
         "rows": list(document.rows),
     }
-    for name in ("etag", "last_modified", "part", "stamp"):
+    for name in _OPTIONAL:
         value = getattr(document, name)
         if value is not None:
             shown[name] = value
@@ -167,7 +171,7 @@ def decode_state(content: bytes, name: str) -> FeedState:
 
 def _document(value: object, name: str) -> FeedDocument:
     item = mapping_of(value, name)
-    texts = {key: item.get(key) for key in ("etag", "last_modified", "part", "stamp")}
+    texts = {key: item.get(key) for key in _OPTIONAL}
     size = item.get("size")
     if not isinstance(size, int) or any(text is not None and not isinstance(text, str) for text in texts.values()):
         raise FeedFormatError(name, "holds a document that this program did not write")

@@ -13,6 +13,7 @@ from datetime import UTC, date, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from libcensus.collector.advisories.checksum import LARGEST_CHECKSUM, SUFFIX, compare_beside, compare_checksum
 from libcensus.collector.advisories.document import Document
 from libcensus.collector.advisories.feeds.reading import FeedFormatError, Reading, check_unique
 from libcensus.collector.advisories.feeds.registry import BY_NAME, FEEDS, READER, Bounds, Feed, Source
@@ -102,12 +103,19 @@ class Updater:
     def load(self, files: Sequence[Path], name: str | None, tell: Callable[[Outcome], None] | None) -> list[Outcome]:
         """Import files, which are recognised by their content where ``name`` names no feed.
 
-        All files of one feed together take the place of its present documents; a file of no feed fails by itself.
+        All files of one feed together take the place of its present documents; a file of no feed fails by itself. A
+        checksum beside a file is compared, and need not be named; where it is, that is no file of its own.
         Raises ConfigurationError where a file cannot be read.
         """
         chosen: dict[str, list[Path]] = {}
         unknown: list[Outcome] = []
+        named = frozenset(files)
         for path in files:
+            if path.suffix == SUFFIX:
+                if path.with_suffix("") not in named:
+                    text = f"{path}: is a checksum, and {path.stem} is not among the files; name that one"
+                    unknown.append(Outcome(path.name, Result.FAILED, None, FeedError(text)))
+                continue
             try:
                 chosen.setdefault(name or recognise(path), []).append(path)
             except FeedError as error:
@@ -168,7 +176,8 @@ class Updater:
             documents.append(found)
         for url, part, stamp, day in self._targets(feed, documents):
             before = old.get(url)
-            if before is not None and before.stamp == stamp:
+            is_compared = feed.each_checksum is None or (before is not None and before.checksum_from is not None)
+            if before is not None and before.stamp == stamp and is_compared:
                 documents.append(before)
                 continue
             try:
@@ -211,27 +220,65 @@ class Updater:
             raise AssertionError(f"{feed.name} has no further documents")
         path = self._temporary(feed)
         try:
-            fetched = self._fetch(feed, url, path, feed.each_bounds, None)
-            if fetched is None:
-                raise FeedUnreachableError(f"{url} says that nothing changed, and was not asked that")
+            fetched = self._whole(feed, url, path, feed.each_bounds)
+            beside = None if feed.each_checksum is None else self._address_of(feed, part + feed.each_checksum)
+            if beside is not None:
+                try:
+                    self._compare(feed, url, fetched.sha256, beside)
+                except FeedFormatError:
+                    # No source replaces the two files in one step: both are asked for once more.
+                    fetched = self._whole(feed, url, path, feed.each_bounds)
+                    self._compare(feed, url, fetched.sha256, beside)
             members = Document(path, part, feed.each_bounds)
             reading = feed.read_each(Source(members, url, fetched.changed), part, day)
             return FeedDocument(
-                url, fetched.sha256, fetched.size, min(reading.newest, day), reading.rows, part=part, stamp=stamp
+                url,
+                fetched.sha256,
+                fetched.size,
+                min(reading.newest, day),
+                reading.rows,
+                part=part,
+                stamp=stamp,
+                checksum_from=beside,
             )
         finally:
             path.unlink(missing_ok=True)
+
+    def _compare(self, feed: Feed, url: str, found: str, beside: str) -> None:
+        """Compare the SHA-256 of a document with the one that its source publishes; raises FeedFormatError.
+
+        A source that publishes checksums and has none of a document is refused like one with a wrong checksum: what
+        could be left out would check nothing.
+        """
+        path = self._temporary(feed, ".checksum")
+        try:
+            self._whole(feed, beside, path, Bounds(LARGEST_CHECKSUM, LARGEST_CHECKSUM))
+            compare_checksum(path.read_bytes(), beside, found, url)
+        except AbsentDocumentError:
+            raise FeedFormatError(
+                beside, f"is not there, and {url} is not taken without its checksum; a mirror must hold both"
+            ) from None
+        finally:
+            path.unlink(missing_ok=True)
+
+    def _whole(self, feed: Feed, url: str, path: Path, bounds: Bounds) -> Fetched:
+        fetched = self._fetch(feed, url, path, bounds, None)
+        if fetched is None:
+            raise FeedUnreachableError(f"{url} says that nothing changed, and was not asked that")
+        return fetched
 
     def _targets(self, feed: Feed, documents: Sequence[FeedDocument]) -> list[tuple[str, str, str, date]]:
         """Return address, part, stamp and day of each further document that the first ones name."""
         if feed.each is None:
             return []
-        templates = self.addresses.get(feed.each_name, (feed.each,))
         return [
-            (templates[0].replace("{part}", part), part, stamp, document.newest)
+            (self._address_of(feed, part), part, stamp, document.newest)
             for document in documents
             for part, stamp in document.targets
         ]
+
+    def _address_of(self, feed: Feed, part: str) -> str:
+        return self.addresses.get(feed.each_name, (feed.each or "",))[0].replace("{part}", part)
 
     def _fetch(self, feed: Feed, url: str, path: Path, bounds: Bounds, before: FeedDocument | None) -> Fetched | None:
         if self.fetcher is None:
@@ -246,8 +293,8 @@ class Updater:
             progress=None if told is None else lambda received, expected: told(feed.name, received, expected),
         )
 
-    def _temporary(self, feed: Feed) -> Path:
-        return self.folder.folder / f".{feed.name}.part"
+    def _temporary(self, feed: Feed, kind: str = "") -> Path:
+        return self.folder.folder / f".{feed.name}{kind}.part"
 
     def _known(self, feed: Feed) -> frozenset[str]:
         """Return what needs no further document, or for Red Hat which vulnerabilities are asked for."""
@@ -277,6 +324,7 @@ class Updater:
             if state is not None:
                 if state.feed != feed.name:
                     raise FeedError(f"{path} is the state of {state.feed}, not of {feed.name}")
+                compare_beside(path, _digest_of(path))
                 documents += state.documents
                 continue
             documents.append(self._file(feed, path))
@@ -290,10 +338,10 @@ class Updater:
                 raise FeedError(
                     f"{path} is larger than {feed.bounds.packed // 1024**2} MiB, several times what this feed ever had"
                 )
-            with path.open("rb") as file:
-                digest = hashlib.file_digest(file, "sha256").hexdigest()
         except OSError as error:
             raise ConfigurationError(f"{path}: cannot be read: {error.strerror}") from error
+        digest = _digest_of(path)
+        beside = compare_beside(path, digest)
         day = datetime.fromtimestamp(status.st_mtime, UTC).date()
         source = Source(Document(path, path.name, feed.bounds), str(path), day, self._known(feed))
         is_part = feed.name == "redhat" and path.suffix == ".json" and feed.read_each is not None
@@ -302,7 +350,9 @@ class Updater:
         )
         if not reading.rows:
             raise FeedFormatError(path.name, "holds nothing that this program reads; import the documents it names")
-        return FeedDocument(f"file {path.name}", digest, status.st_size, reading.newest, reading.rows)
+        return FeedDocument(
+            f"file {path.name}", digest, status.st_size, reading.newest, reading.rows, checksum_from=beside
+        )
 
     # --- checks -------------------------------------------------------------------------------------------------------
 
@@ -337,6 +387,14 @@ def _refused(feed: Feed, error: FeedFormatError, files: Sequence[Path] | None) -
     if "--force" in error.problem:
         remedy = "otherwise look at the source"
     return FeedError(f"{feed.name}: {where}{error.place}: {error.problem}; the last good state stays; {remedy}")
+
+
+def _digest_of(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise ConfigurationError(f"{path}: cannot be read: {error.strerror}") from error
 
 
 def _brought(path: Path) -> FeedState | None:

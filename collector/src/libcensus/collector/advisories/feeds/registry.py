@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from libcensus.collector.advisories.checksum import SUFFIX
 from libcensus.collector.advisories.feeds.alpine import read_alpine
 from libcensus.collector.advisories.feeds.builds import read_pbs, read_pbs_source, read_uv, read_uv_source
 from libcensus.collector.advisories.feeds.debian import read_debian
@@ -58,7 +59,9 @@ class Feed:
     """One official feed.
 
     ``urls`` are the addresses of its documents; ``each`` is that of a further one, in which ``{part}`` stands for what
-    the first named. ``form`` and ``decides`` say in words what its format is and what is judged by it.
+    the first named. ``each_checksum`` is what the address of a further document's SHA-256 has behind ``{part}``, where
+    the source publishes one beside each; no such document is then taken without. ``form`` and ``decides`` say in words
+    what its format is and what is judged by it.
     """
 
     name: str
@@ -71,6 +74,7 @@ class Feed:
     each: str | None = None
     read_each: Callable[[Source, str, date], Reading] | None = None
     each_bounds: Bounds | None = None
+    each_checksum: str | None = None
 
     @property
     def each_name(self) -> str:
@@ -209,6 +213,7 @@ FEEDS: tuple[Feed, ...] = (
         each="https://security.access.redhat.com/data/csaf/v2/vex/{part}",
         read_each=_redhat_each,
         each_bounds=Bounds(64 * _MIB, 64 * _MIB),
+        each_checksum=SUFFIX,
     ),
     Feed(
         "endoflife",
