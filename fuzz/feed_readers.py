@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from tests.collector.advisories import feed_samples as samples
 
+from libcensus.collector.advisories.checksum import read_checksum
 from libcensus.collector.advisories.document import Document
 from libcensus.collector.advisories.feeds.alpine import read_alpine
 from libcensus.collector.advisories.feeds.builds import read_pbs, read_pbs_source, read_uv, read_uv_source
@@ -44,6 +45,10 @@ def _run_changes(data: bytes) -> None:
     read_changes([("changes.csv", data)], {"CVE-2024-6119"})
 
 
+def _run_checksum(data: bytes) -> None:
+    read_checksum(data, "cve-2024-6119.json.sha256")
+
+
 def _run_archive(data: bytes) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "it"
@@ -72,6 +77,7 @@ FEED_READERS: Mapping[str, tuple[Callable[[bytes], None], bytes]] = {
     "alpine": (_read(lambda members: read_alpine(members, _DAY), "main.json"), samples.alpine_database()),
     "redhat": (_read(read_redhat, "cve-2024-6119.json"), samples.redhat_vex()),
     "redhat-changes": (_run_changes, samples.redhat_changes("CVE-2024-6119")),
+    "checksum": (_run_checksum, samples.checksum_of(samples.redhat_vex())),
     "endoflife": (_read(read_endoflife, "full"), samples.endoflife_answer()),
     "pbs": (_read(read_pbs, "releases"), samples.pbs_releases()),
     "pbs-source": (

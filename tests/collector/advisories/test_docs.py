@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from libcensus.collector.advisories.checksum import LARGEST_CHECKSUM
 from libcensus.collector.advisories.feeds.reading import MANAGERS
 from libcensus.collector.advisories.feeds.registry import ADDRESSES, FEEDS
 from libcensus.collector.advisories.fetch import Patience
@@ -56,6 +57,19 @@ def test_the_bounds_are_documented() -> None:
     assert f"may take {patience.step_seconds:g} s and a document {patience.total_seconds / 60:g} min" in PAGE
 
 
+def test_what_is_verified_is_documented_of_everything_that_is_fetched() -> None:
+    rows = _table("What is verified")
+    named = [name.strip("`") for row in rows for name in row[0].removesuffix(" (`changes.csv`)").split(", ")]
+    assert sorted(named) == sorted(ADDRESSES)
+    compared = {name: row[1] for row in rows for name in row[0].replace("`", "").split(", ")}
+    for feed in FEEDS:
+        if feed.each is not None:
+            suffix = feed.each_checksum
+            assert compared[feed.each_name].startswith("none" if suffix is None else "SHA-256 in "), feed.name
+            assert suffix is None or f"{suffix}`" in next(row[1] for row in rows if f"`{feed.each_name}`" in row[0])
+    assert f"at most {LARGEST_CHECKSUM} bytes" in PAGE
+
+
 def test_exit_codes_are_documented() -> None:
     codes = {int(row[0]): row[1] for row in _table("Exit codes")}
     assert codes.keys() == {0, 1, 2, 3, 4, 5, 6, 70}
@@ -72,4 +86,5 @@ def test_addresses_are_https_and_no_feed_is_named_twice() -> None:
             assert urlsplit(url).scheme == "https", name
     assert len(ADDRESSES) == len(FEEDS) + sum(feed.each is not None for feed in FEEDS)
     assert all((feed.read_each is None) == (feed.each is None) == (feed.each_bounds is None) for feed in FEEDS)
+    assert all(feed.each is not None for feed in FEEDS if feed.each_checksum is not None)
     assert set(MANAGERS.values()) == {"dpkg", "rpm", "apk"}

@@ -298,7 +298,8 @@ def import_advisories(
     """Take feeds from files, for networks without a way out.
 
     A file is what the source publishes, or the state of a feed from another collector's folder (see `advisories
-    show`). Give all files of one feed together: they take the place of what it had.
+    show`). Give all files of one feed together: they take the place of what it had. Where `FILE.sha256` lies beside a
+    FILE, it is compared.
 
     \b
     Examples:
