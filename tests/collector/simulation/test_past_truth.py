@@ -382,7 +382,7 @@ def test_the_past_for_programs_is_json_and_adds_up(past_fleet: Filled) -> None:
         assert buckets == sorted(buckets)
         assert buckets[-1] <= row["measured"] == row["outcomes"]["patched"]["seen"]
         assert all(share["patched"] <= share["total"] for share in row["within"])
-    assert {row["provider"] for row in past["patch_latency"]} >= {"distro", "pbs", "conda", "docker-official", "pypi"}
+    assert {row["provider"] for row in past["patch_latency"]} >= {"distro", "pbs", "pypi"}
 
 
 def test_distributions_are_faster_than_uv() -> None:

@@ -166,10 +166,16 @@ class ExposureReader:
 
     def _unmoved(self) -> Counter[tuple[Pattern, date]]:
         """Return how often the same lies in a slot since when, where nothing changed since the host's first report."""
-        hosts = Counter((host.kept, host.first_seen.date()) for host in self._fleet.hosts if host.pattern is not None)
+        hosts: Counter[tuple[int, date]] = Counter()
+        shapes: dict[int, tuple[Pattern, ...]] = {}
+        for host in self._fleet.hosts:
+            if host.pattern is not None:
+                # The index gives equal ones as one object; to hash them for each host would take most of the time.
+                shapes[id(host.kept)] = host.kept
+                hosts[id(host.kept), host.first_seen.date()] += 1
         found: Counter[tuple[Pattern, date]] = Counter()
-        for (kept, day), times in hosts.items():
-            for numbers in kept:
+        for (shape, day), times in hosts.items():
+            for numbers in shapes[shape]:
                 found[numbers, day] += times
         return found
 

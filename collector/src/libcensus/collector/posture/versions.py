@@ -131,6 +131,7 @@ def is_before(left: ComponentVersion, right: ComponentVersion) -> bool:
     return keys[0] < keys[1]
 
 
+@lru_cache(maxsize=16384)
 def parse_version(component: Component, text: str) -> ComponentVersion | None:
     """Return a version that advisories can be held against, or None for a text that is none of the component."""
     if component is Component.OPENSSL:
