@@ -185,7 +185,8 @@ def test_calls_in_flight_are_finished_when_it_stops(tmp_path: Path) -> None:
     ):
         in_flight = threads.submit(client.fleet.GetHost, fleet_pb2.GetHostRequest(host="x"), timeout=30)
         assert entered.wait(20)
-        stopping = threads.submit(collector.stop)
+        # A grace that a busy machine cannot use up while new calls are tried.
+        stopping = threads.submit(collector.stop, 120.0)
         tick = threading.Event()
         while True:
             # The new call is refused while the old one is still in flight.
