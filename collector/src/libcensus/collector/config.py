@@ -25,6 +25,8 @@ ENVIRONMENT_PREFIX = "LIBCENSUS_COLLECTOR_"
 DEFAULT_CONFIG = Path("/etc/libcensus/collector.toml")
 METRICS_DETAILS = ("fleet", "host", "install")
 
+_NAME = re.compile(r"(?!-)[A-Za-z0-9_*-]{1,63}(\.[A-Za-z0-9_-]{1,63})*\.?|[0-9A-Fa-f:.]{2,45}")
+_TRUST_DOMAIN = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _SIZE = re.compile(r"(\d+)\s*(B|KiB|MiB|GiB)?")
@@ -112,6 +114,43 @@ def _addresses(value: Any) -> dict[str, tuple[str, ...]]:
     return found
 
 
+def _boolean(value: Any) -> bool:
+    words = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+    if isinstance(value, str):
+        value = words.get(value.strip().lower())
+    if not isinstance(value, bool):
+        raise _NotAllowedError("true or false")
+    return value
+
+
+def _matching(pattern: re.Pattern[str], allowed: str) -> Callable[[Any], str]:
+    def parse(value: Any) -> str:
+        if not isinstance(value, str) or not pattern.fullmatch(value.strip()):
+            raise _NotAllowedError(allowed)
+        return value.strip()
+
+    return parse
+
+
+def _names(value: Any) -> tuple[str, ...]:
+    """Return DNS names and IP addresses; in a flag or variable they are separated by commas or spaces."""
+    names = value.replace(",", " ").split() if isinstance(value, str) else value
+    if not isinstance(names, list | tuple) or not all(
+        isinstance(name, str) and _NAME.fullmatch(name) for name in names
+    ):
+        raise _NotAllowedError("DNS names and IP addresses, such as census.example,192.0.2.7")
+    return tuple(dict.fromkeys(names))
+
+
+def show_boolean(value: bool) -> str:
+    """Return a switch as settings write it."""
+    return "true" if value else "false"
+
+
+def _show_optional(value: str | None) -> str:
+    return value or ""
+
+
 def show_addresses(addresses: Mapping[str, tuple[str, ...]]) -> str:
     """Return addresses as the flag takes them."""
     return " ".join(f"{name}={url}" for name, urls in addresses.items() for url in urls)
@@ -137,8 +176,9 @@ def show_bytes(count: int) -> str:
 class CollectorSettings:
     """Everything that an operator can choose; the defaults serve a fleet of 10,000 hosts on one collector.
 
-    Times are in seconds and sizes in bytes. ``database``, ``advisories_dir`` and ``vex_dir`` are absent here where the
-    default place is meant, which depends on who runs the collector: see :func:`state_folder`.
+    Times are in seconds and sizes in bytes. ``database``, ``advisories_dir``, ``vex_dir``, ``pki_dir`` and
+    ``audit_log`` are absent here where the default place is meant, which depends on who runs the collector: see
+    :func:`state_folder`.
     """
 
     listen: str = "127.0.0.1:9444"
@@ -158,6 +198,18 @@ class CollectorSettings:
     advisories_dir: str | None = None
     advisory_urls: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     vex_dir: str | None = None
+    enroll_listen: str | None = None
+    pki_dir: str | None = None
+    trust_domain: str = "libcensus"
+    server_names: tuple[str, ...] = ()
+    tls_certificate: str | None = None
+    tls_key: str | None = None
+    tls_client_ca: str | None = None
+    certificate_lifetime: float = 7 * 86400.0
+    renewal_grace: float = 30 * 86400.0
+    web_config: str | None = None
+    http_open: bool = False
+    audit_log: str | None = None
     log_format: str = "text"
     log_level: str = "info"
 
@@ -200,6 +252,27 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("advisories_dir", _parse_text, "folder with the last good state of each feed of advisories"),
     Setting("advisory_urls", _addresses, "addresses of feeds, NAME=URL, instead of the projects' own", show_addresses),
     Setting("vex_dir", _parse_text, "folder with OpenVEX documents that state which risks are accepted"),
+    Setting(
+        "enroll_listen",
+        _parse_text,
+        "address and port of enrollment; without it port 9446 where `listen` is, as long as there is a CA",
+        _show_optional,
+    ),
+    Setting("pki_dir", _parse_text, "folder with the certificate authority that `ca init` made"),
+    Setting(
+        "trust_domain",
+        _matching(_TRUST_DOMAIN, "1 to 63 of a-z, 0-9, dot, dash and underscore"),
+        "first part of the names in certificates: spiffe://TRUST-DOMAIN/agent/HOST-ID",
+    ),
+    Setting("server_names", _names, "names by which agents reach this collector, for its certificate", " ".join),
+    Setting("tls_certificate", _parse_text, "server certificate chain (PEM) of an external CA", _show_optional),
+    Setting("tls_key", _parse_text, "key (PEM) of tls_certificate", _show_optional),
+    Setting("tls_client_ca", _parse_text, "roots (PEM) of an external CA of agents and operators", _show_optional),
+    Setting("certificate_lifetime", _duration(600, 397 * 86400), "how long certificates are good", show_seconds),
+    Setting("renewal_grace", _duration(0, 366 * 86400), "how long after its end one can be renewed", show_seconds),
+    Setting("web_config", _parse_text, "web.config.yml with TLS and users of the HTTP pages", _show_optional),
+    Setting("http_open", _boolean, "show the HTTP pages beyond loopback without TLS and users", show_boolean),
+    Setting("audit_log", _parse_text, "file of the audit log, JSON lines"),
     Setting("log_format", _one_of(*LOG_FORMATS), "form of the log on standard error"),
     Setting("log_level", _one_of(*LOG_LEVELS), "least serious message that is logged"),
 )
@@ -295,6 +368,8 @@ def load_settings(
     values.setdefault("database", default_database(environment))
     values.setdefault("advisories_dir", str(state_folder(environment) / "advisories"))
     values.setdefault("vex_dir", str(state_folder(environment) / "vex"))
+    values.setdefault("pki_dir", str(state_folder(environment) / "pki"))
+    values.setdefault("audit_log", str(state_folder(environment) / "audit.jsonl"))
     settings = CollectorSettings(**values)
     _check_together(settings, origins)
     return LoadedSettings(settings, origins, _unknown_variables(environment))

@@ -26,7 +26,7 @@ from libcensus.facts.interpreter import Build, BuildFile, Install, InstallSet
 from libcensus.facts.package import Package
 from libcensus.facts.platform import Platform, PlatformLibrary
 from libcensus.facts.process import MappedLibrary, ProcessExample, ProcessGroup, ProcessSet
-from libcensus.facts.report import ProbeResult, Report, SkipCount
+from libcensus.facts.report import AgentState, ProbeResult, Report, SkipCount
 from libcensus.facts.requirement import LibraryNeed, RaisedBy, Requirement
 from libcensus.facts.root import Container, RootSet, ScannedRoot
 from libcensus.facts.tool import Tool, ToolSet, ToolSetting
@@ -937,6 +937,24 @@ def probe_result_from_proto(message: census_pb2.ProbeResult) -> ProbeResult:
     )
 
 
+def agent_state_to_proto(value: AgentState) -> census_pb2.AgentState:
+    """Encode what an agent holds back and what it lost."""
+    return census_pb2.AgentState(
+        waiting_reports=value.waiting_reports,
+        dropped_reports=value.dropped_reports,
+        dropped_facts=value.dropped_facts,
+    )
+
+
+def agent_state_from_proto(message: census_pb2.AgentState) -> AgentState:
+    """Decode what an agent holds back and what it lost."""
+    return AgentState(
+        waiting_reports=message.waiting_reports,
+        dropped_reports=message.dropped_reports,
+        dropped_facts=message.dropped_facts,
+    )
+
+
 def report_to_proto(value: Report) -> census_pb2.ReportRequest:
     """Encode a report."""
     return census_pb2.ReportRequest(
@@ -948,6 +966,7 @@ def report_to_proto(value: Report) -> census_pb2.ReportRequest:
         probes=[probe_result_to_proto(probe) for probe in value.probes],
         processes_digest=_optional_digest_to_proto(value.processes_digest),
         processes=None if value.processes is None else process_set_to_proto(value.processes),
+        agent_state=None if value.agent_state is None else agent_state_to_proto(value.agent_state),
     )
 
 
@@ -962,6 +981,10 @@ def report_from_proto(message: census_pb2.ReportRequest) -> Report:
         # Of the message and not of its value: what a newer agent says beyond this contract belongs to its digest.
         if _optional_digest(message, "processes_digest") != _processes_digest(message.processes):
             raise InvalidFactError("processes_digest", "is not that of the processes that are given")
+    agent_state = None
+    if message.HasField("agent_state"):
+        with _within("agent_state"):
+            agent_state = agent_state_from_proto(message.agent_state)
     return Report(
         report_id=message.report_id,
         agent_version=message.agent_version,
@@ -971,6 +994,7 @@ def report_from_proto(message: census_pb2.ReportRequest) -> Report:
         probes=probes,
         processes_digest=_optional_digest(message, "processes_digest"),
         processes=processes,
+        agent_state=agent_state,
     )
 
 

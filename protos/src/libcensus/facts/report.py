@@ -52,11 +52,29 @@ class ProbeResult:
 
 
 @dataclass(frozen=True, slots=True)
+class AgentState:
+    """What an agent holds back and what it lost: reports that wait in its spool, and what the spool's bound dropped.
+
+    The two counts of what was dropped go on as long as the agent's state folder lives.
+    """
+
+    waiting_reports: int = 0
+    dropped_reports: int = 0
+    dropped_facts: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse negative and absurd counts."""
+        check_range("waiting_reports", self.waiting_reports, 0, 2**31 - 1)
+        check_range("dropped_reports", self.dropped_reports, 0, 2**63 - 1)
+        check_range("dropped_facts", self.dropped_facts, 0, 2**63 - 1)
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """One scan as it is told to the collector: an id of its own, times, probes, and the inventory's digest.
 
     ``processes`` is what runs now, absent where the agent did not look; its digest always goes with a report, and the
-    groups themselves only when the collector's last ones differ.
+    groups themselves only when the collector's last ones differ. ``agent_state`` is absent for agents that do not tell.
     """
 
     report_id: bytes
@@ -67,6 +85,7 @@ class Report:
     probes: tuple[ProbeResult, ...] = ()
     processes_digest: str | None = None
     processes: ProcessSet | None = None
+    agent_state: AgentState | None = None
 
     def __post_init__(self) -> None:
         """Refuse impossible ids, times without zone, and an absurd number of probes."""

@@ -28,7 +28,7 @@ from libcensus.v1 import facts_pb2 as libcensus_dot_v1_dot_facts__pb2
 from libcensus.v1 import vocabulary_pb2 as libcensus_dot_v1_dot_vocabulary__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19libcensus/v1/census.proto\x12\x0clibcensus.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18libcensus/v1/facts.proto\x1a\x1dlibcensus/v1/vocabulary.proto\"<\n\tSkipCount\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\r\n\x05\x63ount\x18\x02 \x01(\x04\x12\x10\n\x08\x65xamples\x18\x03 \x03(\t\"\xb9\x01\n\x0bProbeResult\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\'\n\x05state\x18\x02 \x01(\x0e\x32\x18.libcensus.v1.ProbeState\x12+\n\x08\x64uration\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x13\n\x06reason\x18\x04 \x01(\tH\x00\x88\x01\x01\x12&\n\x05skips\x18\x05 \x03(\x0b\x32\x17.libcensus.v1.SkipCountB\t\n\x07_reason\"\xba\x02\n\rReportRequest\x12\x11\n\treport_id\x18\x01 \x01(\x0c\x12\x15\n\ragent_version\x18\x02 \x01(\t\x12.\n\nscanned_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\rscan_duration\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x11\n\tinventory\x18\x05 \x01(\x0c\x12)\n\x06probes\x18\x06 \x03(\x0b\x32\x19.libcensus.v1.ProbeResult\x12\x1d\n\x10processes_digest\x18\x07 \x01(\x0cH\x00\x88\x01\x01\x12+\n\tprocesses\x18\x08 \x01(\x0b\x32\x18.libcensus.v1.ProcessSetB\x13\n\x11_processes_digest\"n\n\x0eReportResponse\x12\x0f\n\x07missing\x18\x01 \x03(\x0c\x12\x30\n\rnext_interval\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x19\n\x11\x63ollector_version\x18\x03 \x01(\t\"[\n\x12UploadFactsRequest\x12$\n\x04kind\x18\x01 \x01(\x0e\x32\x16.libcensus.v1.FactKind\x12\x0e\n\x06\x64igest\x18\x02 \x01(\x0c\x12\x0f\n\x07payload\x18\x03 \x01(\x0c\"6\n\x13UploadFactsResponse\x12\x0e\n\x06stored\x18\x01 \x01(\r\x12\x0f\n\x07missing\x18\x02 \x03(\x0c\x32\xaa\x01\n\rCensusService\x12\x43\n\x06Report\x12\x1b.libcensus.v1.ReportRequest\x1a\x1c.libcensus.v1.ReportResponse\x12T\n\x0bUploadFacts\x12 .libcensus.v1.UploadFactsRequest\x1a!.libcensus.v1.UploadFactsResponse(\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19libcensus/v1/census.proto\x12\x0clibcensus.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18libcensus/v1/facts.proto\x1a\x1dlibcensus/v1/vocabulary.proto\"<\n\tSkipCount\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\r\n\x05\x63ount\x18\x02 \x01(\x04\x12\x10\n\x08\x65xamples\x18\x03 \x03(\t\"\xb9\x01\n\x0bProbeResult\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\'\n\x05state\x18\x02 \x01(\x0e\x32\x18.libcensus.v1.ProbeState\x12+\n\x08\x64uration\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x13\n\x06reason\x18\x04 \x01(\tH\x00\x88\x01\x01\x12&\n\x05skips\x18\x05 \x03(\x0b\x32\x17.libcensus.v1.SkipCountB\t\n\x07_reason\"U\n\nAgentState\x12\x17\n\x0fwaiting_reports\x18\x01 \x01(\r\x12\x17\n\x0f\x64ropped_reports\x18\x02 \x01(\x04\x12\x15\n\rdropped_facts\x18\x03 \x01(\x04\"\xfe\x02\n\rReportRequest\x12\x11\n\treport_id\x18\x01 \x01(\x0c\x12\x15\n\ragent_version\x18\x02 \x01(\t\x12.\n\nscanned_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\rscan_duration\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x11\n\tinventory\x18\x05 \x01(\x0c\x12)\n\x06probes\x18\x06 \x03(\x0b\x32\x19.libcensus.v1.ProbeResult\x12\x1d\n\x10processes_digest\x18\x07 \x01(\x0cH\x00\x88\x01\x01\x12+\n\tprocesses\x18\x08 \x01(\x0b\x32\x18.libcensus.v1.ProcessSet\x12\x32\n\x0b\x61gent_state\x18\t \x01(\x0b\x32\x18.libcensus.v1.AgentStateH\x01\x88\x01\x01\x42\x13\n\x11_processes_digestB\x0e\n\x0c_agent_state\"n\n\x0eReportResponse\x12\x0f\n\x07missing\x18\x01 \x03(\x0c\x12\x30\n\rnext_interval\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x19\n\x11\x63ollector_version\x18\x03 \x01(\t\"[\n\x12UploadFactsRequest\x12$\n\x04kind\x18\x01 \x01(\x0e\x32\x16.libcensus.v1.FactKind\x12\x0e\n\x06\x64igest\x18\x02 \x01(\x0c\x12\x0f\n\x07payload\x18\x03 \x01(\x0c\"6\n\x13UploadFactsResponse\x12\x0e\n\x06stored\x18\x01 \x01(\r\x12\x0f\n\x07missing\x18\x02 \x03(\x0c\x32\xaa\x01\n\rCensusService\x12\x43\n\x06Report\x12\x1b.libcensus.v1.ReportRequest\x1a\x1c.libcensus.v1.ReportResponse\x12T\n\x0bUploadFacts\x12 .libcensus.v1.UploadFactsRequest\x1a!.libcensus.v1.UploadFactsResponse(\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,14 +39,16 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SKIPCOUNT']._serialized_end=225
   _globals['_PROBERESULT']._serialized_start=228
   _globals['_PROBERESULT']._serialized_end=413
-  _globals['_REPORTREQUEST']._serialized_start=416
-  _globals['_REPORTREQUEST']._serialized_end=730
-  _globals['_REPORTRESPONSE']._serialized_start=732
-  _globals['_REPORTRESPONSE']._serialized_end=842
-  _globals['_UPLOADFACTSREQUEST']._serialized_start=844
-  _globals['_UPLOADFACTSREQUEST']._serialized_end=935
-  _globals['_UPLOADFACTSRESPONSE']._serialized_start=937
-  _globals['_UPLOADFACTSRESPONSE']._serialized_end=991
-  _globals['_CENSUSSERVICE']._serialized_start=994
-  _globals['_CENSUSSERVICE']._serialized_end=1164
+  _globals['_AGENTSTATE']._serialized_start=415
+  _globals['_AGENTSTATE']._serialized_end=500
+  _globals['_REPORTREQUEST']._serialized_start=503
+  _globals['_REPORTREQUEST']._serialized_end=885
+  _globals['_REPORTRESPONSE']._serialized_start=887
+  _globals['_REPORTRESPONSE']._serialized_end=997
+  _globals['_UPLOADFACTSREQUEST']._serialized_start=999
+  _globals['_UPLOADFACTSREQUEST']._serialized_end=1090
+  _globals['_UPLOADFACTSRESPONSE']._serialized_start=1092
+  _globals['_UPLOADFACTSRESPONSE']._serialized_end=1146
+  _globals['_CENSUSSERVICE']._serialized_start=1149
+  _globals['_CENSUSSERVICE']._serialized_end=1319
 # @@protoc_insertion_point(module_scope)

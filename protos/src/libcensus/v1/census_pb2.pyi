@@ -36,8 +36,18 @@ class ProbeResult(_message.Message):
     skips: _containers.RepeatedCompositeFieldContainer[SkipCount]
     def __init__(self, name: _Optional[str] = ..., state: _Optional[_Union[_vocabulary_pb2.ProbeState, str]] = ..., duration: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., reason: _Optional[str] = ..., skips: _Optional[_Iterable[_Union[SkipCount, _Mapping]]] = ...) -> None: ...
 
+class AgentState(_message.Message):
+    __slots__ = ("waiting_reports", "dropped_reports", "dropped_facts")
+    WAITING_REPORTS_FIELD_NUMBER: _ClassVar[int]
+    DROPPED_REPORTS_FIELD_NUMBER: _ClassVar[int]
+    DROPPED_FACTS_FIELD_NUMBER: _ClassVar[int]
+    waiting_reports: int
+    dropped_reports: int
+    dropped_facts: int
+    def __init__(self, waiting_reports: _Optional[int] = ..., dropped_reports: _Optional[int] = ..., dropped_facts: _Optional[int] = ...) -> None: ...
+
 class ReportRequest(_message.Message):
-    __slots__ = ("report_id", "agent_version", "scanned_at", "scan_duration", "inventory", "probes", "processes_digest", "processes")
+    __slots__ = ("report_id", "agent_version", "scanned_at", "scan_duration", "inventory", "probes", "processes_digest", "processes", "agent_state")
     REPORT_ID_FIELD_NUMBER: _ClassVar[int]
     AGENT_VERSION_FIELD_NUMBER: _ClassVar[int]
     SCANNED_AT_FIELD_NUMBER: _ClassVar[int]
@@ -46,6 +56,7 @@ class ReportRequest(_message.Message):
     PROBES_FIELD_NUMBER: _ClassVar[int]
     PROCESSES_DIGEST_FIELD_NUMBER: _ClassVar[int]
     PROCESSES_FIELD_NUMBER: _ClassVar[int]
+    AGENT_STATE_FIELD_NUMBER: _ClassVar[int]
     report_id: bytes
     agent_version: str
     scanned_at: _timestamp_pb2.Timestamp
@@ -54,7 +65,8 @@ class ReportRequest(_message.Message):
     probes: _containers.RepeatedCompositeFieldContainer[ProbeResult]
     processes_digest: bytes
     processes: _facts_pb2.ProcessSet
-    def __init__(self, report_id: _Optional[bytes] = ..., agent_version: _Optional[str] = ..., scanned_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., scan_duration: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., inventory: _Optional[bytes] = ..., probes: _Optional[_Iterable[_Union[ProbeResult, _Mapping]]] = ..., processes_digest: _Optional[bytes] = ..., processes: _Optional[_Union[_facts_pb2.ProcessSet, _Mapping]] = ...) -> None: ...
+    agent_state: AgentState
+    def __init__(self, report_id: _Optional[bytes] = ..., agent_version: _Optional[str] = ..., scanned_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., scan_duration: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., inventory: _Optional[bytes] = ..., probes: _Optional[_Iterable[_Union[ProbeResult, _Mapping]]] = ..., processes_digest: _Optional[bytes] = ..., processes: _Optional[_Union[_facts_pb2.ProcessSet, _Mapping]] = ..., agent_state: _Optional[_Union[AgentState, _Mapping]] = ...) -> None: ...
 
 class ReportResponse(_message.Message):
     __slots__ = ("missing", "next_interval", "collector_version")

@@ -22,24 +22,27 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
-from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dlibcensus/v1/enrollment.proto\x12\x0clibcensus.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"n\n\rEnrollRequest\x12\r\n\x05token\x18\x01 \x01(\t\x12#\n\x1b\x63\x65rtificate_signing_request\x18\x02 \x01(\x0c\x12\x17\n\x0fmachine_id_hash\x18\x03 \x01(\t\x12\x10\n\x08hostname\x18\x04 \x01(\t\"Z\n\x0e\x45nrollResponse\x12\x19\n\x11\x63\x65rtificate_chain\x18\x01 \x01(\x0c\x12-\n\tnot_after\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"[\n\x0cRenewRequest\x12#\n\x1b\x63\x65rtificate_signing_request\x18\x01 \x01(\x0c\x12\x13\n\x0b\x63\x65rtificate\x18\x02 \x01(\x0c\x12\x11\n\tsignature\x18\x03 \x01(\x0c\"Y\n\rRenewResponse\x12\x19\n\x11\x63\x65rtificate_chain\x18\x01 \x01(\x0c\x12-\n\tnot_after\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp2\x9a\x01\n\x11\x45nrollmentService\x12\x43\n\x06\x45nroll\x12\x1b.libcensus.v1.EnrollRequest\x1a\x1c.libcensus.v1.EnrollResponse\x12@\n\x05Renew\x12\x1a.libcensus.v1.RenewRequest\x1a\x1b.libcensus.v1.RenewResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dlibcensus/v1/enrollment.proto\x12\x0clibcensus.v1\"n\n\rEnrollRequest\x12\r\n\x05token\x18\x01 \x01(\t\x12#\n\x1b\x63\x65rtificate_signing_request\x18\x02 \x01(\x0c\x12\x17\n\x0fmachine_id_hash\x18\x03 \x01(\t\x12\x10\n\x08hostname\x18\x04 \x01(\t\"B\n\x0e\x45nrollResponse\x12\x19\n\x11\x63\x65rtificate_chain\x18\x01 \x03(\x0c\x12\x15\n\rtrusted_roots\x18\x02 \x03(\x0c\"\x12\n\x10\x43hallengeRequest\"&\n\x11\x43hallengeResponse\x12\x11\n\tchallenge\x18\x01 \x01(\x0c\"t\n\x0cRenewRequest\x12#\n\x1b\x63\x65rtificate_signing_request\x18\x01 \x01(\x0c\x12\x19\n\x11\x63\x65rtificate_chain\x18\x02 \x03(\x0c\x12\x11\n\tchallenge\x18\x03 \x01(\x0c\x12\x11\n\tsignature\x18\x04 \x01(\x0c\"A\n\rRenewResponse\x12\x19\n\x11\x63\x65rtificate_chain\x18\x01 \x03(\x0c\x12\x15\n\rtrusted_roots\x18\x02 \x03(\x0c\x32\xe8\x01\n\x11\x45nrollmentService\x12\x43\n\x06\x45nroll\x12\x1b.libcensus.v1.EnrollRequest\x1a\x1c.libcensus.v1.EnrollResponse\x12L\n\tChallenge\x12\x1e.libcensus.v1.ChallengeRequest\x1a\x1f.libcensus.v1.ChallengeResponse\x12@\n\x05Renew\x12\x1a.libcensus.v1.RenewRequest\x1a\x1b.libcensus.v1.RenewResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'libcensus.v1.enrollment_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ENROLLREQUEST']._serialized_start=80
-  _globals['_ENROLLREQUEST']._serialized_end=190
-  _globals['_ENROLLRESPONSE']._serialized_start=192
-  _globals['_ENROLLRESPONSE']._serialized_end=282
-  _globals['_RENEWREQUEST']._serialized_start=284
-  _globals['_RENEWREQUEST']._serialized_end=375
-  _globals['_RENEWRESPONSE']._serialized_start=377
-  _globals['_RENEWRESPONSE']._serialized_end=466
-  _globals['_ENROLLMENTSERVICE']._serialized_start=469
-  _globals['_ENROLLMENTSERVICE']._serialized_end=623
+  _globals['_ENROLLREQUEST']._serialized_start=47
+  _globals['_ENROLLREQUEST']._serialized_end=157
+  _globals['_ENROLLRESPONSE']._serialized_start=159
+  _globals['_ENROLLRESPONSE']._serialized_end=225
+  _globals['_CHALLENGEREQUEST']._serialized_start=227
+  _globals['_CHALLENGEREQUEST']._serialized_end=245
+  _globals['_CHALLENGERESPONSE']._serialized_start=247
+  _globals['_CHALLENGERESPONSE']._serialized_end=285
+  _globals['_RENEWREQUEST']._serialized_start=287
+  _globals['_RENEWREQUEST']._serialized_end=403
+  _globals['_RENEWRESPONSE']._serialized_start=405
+  _globals['_RENEWRESPONSE']._serialized_end=470
+  _globals['_ENROLLMENTSERVICE']._serialized_start=473
+  _globals['_ENROLLMENTSERVICE']._serialized_end=705
 # @@protoc_insertion_point(module_scope)

@@ -1,10 +1,8 @@
-import datetime
-
-from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
-from collections.abc import Mapping as _Mapping
-from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+from collections.abc import Iterable as _Iterable
+from typing import ClassVar as _ClassVar, Optional as _Optional
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
@@ -21,27 +19,39 @@ class EnrollRequest(_message.Message):
     def __init__(self, token: _Optional[str] = ..., certificate_signing_request: _Optional[bytes] = ..., machine_id_hash: _Optional[str] = ..., hostname: _Optional[str] = ...) -> None: ...
 
 class EnrollResponse(_message.Message):
-    __slots__ = ("certificate_chain", "not_after")
+    __slots__ = ("certificate_chain", "trusted_roots")
     CERTIFICATE_CHAIN_FIELD_NUMBER: _ClassVar[int]
-    NOT_AFTER_FIELD_NUMBER: _ClassVar[int]
-    certificate_chain: bytes
-    not_after: _timestamp_pb2.Timestamp
-    def __init__(self, certificate_chain: _Optional[bytes] = ..., not_after: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    TRUSTED_ROOTS_FIELD_NUMBER: _ClassVar[int]
+    certificate_chain: _containers.RepeatedScalarFieldContainer[bytes]
+    trusted_roots: _containers.RepeatedScalarFieldContainer[bytes]
+    def __init__(self, certificate_chain: _Optional[_Iterable[bytes]] = ..., trusted_roots: _Optional[_Iterable[bytes]] = ...) -> None: ...
+
+class ChallengeRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class ChallengeResponse(_message.Message):
+    __slots__ = ("challenge",)
+    CHALLENGE_FIELD_NUMBER: _ClassVar[int]
+    challenge: bytes
+    def __init__(self, challenge: _Optional[bytes] = ...) -> None: ...
 
 class RenewRequest(_message.Message):
-    __slots__ = ("certificate_signing_request", "certificate", "signature")
+    __slots__ = ("certificate_signing_request", "certificate_chain", "challenge", "signature")
     CERTIFICATE_SIGNING_REQUEST_FIELD_NUMBER: _ClassVar[int]
-    CERTIFICATE_FIELD_NUMBER: _ClassVar[int]
+    CERTIFICATE_CHAIN_FIELD_NUMBER: _ClassVar[int]
+    CHALLENGE_FIELD_NUMBER: _ClassVar[int]
     SIGNATURE_FIELD_NUMBER: _ClassVar[int]
     certificate_signing_request: bytes
-    certificate: bytes
+    certificate_chain: _containers.RepeatedScalarFieldContainer[bytes]
+    challenge: bytes
     signature: bytes
-    def __init__(self, certificate_signing_request: _Optional[bytes] = ..., certificate: _Optional[bytes] = ..., signature: _Optional[bytes] = ...) -> None: ...
+    def __init__(self, certificate_signing_request: _Optional[bytes] = ..., certificate_chain: _Optional[_Iterable[bytes]] = ..., challenge: _Optional[bytes] = ..., signature: _Optional[bytes] = ...) -> None: ...
 
 class RenewResponse(_message.Message):
-    __slots__ = ("certificate_chain", "not_after")
+    __slots__ = ("certificate_chain", "trusted_roots")
     CERTIFICATE_CHAIN_FIELD_NUMBER: _ClassVar[int]
-    NOT_AFTER_FIELD_NUMBER: _ClassVar[int]
-    certificate_chain: bytes
-    not_after: _timestamp_pb2.Timestamp
-    def __init__(self, certificate_chain: _Optional[bytes] = ..., not_after: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    TRUSTED_ROOTS_FIELD_NUMBER: _ClassVar[int]
+    certificate_chain: _containers.RepeatedScalarFieldContainer[bytes]
+    trusted_roots: _containers.RepeatedScalarFieldContainer[bytes]
+    def __init__(self, certificate_chain: _Optional[_Iterable[bytes]] = ..., trusted_roots: _Optional[_Iterable[bytes]] = ...) -> None: ...

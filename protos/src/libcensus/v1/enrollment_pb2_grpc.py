@@ -39,6 +39,11 @@ class EnrollmentServiceStub:
                 request_serializer=libcensus_dot_v1_dot_enrollment__pb2.EnrollRequest.SerializeToString,
                 response_deserializer=libcensus_dot_v1_dot_enrollment__pb2.EnrollResponse.FromString,
                 _registered_method=True)
+        self.Challenge = channel.unary_unary(
+                '/libcensus.v1.EnrollmentService/Challenge',
+                request_serializer=libcensus_dot_v1_dot_enrollment__pb2.ChallengeRequest.SerializeToString,
+                response_deserializer=libcensus_dot_v1_dot_enrollment__pb2.ChallengeResponse.FromString,
+                _registered_method=True)
         self.Renew = channel.unary_unary(
                 '/libcensus.v1.EnrollmentService/Renew',
                 request_serializer=libcensus_dot_v1_dot_enrollment__pb2.RenewRequest.SerializeToString,
@@ -50,14 +55,22 @@ class EnrollmentServiceServicer:
     """Missing associated documentation comment in .proto file."""
 
     def Enroll(self, request, context):
-        """Exchanges a join token and a certificate signing request for a certificate.
+        """Exchanges a join token and a certificate signing request for a certificate. The same token with a request for the
+        same key is answered again, so that a lost answer costs nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Challenge(self, request, context):
+        """Gives bytes that a renewal must sign, good for a minute: what was recorded once proves nothing later.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Renew(self, request, context):
-        """Renews a certificate by proof of its old key.
+        """Renews a certificate, also one that expired within the grace period, by proof of its key.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -70,6 +83,11 @@ def add_EnrollmentServiceServicer_to_server(servicer, server):
                     servicer.Enroll,
                     request_deserializer=libcensus_dot_v1_dot_enrollment__pb2.EnrollRequest.FromString,
                     response_serializer=libcensus_dot_v1_dot_enrollment__pb2.EnrollResponse.SerializeToString,
+            ),
+            'Challenge': grpc.unary_unary_rpc_method_handler(
+                    servicer.Challenge,
+                    request_deserializer=libcensus_dot_v1_dot_enrollment__pb2.ChallengeRequest.FromString,
+                    response_serializer=libcensus_dot_v1_dot_enrollment__pb2.ChallengeResponse.SerializeToString,
             ),
             'Renew': grpc.unary_unary_rpc_method_handler(
                     servicer.Renew,
@@ -104,6 +122,33 @@ class EnrollmentService:
             '/libcensus.v1.EnrollmentService/Enroll',
             libcensus_dot_v1_dot_enrollment__pb2.EnrollRequest.SerializeToString,
             libcensus_dot_v1_dot_enrollment__pb2.EnrollResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Challenge(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/libcensus.v1.EnrollmentService/Challenge',
+            libcensus_dot_v1_dot_enrollment__pb2.ChallengeRequest.SerializeToString,
+            libcensus_dot_v1_dot_enrollment__pb2.ChallengeResponse.FromString,
             options,
             channel_credentials,
             insecure,

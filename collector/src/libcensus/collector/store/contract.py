@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from libcensus.collector.errors import InconsistentFactsError
+    from libcensus.collector.pki.records import Ban, CertificateRecord, JoinToken, Refusals
     from libcensus.facts.codec import Fact
     from libcensus.facts.crypto import CryptoUse
     from libcensus.facts.digest import FactKind
@@ -208,6 +209,78 @@ class Store(ABC):
     @abstractmethod
     def remove_labels(self, host_id: str, keys: Collection[str]) -> int:
         """Take labels from a host; those that it does not have are passed over. Returns how many it had. Durable."""
+
+    # --- who may speak -----------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def put_token(self, token: JoinToken) -> None:
+        """Keep a new join token. Durable on return."""
+
+    @abstractmethod
+    def tokens(self) -> list[JoinToken]:
+        """Return all tokens that are kept, the newest first."""
+
+    @abstractmethod
+    def find_token(self, token_id: str) -> JoinToken | None:
+        """Return the token with this id."""
+
+    @abstractmethod
+    def revoke_token(self, token_id: str, moment: datetime) -> bool:
+        """Make a token useless; returns whether there was one that was not so already. Durable on return."""
+
+    @abstractmethod
+    def enroll(self, token_id: str, certificate: CertificateRecord, moment: datetime, *, revoke_older: bool) -> bool:
+        """Use a token once and keep the certificate that it was used for, both or neither; durable on return.
+
+        Returns False, and changes nothing, where the token has no use left, expired, was revoked or is not there:
+        of two that use the last use at once, on any collectors, one gets True. With ``revoke_older`` all other
+        certificates of the subject are revoked in the same transaction. The token's labels are given to the host.
+        """
+
+    @abstractmethod
+    def put_certificate(self, certificate: CertificateRecord) -> None:
+        """Keep a certificate that was issued without a token: a renewal, or an operator's. Durable on return."""
+
+    @abstractmethod
+    def find_certificate(self, serial: str) -> CertificateRecord | None:
+        """Return the certificate with this serial."""
+
+    @abstractmethod
+    def certificates(self, subject: str | None = None) -> list[CertificateRecord]:
+        """Return the certificates of a subject (of all, without), the newest first."""
+
+    @abstractmethod
+    def note_certificate_use(self, serials: Collection[str], moment: datetime) -> None:
+        """Remember when these certificates were first seen in use; those that have a moment keep it."""
+
+    @abstractmethod
+    def revoke_certificates(
+        self, moment: datetime, reason: str, *, subject: str | None = None, serial: str | None = None
+    ) -> int:
+        """Revoke the certificates of a subject, or the one with this serial; returns how many were not so already."""
+
+    @abstractmethod
+    def ban(self, ban: Ban) -> None:
+        """Refuse a subject from now on; a present ban keeps its moment and gets the new reason. Durable on return."""
+
+    @abstractmethod
+    def lift_ban(self, subject: str) -> bool:
+        """Stop refusing a subject; returns whether it was banned. Its certificates stay as they are."""
+
+    @abstractmethod
+    def bans(self) -> list[Ban]:
+        """Return all bans, sorted by subject."""
+
+    @abstractmethod
+    def refusals(self, moment: datetime) -> Refusals:
+        """Return whom to refuse at a moment: cheap enough for every second."""
+
+    @abstractmethod
+    def forget_expired(self, expired_before: datetime) -> int:
+        """Forget certificates and tokens that expired before a moment; returns how many.
+
+        The newest certificate of each subject stays.
+        """
 
     @abstractmethod
     def check(self) -> None:

@@ -1,0 +1,1 @@
+"""Who may speak: the certificate authority, join tokens, certificates and their revocation."""
