@@ -3,7 +3,8 @@
     CallError                  a call that is refused, and why
     ├── MalformedMessageError  the bytes are no message of that type     INVALID_ARGUMENT
     ├── InvalidFieldError      a field has a value that is not allowed    INVALID_ARGUMENT
-    ├── IdentityError          nobody knows who speaks                    UNAUTHENTICATED
+    ├── IdentityError          nobody knows who speaks, or no longer      UNAUTHENTICATED
+    ├── RoleError              who speaks may not call this               PERMISSION_DENIED
     ├── HostNotFoundError      there is no such host                      NOT_FOUND
     ├── ServiceNotFoundError   health was asked of no service of ours     NOT_FOUND
     ├── UploadTooLargeError    an upload goes beyond a bound              RESOURCE_EXHAUSTED
@@ -41,6 +42,16 @@ from libcensus.collector.errors import (
     StoreFullError,
     StoreReadOnlyError,
 )
+from libcensus.collector.pki.errors import (
+    BannedError,
+    ChallengeError,
+    CloneError,
+    ExpiredCertificateError,
+    PkiError,
+    RenewalError,
+    SigningRequestError,
+    TokenError,
+)
 from libcensus.collector.simulation.plan import SimulationError
 from libcensus.facts.validation import InvalidFactError
 
@@ -74,7 +85,17 @@ class InvalidFieldError(CallError):
 
 
 class IdentityError(CallError):
-    """The connection does not tell who speaks."""
+    """The connection does not tell who speaks, or tells one who is refused; ``reason`` is the countable form."""
+
+    def __init__(self, message: str, reason: str = "unknown") -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class RoleError(CallError):
+    """Who speaks is known, and may not call this method."""
+
+    reason = "role"
 
 
 class HostNotFoundError(CallError):
@@ -123,6 +144,15 @@ CATALOGUE: Mapping[type[Exception], WireStatus] = {
     MalformedMessageError: WireStatus(grpc.StatusCode.INVALID_ARGUMENT),
     InvalidFieldError: WireStatus(grpc.StatusCode.INVALID_ARGUMENT),
     IdentityError: WireStatus(grpc.StatusCode.UNAUTHENTICATED),
+    RoleError: WireStatus(grpc.StatusCode.PERMISSION_DENIED),
+    TokenError: WireStatus(grpc.StatusCode.PERMISSION_DENIED),
+    BannedError: WireStatus(grpc.StatusCode.PERMISSION_DENIED),
+    CloneError: WireStatus(grpc.StatusCode.ALREADY_EXISTS),
+    SigningRequestError: WireStatus(grpc.StatusCode.INVALID_ARGUMENT),
+    RenewalError: WireStatus(grpc.StatusCode.UNAUTHENTICATED),
+    ExpiredCertificateError: WireStatus(grpc.StatusCode.UNAUTHENTICATED),
+    # Asked again with a fresh challenge it may well be granted.
+    ChallengeError: WireStatus(grpc.StatusCode.FAILED_PRECONDITION),
     HostNotFoundError: WireStatus(grpc.StatusCode.NOT_FOUND),
     ServiceNotFoundError: WireStatus(grpc.StatusCode.NOT_FOUND),
     UploadTooLargeError: WireStatus(grpc.StatusCode.RESOURCE_EXHAUSTED),
@@ -151,6 +181,7 @@ NEVER_ON_THE_WIRE: frozenset[type[Exception]] = frozenset(
         ConfigurationError,
         FeedError,
         LabelError,
+        PkiError,
         FeedIdentityError,
         FeedUnreachableError,
         SimulationError,
