@@ -34,7 +34,7 @@ from cryptography.x509.verification import PolicyBuilder, VerificationError
 from cryptography.x509.verification import Store as TrustStore
 
 from libcensus.collector.errors import ConfigurationError
-from libcensus.collector.pki.errors import ExpiredCertificateError, RenewalError
+from libcensus.collector.pki.errors import AuthorityExpiredError, ExpiredCertificateError, RenewalError
 from libcensus.collector.pki.keyfiles import (
     certificates_pem,
     check_folder,
@@ -182,12 +182,12 @@ class Authority:
                     f"{self.trust_domain!r}; set trust_domain = {domain[:63]!r}, or name another folder with --pki-dir"
                 )
         if self.root_expires_at <= now:
-            raise ConfigurationError(
+            raise AuthorityExpiredError(
                 f"{folder / 'roots.pem'}: the root expired on {_day(self.root_expires_at)}; make a new authority in "
                 "another folder with libcensus-collector ca init, and enroll the hosts again"
             )
         if self.issuing_expires_at <= now:
-            raise ConfigurationError(
+            raise AuthorityExpiredError(
                 f"{folder / 'issuing.pem'}: expired on {_day(self.issuing_expires_at)}; run libcensus-collector ca "
                 "rotate, with root.key in the folder"
             )
@@ -304,7 +304,7 @@ class Authority:
         begin = max(period[0], issuing.not_valid_before_utc)
         end = min(period[1], issuing.not_valid_after_utc)
         if end <= begin:
-            raise ConfigurationError(
+            raise AuthorityExpiredError(
                 f"the issuing certificate of the trust domain {self.trust_domain} ended on "
                 f"{_day(issuing.not_valid_after_utc)}; run libcensus-collector ca rotate"
             )

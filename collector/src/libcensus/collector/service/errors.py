@@ -43,6 +43,10 @@ from libcensus.collector.errors import (
     StoreReadOnlyError,
 )
 from libcensus.collector.pki.errors import (
+<<<<<<< HEAD
+=======
+    AuthorityExpiredError,
+>>>>>>> 7afb3f9d9b71b2c2cf802def2baa45b394cf8cad
     BannedError,
     ChallengeError,
     CloneError,
@@ -159,6 +163,18 @@ CATALOGUE: Mapping[type[Exception], WireStatus] = {
     OverloadedError: WireStatus(grpc.StatusCode.RESOURCE_EXHAUSTED),
     OverdueError: WireStatus(grpc.StatusCode.DEADLINE_EXCEEDED),
     StoppingError: WireStatus(grpc.StatusCode.UNAVAILABLE),
+    TokenError: WireStatus(grpc.StatusCode.PERMISSION_DENIED),
+    SigningRequestError: WireStatus(grpc.StatusCode.INVALID_ARGUMENT),
+    CloneError: WireStatus(grpc.StatusCode.ALREADY_EXISTS),
+    RenewalError: WireStatus(grpc.StatusCode.UNAUTHENTICATED),
+    ExpiredCertificateError: WireStatus(grpc.StatusCode.UNAUTHENTICATED),
+    ChallengeError: WireStatus(grpc.StatusCode.FAILED_PRECONDITION),
+    BannedError: WireStatus(grpc.StatusCode.PERMISSION_DENIED),
+    AuthorityExpiredError: WireStatus(
+        grpc.StatusCode.UNAVAILABLE,
+        "the collector's certificate authority has expired; on the collector run libcensus-collector ca rotate",
+        logging.ERROR,
+    ),
     # Agents keep what was answered UNAVAILABLE and send it again: whatever is wrong with the store, no report is lost.
     StoreBusyError: WireStatus(
         grpc.StatusCode.UNAVAILABLE, "the collector's database is held by another process", logging.ERROR
@@ -184,6 +200,7 @@ NEVER_ON_THE_WIRE: frozenset[type[Exception]] = frozenset(
         PkiError,
         FeedIdentityError,
         FeedUnreachableError,
+        PkiError,
         SimulationError,
         SnapshotError,
     }
