@@ -17,6 +17,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from libcensus.collector.log import escape_control
+from libcensus.collector.pki.ownership import give_to_owner_of_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -109,9 +110,9 @@ class AuditLog:
                 self._lost += 1
                 self._close()
                 if not self._is_failing:
-                    _LOGGER.error(
-                        "audit log %s cannot be written, and records are lost: %s", self._path, error.strerror
-                    )
+                    # Without a traceback: there is nothing in it that the text does not say.
+                    text = "audit log %s cannot be written, and records are lost: %s"
+                    _LOGGER.log(logging.ERROR, text, self._path, error.strerror)
                 self._is_failing = True
             else:
                 self._written += 1
@@ -151,15 +152,6 @@ class AuditLog:
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
-
-
-def give_to_owner_of_folder(descriptor: int, path: Path) -> None:
-    """Give a file that root made to whoever owns its folder: the collector's user, who has to use it."""
-    if os.geteuid() != 0:
-        return
-    folder, found = path.parent.stat(), os.fstat(descriptor)
-    if found.st_uid == 0 and folder.st_uid != 0:
-        os.fchown(descriptor, folder.st_uid, folder.st_gid)
 
 
 def _is_same_file(descriptor: int, path: Path) -> bool:

@@ -43,10 +43,7 @@ from libcensus.collector.errors import (
     StoreReadOnlyError,
 )
 from libcensus.collector.pki.errors import (
-<<<<<<< HEAD
-=======
     AuthorityExpiredError,
->>>>>>> 7afb3f9d9b71b2c2cf802def2baa45b394cf8cad
     BannedError,
     ChallengeError,
     CloneError,
@@ -149,14 +146,6 @@ CATALOGUE: Mapping[type[Exception], WireStatus] = {
     InvalidFieldError: WireStatus(grpc.StatusCode.INVALID_ARGUMENT),
     IdentityError: WireStatus(grpc.StatusCode.UNAUTHENTICATED),
     RoleError: WireStatus(grpc.StatusCode.PERMISSION_DENIED),
-    TokenError: WireStatus(grpc.StatusCode.PERMISSION_DENIED),
-    BannedError: WireStatus(grpc.StatusCode.PERMISSION_DENIED),
-    CloneError: WireStatus(grpc.StatusCode.ALREADY_EXISTS),
-    SigningRequestError: WireStatus(grpc.StatusCode.INVALID_ARGUMENT),
-    RenewalError: WireStatus(grpc.StatusCode.UNAUTHENTICATED),
-    ExpiredCertificateError: WireStatus(grpc.StatusCode.UNAUTHENTICATED),
-    # Asked again with a fresh challenge it may well be granted.
-    ChallengeError: WireStatus(grpc.StatusCode.FAILED_PRECONDITION),
     HostNotFoundError: WireStatus(grpc.StatusCode.NOT_FOUND),
     ServiceNotFoundError: WireStatus(grpc.StatusCode.NOT_FOUND),
     UploadTooLargeError: WireStatus(grpc.StatusCode.RESOURCE_EXHAUSTED),
@@ -197,7 +186,6 @@ NEVER_ON_THE_WIRE: frozenset[type[Exception]] = frozenset(
         ConfigurationError,
         FeedError,
         LabelError,
-        PkiError,
         FeedIdentityError,
         FeedUnreachableError,
         PkiError,
