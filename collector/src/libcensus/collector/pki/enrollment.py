@@ -275,9 +275,9 @@ class Enrollment:
         return CloneError(
             f"this certificate of {identity.subject} was renewed already, and whoever did so uses the new one: there "
             "are two copies of its key. If this machine was restored from a backup, make a token with "
-            "libcensus-collector token create --replace and enroll with that one. If its disk is a copy of another machine's, give it a "
-            f"machine id of its own first: {NEW_MACHINE_ID}; then enroll it with a token. If neither, the key was "
-            "stolen: libcensus-collector certificates revoke"
+            "libcensus-collector token create --replace and enroll with that one. If its disk is a copy of another "
+            f"machine's, give it a machine id of its own first: {NEW_MACHINE_ID}; then enroll it with a token. If "
+            "neither, the key was stolen: libcensus-collector certificates revoke"
         )
 
     # --- both ----------------------------------------------------------------------------------------------------
