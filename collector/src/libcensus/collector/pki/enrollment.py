@@ -213,10 +213,11 @@ class Enrollment:
         try:
             authority, now = self._authority(), self._clock()
             check_challenge(authority.challenge_key, challenge, now)
+            # Before anything is worked out over them.
             if any(len(one) > LONGEST_CERTIFICATE for one in chain) or len(csr_der) > LONGEST_REQUEST:
                 raise SigningRequestError(
-                    f"a certificate of the chain has more than {LONGEST_CERTIFICATE} bytes, or the request more than "
-                    f"{LONGEST_REQUEST}"
+                    f"a certificate of the chain has more than {LONGEST_CERTIFICATE} bytes, or the request has more "
+                    f"than {LONGEST_REQUEST}"
                 )
             leaf = authority.verify(chain, now, self._grace)
             identity = _identity_of(leaf, authority.trust_domain)
