@@ -81,12 +81,13 @@ class AuditLog:
         host: str | None = None,
         token_id: str | None = None,
         serial: str | None = None,
+        method: str | None = None,
         reason: str | None = None,
     ) -> None:
         """Write what happened; never raises.
 
         ``subject`` is ``agent/HOST-ID`` or ``operator/NAME`` (or ``ca``), ``peer`` where the call came from, ``host``
-        a hostname as it was told, ``reason`` why.
+        a hostname as it was told, ``method`` what was called, ``reason`` why.
         """
         if self._path is None:
             return
@@ -96,6 +97,7 @@ class AuditLog:
             "host": host,
             "token_id": token_id,
             "serial": serial,
+            "method": method,
             "reason": reason,
         }
         entry = {"time": _rfc3339(self._clock()), "event": event.value}

@@ -3,7 +3,8 @@
     CallError                  a call that is refused, and why
     ├── MalformedMessageError  the bytes are no message of that type     INVALID_ARGUMENT
     ├── InvalidFieldError      a field has a value that is not allowed    INVALID_ARGUMENT
-    ├── IdentityError          nobody knows who speaks                    UNAUTHENTICATED
+    ├── IdentityError          nobody knows who speaks, or no longer      UNAUTHENTICATED
+    ├── RoleError              who speaks may not call this               PERMISSION_DENIED
     ├── HostNotFoundError      there is no such host                      NOT_FOUND
     ├── ServiceNotFoundError   health was asked of no service of ours     NOT_FOUND
     ├── UploadTooLargeError    an upload goes beyond a bound              RESOURCE_EXHAUSTED
@@ -85,7 +86,17 @@ class InvalidFieldError(CallError):
 
 
 class IdentityError(CallError):
-    """The connection does not tell who speaks."""
+    """The connection does not tell who speaks, or tells one who is refused; ``reason`` is the countable form."""
+
+    def __init__(self, message: str, reason: str = "unknown") -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class RoleError(CallError):
+    """Who speaks is known, and may not call this method."""
+
+    reason = "role"
 
 
 class HostNotFoundError(CallError):
@@ -134,6 +145,7 @@ CATALOGUE: Mapping[type[Exception], WireStatus] = {
     MalformedMessageError: WireStatus(grpc.StatusCode.INVALID_ARGUMENT),
     InvalidFieldError: WireStatus(grpc.StatusCode.INVALID_ARGUMENT),
     IdentityError: WireStatus(grpc.StatusCode.UNAUTHENTICATED),
+    RoleError: WireStatus(grpc.StatusCode.PERMISSION_DENIED),
     HostNotFoundError: WireStatus(grpc.StatusCode.NOT_FOUND),
     ServiceNotFoundError: WireStatus(grpc.StatusCode.NOT_FOUND),
     UploadTooLargeError: WireStatus(grpc.StatusCode.RESOURCE_EXHAUSTED),
