@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
@@ -126,6 +127,14 @@ class InventoryInterval:
     gone_at: datetime | None
 
 
+class EnrollOutcome(StrEnum):
+    """What came of an enrollment: it is stored, or nothing changed."""
+
+    ENROLLED = "enrolled"
+    TOKEN_REFUSED = "token_refused"  # noqa: S105 - an outcome and no secret
+    ALREADY_ENROLLED = "already_enrolled"
+
+
 class Store(ABC):
     """Everything that a collector keeps. Methods may be called from several threads at once."""
 
@@ -229,17 +238,31 @@ class Store(ABC):
         """Make a token useless; returns whether there was one that was not so already. Durable on return."""
 
     @abstractmethod
-    def enroll(self, token_id: str, certificate: CertificateRecord, moment: datetime, *, revoke_older: bool) -> bool:
+    def enroll(
+        self, token_id: str, certificate: CertificateRecord, moment: datetime, *, alive_after: datetime | None
+    ) -> EnrollOutcome:
         """Use a token once and keep the certificate that it was used for, both or neither; durable on return.
 
-        Returns False, and changes nothing, where the token has no use left, expired, was revoked or is not there:
-        of two that use the last use at once, on any collectors, one gets True. With ``revoke_older`` all other
-        certificates of the subject are revoked in the same transaction. The token's labels are given to the host.
+        TOKEN_REFUSED, and nothing changes, where the token has no use left, expired, was revoked or is not there: of
+        two that use the last use at once, on any collectors, one gets ENROLLED. ALREADY_ENROLLED, and nothing changes,
+        where the subject has a certificate for another key that was not revoked and ends after ``alive_after``; of
+        two that enroll as one subject at once, on any collectors, one is told so. Where ``alive_after`` is absent,
+        such certificates are revoked instead, in the same transaction. The token's labels are given to the host.
         """
 
     @abstractmethod
     def put_certificate(self, certificate: CertificateRecord) -> None:
-        """Keep a certificate that was issued without a token: a renewal, or an operator's. Durable on return."""
+        """Keep a certificate that was issued without using a token, such as an operator's. Durable on return."""
+
+    @abstractmethod
+    def renew(self, certificate: CertificateRecord, moment: datetime) -> bool:
+        """Keep the certificate that renews its ``predecessor``; durable on return.
+
+        Returns False, and changes nothing, where the predecessor was revoked or is not kept, or where it has a
+        successor already that was seen in use: whoever shows the predecessor then has a copy of its key. Successors
+        that nobody used are revoked, for their answer was lost. Of two that renew the same certificate at once, on any
+        collectors, one certificate stays good.
+        """
 
     @abstractmethod
     def find_certificate(self, serial: str) -> CertificateRecord | None:
