@@ -50,7 +50,7 @@ def _show_version(context: click.Context, _parameter: click.Parameter, value: bo
     epilog=teach(
         "libcensus-agent scan",
         "libcensus-agent requires /usr/bin/python3 ./wheels/*.whl",
-        "libcensus-agent enroll --collector census.example --token-file token --ca-fingerprint 4f2a...",
+        "libcensus-agent enroll --collector census.example --token-file token --ca-fingerprint $SHA256",
         "libcensus-agent report",
         codes=(0, 1, 2, 3, 4, 5, 6, 70),
     ),

@@ -205,14 +205,15 @@ class Courier:
             return report, HeldFacts(facts), None
 
     def _send(self, host_id: str, report: Report, source: FactSource, waiting: WaitingReport | None) -> Delivery:
-        def send(client: CollectorClient) -> tuple[int, int, Acknowledgement]:
+        def send(client: CollectorClient) -> Delivery:
             older = [one for one in self.spool.waiting() if one.report.report_id != report.report_id]
             sent, refused = self._send_older(client, older, more=0 if waiting is None else 1)
             told = replace(report, agent_state=self._agent_state(0))
-            return sent, refused, client.send(told, source, known_processes=self._known_processes())
+            acknowledgement = client.send(told, source, known_processes=self._known_processes())
+            return Delivery(told, acknowledgement, sent, refused)
 
         try:
-            sent, refused, acknowledgement = self._over_connection(host_id, send)
+            delivery = self._over_connection(host_id, send)
         except RefusedError as error:
             if waiting is not None:
                 self.spool.remove(waiting)
@@ -226,9 +227,9 @@ class Courier:
             raise type(error)(f"{error}; {self._tell_kept(waiting)}") from None
         if waiting is not None:
             self._forget(waiting)
-        self._remember(LAST_ACKNOWLEDGED, self._describe_acknowledgement(report, acknowledgement))
+        self._remember(LAST_ACKNOWLEDGED, self._describe_acknowledgement(report, delivery.acknowledgement))
         self._remember(LAST_FAILURE, None)
-        return Delivery(report, acknowledgement, sent, refused)
+        return delivery
 
     def _send_older(self, client: CollectorClient, older: Sequence[WaitingReport], more: int = 0) -> tuple[int, int]:
         """Send what waits, oldest first; one that the collector refuses is dropped, or it would block all others.
@@ -348,7 +349,7 @@ class Courier:
         return f"the report is kept in {self.spool.folder} and will be sent with the next one"
 
     def _fail(self, error: AgentError) -> None:
-        kind = type(error).__name__.removesuffix("Error").lower()
+        kind = "refused" if isinstance(error, RefusedError) else type(error).__name__.removesuffix("Error").lower()
         now = datetime.now(UTC)
         failure = {"at": tell_moment(now), "kind": kind, "message": str(error)}
         asked = error.retry_after_seconds if isinstance(error, UnreachableError) else None

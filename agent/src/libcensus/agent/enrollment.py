@@ -36,7 +36,7 @@ from libcensus.agent.credentials import (
     fingerprint,
     tell_moment,
 )
-from libcensus.agent.errors import IdentityError, UnreachableError, UsageError
+from libcensus.agent.errors import IdentityError, RefusedError, UnreachableError, UsageError
 from libcensus.agent.transport import EnrollmentClient
 
 if TYPE_CHECKING:
@@ -207,6 +207,8 @@ def _get(scheme: str, host: str, port: int, timeout: float) -> bytes:
             if time.monotonic() > until:
                 raise TimeoutError(f"did not end within {timeout:g} s")
             channel.settimeout(max(0.1, until - time.monotonic()))
+        if answer.length:
+            raise ValueError("ended before its end")
         return bytes(received)
     finally:
         connection.close()
@@ -232,12 +234,17 @@ def enroll(
     roots = certificate_to_pem(root)
     key = _pending_key(folder)
     with EnrollmentClient(settings, request.target.with_port(request.enroll_port), roots) as client:
-        issued = client.enroll(
-            token=token,
-            signing_request=_signing_request(key),
-            host_id=request.host_id,
-            hostname=os.uname().nodename or "localhost",
-        )
+        try:
+            issued = client.enroll(
+                token=token,
+                signing_request=_signing_request(key),
+                host_id=request.host_id,
+                hostname=os.uname().nodename or "localhost",
+            )
+        except RefusedError:
+            # Whatever is wrong with this request, such as a key whose certificate was revoked: the next is another.
+            folder.forget_pending_key()
+            raise
     facts = IdentityFacts(
         host_id=request.host_id,
         uri="",

@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from libcensus.agent.credentials import StoredIdentity
 
 _EPILOG = teach(
-    "libcensus-agent enroll --collector census.example --token-file token --ca-fingerprint 4f2a...",
+    "libcensus-agent enroll --collector census.example --token-file token --ca-fingerprint $SHA256",
     "ssh admin@census.example libcensus-collector token create --quiet |"
-    " libcensus-agent enroll --collector census.example --token-file - --ca-fingerprint 4f2a...",
-    "libcensus-agent enroll --collector [2001:db8::7]:9444 --ca root.pem --token-file token --ca-fingerprint 4f2a...",
+    " libcensus-agent enroll --collector census.example --token-file - --ca-fingerprint $SHA256",
+    "libcensus-agent enroll --collector [2001:db8::7]:9444 --ca root.pem --token-file token --ca-fingerprint $SHA256",
     codes=(0, 2, 3, 4, 5, 70),
 )
 
