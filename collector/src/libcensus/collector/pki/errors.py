@@ -5,7 +5,7 @@ Each text is meant for whoever asked, and names the remedy.
 
 from __future__ import annotations
 
-from libcensus.collector.errors import CollectorError
+from libcensus.collector.errors import CollectorError, ConfigurationError
 
 
 class PkiError(CollectorError):
@@ -40,3 +40,7 @@ class ChallengeError(RenewalError):
 
 class BannedError(PkiError):
     """An operator banned this host, or this operator."""
+
+
+class AuthorityExpiredError(ConfigurationError):
+    """The certificate authority has ended, and issues nothing until its keys are rotated."""

@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from libcensus.collector.errors import ConfigurationError
+from libcensus.collector.pki.ownership import give_to_owner_of_folder
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,7 +29,17 @@ _MOST_BYTES = 1024 * 1024
 def make_folder(folder: Path) -> None:
     """Make the folder where it is missing, for its owner alone; raises ConfigurationError."""
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            folder.mkdir(mode=0o700)
+        except FileExistsError:
+            pass
+        else:
+            descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                give_to_owner_of_folder(descriptor, folder)
+            finally:
+                os.close(descriptor)
         # A present folder that is empty was made for this; the mode of one with something in it is not ours to change.
         if not any(folder.iterdir()):
             folder.chmod(0o700)
@@ -63,6 +74,7 @@ def write_file(path: Path, content: bytes, mode: int) -> None:
         try:
             with os.fdopen(descriptor, "wb") as file:
                 os.fchmod(file.fileno(), mode)
+                give_to_owner_of_folder(file.fileno(), path)
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
@@ -135,7 +147,7 @@ def _read(path: Path, *, is_key: bool) -> bytes:
                     f"{path}: others can read this key (mode {found.st_mode & 0o777:o}); if somebody may have read it, "
                     f"replace it (docs/trust.md); otherwise run chmod 600 {path}"
                 )
-            if is_key and found.st_uid not in {0, os.geteuid()}:
+            if is_key and found.st_uid not in {0, os.geteuid(), path.parent.stat().st_uid}:
                 raise ConfigurationError(
                     f"{path}: belongs to another user (id {found.st_uid}), who can change it; run chown on it"
                 )

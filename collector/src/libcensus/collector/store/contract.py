@@ -46,11 +46,15 @@ class FactRecord:
 
 @dataclass(frozen=True, slots=True)
 class ReceivedReport:
-    """A report, who sent it (told by the connection), and when it came."""
+    """A report, who sent it (told by the connection), and when it came.
+
+    ``certificate_expires_at`` is the end of the certificate that it came with, absent without TLS.
+    """
 
     host_id: str
     report: Report
     received_at: datetime
+    certificate_expires_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +66,8 @@ class HostState:
     received the report that tells the state, by its own clock. ``report`` holds what runs, even where the report only
     named it, in what :meth:`Store.find_host` returns; lists of hosts only name it. ``crypto_copies``, ``tools`` and
     ``roots`` are absent for agents that do not look for them, and so is ``outdated_processes``, which counts those that
-    run on something that is gone.
+    run on something that is gone. ``certificate_expires_at`` is the end of the certificate that the last report came
+    with, absent without TLS.
     """
 
     host_id: str
@@ -80,6 +85,7 @@ class HostState:
     roots: str | None = None
     changelogs: tuple[str, ...] = ()
     outdated_processes: int | None = None
+    certificate_expires_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

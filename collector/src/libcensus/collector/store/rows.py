@@ -219,6 +219,7 @@ def report_values(received: ReceivedReport) -> dict[str, object]:
         "waiting_reports": None if state is None else state.waiting_reports,
         "dropped_reports": None if state is None else state.dropped_reports,
         "dropped_facts": None if state is None else state.dropped_facts,
+        "certificate_expires_at": received.certificate_expires_at,
     }
 
 
@@ -273,6 +274,7 @@ def host_state_of(row: Row[Any], inventory: Inventory, processes: bytes | None =
         roots=inventory.roots,
         changelogs=inventory.changelogs,
         outdated_processes=row.outdated_processes,
+        certificate_expires_at=row.certificate_expires_at,
         report=Report(
             report_id=row.report_id,
             agent_version=row.agent_version,

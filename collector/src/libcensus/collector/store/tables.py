@@ -161,12 +161,14 @@ HOSTS = Table(
     Column("waiting_reports", Integer),
     Column("dropped_reports", BigInteger),
     Column("dropped_facts", BigInteger),
+    Column("certificate_expires_at", Moment),
 )
 """One row per host. ``probes`` is JSON; ``seen_until`` is the latest ``last_report`` that there ever was, so that
 intervals keep their order when the collector's clock goes back. ``processes`` are the bytes of the process set that
 the last report named by ``processes_digest``, and ``outdated_processes`` counts those in it that run on something
 that is gone; all are absent where the agent did not look. ``waiting_reports``, ``dropped_reports`` and
-``dropped_facts`` are what the agent holds back and lost, absent where it does not tell."""
+``dropped_facts`` are what the agent holds back and lost, absent where it does not tell. ``certificate_expires_at`` is
+the end of the certificate that the last report came with, absent without TLS."""
 
 INSTALL_INTERVALS = Table(
     "install_intervals",

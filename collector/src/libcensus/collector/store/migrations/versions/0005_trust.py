@@ -65,3 +65,4 @@ def upgrade() -> None:
     op.add_column("hosts", sa.Column("waiting_reports", sa.Integer))
     op.add_column("hosts", sa.Column("dropped_reports", sa.BigInteger))
     op.add_column("hosts", sa.Column("dropped_facts", sa.BigInteger))
+    op.add_column("hosts", sa.Column("certificate_expires_at", sa.BigInteger))
