@@ -1,4 +1,4 @@
-"""Reports of an enrolled host over mutual TLS: who is spoken to, when the certificate is renewed, and what fails how."""
+"""Reports of an enrolled host over mutual TLS: who is spoken to, when a certificate is renewed, what fails how."""
 
 from __future__ import annotations
 
@@ -170,7 +170,7 @@ def test_reports_of_a_refused_host_wait_until_it_is_accepted(host: Enrolled, cod
 
 def test_a_remote_collector_without_an_identity_names_the_command_that_helps(tmp_path: Path) -> None:
     courier = Courier(config_for("census.example:9444", tmp_path / "state"))
-    with pytest.raises(IdentityError, match="libcensus-agent enroll --collector census.example") as caught:
+    with pytest.raises(IdentityError, match=r"libcensus-agent enroll --collector census\.example") as caught:
         courier.deliver(lambda: scan_of(1))
     assert "token create" in str(caught.value)
 
