@@ -21,23 +21,23 @@ from libcensus.cli.errors import (
     OperatorError,
     UnreachableError,
 )
-from libcensus.collector.service.fleet_codec import detail_from_proto, page_from_proto
+from libcensus.collector.service.fleet_codec import HostPage, detail_from_proto, labelled_from_proto, page_from_proto
 from libcensus.collector.service.portability_codec import libcs_from_proto, matrix_from_proto, portability_from_proto
 from libcensus.collector.service.posture_codec import posture_from_proto
 from libcensus.collector.service.providers_codec import providers_from_proto
-from libcensus.facts.codec import artefact_to_proto
+from libcensus.facts.codec import artefact_to_proto, seconds_to_proto
 from libcensus.facts.validation import InvalidFactError
 from libcensus.v1 import fleet_pb2, fleet_pb2_grpc
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import date
     from types import TracebackType
 
     from google.protobuf.message import Message
 
     from libcensus.cli.config import CollectorAddress
-    from libcensus.collector.service.fleet_codec import HostDetail, HostSummary
+    from libcensus.collector.service.fleet_codec import HostDetail, HostSummary, LabelledHost
     from libcensus.collector.service.portability_codec import LibcAnswer, Matrix, PortabilityAnswer
     from libcensus.collector.service.posture_codec import PostureAnswer
     from libcensus.collector.service.providers_codec import ProvidersAnswer
@@ -86,19 +86,49 @@ class FleetClient:
         """Close the connection."""
         self._channel.close()
 
+    @property
+    def address(self) -> str:
+        """The collector's address as it was given."""
+        return self._collector.address
+
     def list_hosts(self, selector: str = "") -> list[HostSummary]:
         """Return every host, or those that a selector of labels chooses, sorted by display name."""
+        return list(self.hosts(selector).hosts)
+
+    def hosts(self, selector: str = "", silent_seconds: float | None = None) -> HostPage:
+        """Return the hosts that a selector chooses, and of those the ones whose last report is at least so long ago.
+
+        They come as one page, however many pages the collector makes of them.
+        """
         hosts: list[HostSummary] = []
         token = ""
+        silent = None if silent_seconds is None else seconds_to_proto(silent_seconds)
         while True:
-            request = fleet_pb2.ListHostsRequest(page_size=_PAGE_SIZE, page_token=token, selector=selector)
+            request = fleet_pb2.ListHostsRequest(
+                page_size=_PAGE_SIZE, page_token=token, selector=selector, silent=silent
+            )
             page = self._ask("ListHosts", self._stub.ListHosts, request, page_from_proto)
             hosts += page.hosts
             if not page.next_page_token:
-                return hosts
+                return HostPage(tuple(hosts), unknown_keys=page.unknown_keys)
             if page.next_page_token == token:
                 raise CollectorAnswerError(f"collector {self._collector.address} gives the same page again and again")
             token = page.next_page_token
+
+    def set_labels(self, host: str, given: Mapping[str, str], taken: Sequence[str]) -> LabelledHost:
+        """Give a host labels and take others from it; returns all that it has then.
+
+        Raises ArgumentError, with names that are alike, for no host, and for what is no label or is not there to take.
+        """
+        request = fleet_pb2.SetLabelsRequest(
+            host=host,
+            set=[fleet_pb2.HostLabel(key=key, value=value) for key, value in given.items()],
+            remove=taken,
+        )
+        try:
+            return self._ask("SetLabels", self._stub.SetLabels, request, labelled_from_proto)
+        except KeyError:
+            raise ArgumentError(self._unknown_host(host)) from None
 
     def show_host(self, name: str) -> HostDetail:
         """Return one host by display name or id; raises ArgumentError, with names that are alike, for no host."""
@@ -108,18 +138,21 @@ class FleetClient:
         except KeyError:
             raise ArgumentError(self._unknown_host(name)) from None
 
-    def check_portability(self, artefact: Artefact) -> PortabilityAnswer:
-        """Return whether an artefact runs on each platform of the fleet."""
-        request = fleet_pb2.CheckPortabilityRequest(artefact=artefact_to_proto(artefact))
+    def check_portability(self, artefact: Artefact, selector: str = "") -> PortabilityAnswer:
+        """Return whether an artefact runs on each platform of the fleet, or of the hosts that a selector chooses."""
+        request = fleet_pb2.CheckPortabilityRequest(artefact=artefact_to_proto(artefact), selector=selector)
         return self._ask("CheckPortability", self._stub.CheckPortability, request, portability_from_proto)
 
-    def libc_hosts(self) -> LibcAnswer:
-        """Return how many hosts have which C library."""
-        return self._ask("GetLibcHosts", self._stub.GetLibcHosts, fleet_pb2.GetLibcHostsRequest(), libcs_from_proto)
+    def libc_hosts(self, selector: str = "") -> LibcAnswer:
+        """Return how many hosts, or how many of those that a selector chooses, have which C library."""
+        request = fleet_pb2.GetLibcHostsRequest(selector=selector)
+        return self._ask("GetLibcHosts", self._stub.GetLibcHosts, request, libcs_from_proto)
 
-    def matrix(self, implementation: str = "", provider: str = "", arch: str = "") -> Matrix:
+    def matrix(self, implementation: str = "", provider: str = "", arch: str = "", selector: str = "") -> Matrix:
         """Return which of the fleet's builds run on which of its platforms; an empty filter is none."""
-        request = fleet_pb2.GetMatrixRequest(implementation=implementation, provider=provider, arch=arch)
+        request = fleet_pb2.GetMatrixRequest(
+            implementation=implementation, provider=provider, arch=arch, selector=selector
+        )
         return self._ask("GetMatrix", self._stub.GetMatrix, request, matrix_from_proto)
 
     def posture(
@@ -152,7 +185,13 @@ class FleetClient:
             raise ArgumentError(self._unknown_host(host)) from None
 
     def providers(
-        self, *, provider: str = "", component: str = "", since: date | None = None, day: date | None = None
+        self,
+        *,
+        provider: str = "",
+        component: str = "",
+        since: date | None = None,
+        day: date | None = None,
+        selector: str = "",
     ) -> ProvidersAnswer:
         """Return how long fixes took, of advisories published since a day, now or as known at the end of another."""
         request = fleet_pb2.GetProvidersRequest(
@@ -160,6 +199,7 @@ class FleetClient:
             component=component,
             since="" if since is None else since.isoformat(),
             day="" if day is None else day.isoformat(),
+            selector=selector,
         )
         return self._ask("GetProviders", self._stub.GetProviders, request, providers_from_proto, _POSTURE_SECONDS)
 

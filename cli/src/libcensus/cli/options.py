@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import rich_click as click
 
 from libcensus.cli.config import find_advisories, find_collector
-from libcensus.cli.errors import EXIT_CODES
+from libcensus.cli.errors import EXIT_CODES, ArgumentError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -52,13 +53,46 @@ def day_option(name: str, words: str) -> Callable[[_F], _F]:
 
 
 def selector_option(command: _F) -> _F:
-    """Add the flag that chooses hosts by their labels; the command gets the selector's text, or None."""
+    """Add the flag that chooses hosts by their labels; the command gets the selector's text, or None.
+
+    What is no selector is refused here, with the words that a collector has for it.
+    """
+
+    def check(_context: click.Context, _parameter: click.Parameter, value: str | None) -> str | None:
+        if value is None:
+            return None
+        from libcensus.collector.posture.selector import InvalidLabelError, Selector  # noqa: PLC0415 - most have none
+
+        try:
+            return str(Selector.parse(value))
+        except InvalidLabelError as error:
+            raise ArgumentError(f"-l: {error}") from None
+
     return click.option(
         "-l",
         "--selector",
+        callback=check,
         metavar="SELECTOR",
         help="Only hosts with these labels: env=prod,team!=web,!legacy,'zone in (a,b)'.",
     )(command)
+
+
+_DURATION = re.compile(r"([0-9]{1,9})([smhdw])")
+_UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
+
+
+def duration_option(name: str, words: str) -> Callable[[_F], _F]:
+    """Return what adds a flag for a duration such as ``90m``, ``24h`` or ``7d``; the command gets seconds or None."""
+
+    def convert(_context: click.Context, _parameter: click.Parameter, value: str | None) -> int | None:
+        if value is None:
+            return None
+        match = _DURATION.fullmatch(value.strip().lower())
+        if match is None:
+            raise ArgumentError(f"{name}: {value[:40]!r} is no duration; write it as 90m, 24h or 7d (s, m, h, d, w)")
+        return int(match[1]) * _UNIT_SECONDS[match[2]]
+
+    return click.option(name, metavar="DURATION", callback=convert, help=words)
 
 
 def exclude_option(command: _F) -> _F:
