@@ -1,4 +1,4 @@
-"""The one interceptor: counts and times every call, tells errors by the catalogue, ends streams that take too long.
+"""The one interceptor: admits or refuses every call, counts and times it, tells errors, ends what takes too long.
 
 It wraps whatever handler a call has, the standard services' too. A handler that raises never reaches gRPC's own error
 path, which would show Python's text to the client.
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from libcensus.collector.process_metrics import CollectorMetrics
+    from libcensus.collector.service.gate import Gate
 
     _Handler = grpc.RpcMethodHandler[Any, Any]
 
@@ -106,11 +107,15 @@ class _Method:
 
 
 class CallInterceptor(grpc.ServerInterceptor):  # type: ignore[type-arg]
-    """Wraps every handler with counting, timing, error telling and the bound of time on client streams."""
+    """Wraps every handler with admission, counting, timing, error telling and the bound of time on client streams.
 
-    def __init__(self, metrics: CollectorMetrics, keeper: StreamKeeper) -> None:
+    Without a gate everybody may call everything: the enrollment port is for those whom nobody knows yet.
+    """
+
+    def __init__(self, metrics: CollectorMetrics, keeper: StreamKeeper, gate: Gate | None = None) -> None:
         self._metrics = metrics
         self._keeper = keeper
+        self._gate = gate
         self._wrapped: dict[str, tuple[_Handler, _Handler, _Method]] = {}
 
     def intercept_service(
@@ -159,6 +164,7 @@ class CallInterceptor(grpc.ServerInterceptor):  # type: ignore[type-arg]
             number = self._keeper.watch(context.cancel) if watched else None
             code = grpc.StatusCode.OK.name
             try:
+                self._admit(method, context)
                 response = behaviour(request, context)
                 code = _code_of(context)
             except grpc.RpcError:
@@ -188,6 +194,7 @@ class CallInterceptor(grpc.ServerInterceptor):  # type: ignore[type-arg]
             number = None if lasting else self._keeper.watch(context.cancel)
             code = grpc.StatusCode.OK.name
             try:
+                self._admit(method, context)
                 yield from behaviour(request, context)
                 code = _code_of(context)
             except (grpc.RpcError, GeneratorExit):
@@ -204,6 +211,10 @@ class CallInterceptor(grpc.ServerInterceptor):  # type: ignore[type-arg]
                 self._count(method, code, started, context)
 
         return serve
+
+    def _admit(self, method: _Method, context: grpc.ServicerContext) -> None:
+        if self._gate is not None:
+            self._gate.admit(method.service, method.name, context)
 
     def _refuse(self, error: Exception, context: grpc.ServicerContext, method: _Method) -> Refusal:
         refusal = refuse(error, f"{method.service}/{method.name}")
