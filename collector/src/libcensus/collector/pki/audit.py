@@ -129,9 +129,7 @@ class AuditLog:
         descriptor = self._open()
         # What a full disk cut off must not swallow the next record: that begins on a line of its own.
         whole = b"\n" + line if self._is_torn else line
-        written = os.write(descriptor, whole)
-        if written < len(whole):
-            self._is_torn = self._is_torn or written > 0
+        if os.write(descriptor, whole) < len(whole):
             raise OSError(None, "only a part of a record could be written")
         self._is_torn = False
 
@@ -142,10 +140,11 @@ class AuditLog:
         if self._descriptor is not None and _is_same_file(self._descriptor, path):
             return self._descriptor
         self._close()
-        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK, 0o600)
+        descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK, 0o600)
         give_to_owner_of_folder(descriptor, path)
         self._descriptor = descriptor
-        self._is_torn = False
+        size = os.fstat(descriptor).st_size
+        self._is_torn = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
         return descriptor
 
     def _close(self) -> None:

@@ -247,9 +247,8 @@ class Authority:
             ]
         )
         names = x509.SubjectAlternativeName([x509.UniformResourceIdentifier(identity.uri)])
-        certificate = self._sign(
-            public_key, subject, names, ExtendedKeyUsageOID.CLIENT_AUTH, (now - _BACKDATED_CLIENT, now + lifetime)
-        )
+        usage = ExtendedKeyUsageOID.CLIENT_AUTH
+        certificate = self._sign(public_key, subject, names, usage, now, _BACKDATED_CLIENT, lifetime)
         chain = (certificate, *self.issuing_chain)
         return IssuedCertificate(
             certificate=certificate,
@@ -278,13 +277,8 @@ class Authority:
             ]
         )
         alternatives = x509.SubjectAlternativeName([_general_name(name) for name in names])
-        certificate = self._sign(
-            key.public_key(),
-            subject,
-            alternatives,
-            ExtendedKeyUsageOID.SERVER_AUTH,
-            (now - _BACKDATED, now + lifetime),
-        )
+        usage = ExtendedKeyUsageOID.SERVER_AUTH
+        certificate = self._sign(key.public_key(), subject, alternatives, usage, now, _BACKDATED, lifetime)
         return ServerCertificate(
             key_pem=key_pem(key),
             chain_pem=certificates_pem((certificate, *self.issuing_chain)),
@@ -298,12 +292,14 @@ class Authority:
         subject: x509.Name,
         names: x509.SubjectAlternativeName,
         usage: x509.ObjectIdentifier,
-        period: tuple[datetime, datetime],
+        now: datetime,
+        backdated: timedelta,
+        lifetime: timedelta,
     ) -> x509.Certificate:
         issuing = self.issuing_chain[0]
-        begin = max(period[0], issuing.not_valid_before_utc)
-        end = min(period[1], issuing.not_valid_after_utc)
-        if end <= begin:
+        begin = max(now - backdated, issuing.not_valid_before_utc)
+        end = min(now + lifetime, issuing.not_valid_after_utc)
+        if end <= now:
             raise AuthorityExpiredError(
                 f"the issuing certificate of the trust domain {self.trust_domain} ended on "
                 f"{_day(issuing.not_valid_after_utc)}; run libcensus-collector ca rotate"

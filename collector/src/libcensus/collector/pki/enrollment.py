@@ -213,10 +213,11 @@ class Enrollment:
         try:
             authority, now = self._authority(), self._clock()
             check_challenge(authority.challenge_key, challenge, now)
+            # Before anything is worked out over them.
             if any(len(one) > LONGEST_CERTIFICATE for one in chain) or len(csr_der) > LONGEST_REQUEST:
                 raise SigningRequestError(
-                    f"a certificate of the chain has more than {LONGEST_CERTIFICATE} bytes, or the request more than "
-                    f"{LONGEST_REQUEST}"
+                    f"a certificate of the chain has more than {LONGEST_CERTIFICATE} bytes, or the request has more "
+                    f"than {LONGEST_REQUEST}"
                 )
             leaf = authority.verify(chain, now, self._grace)
             identity = _identity_of(leaf, authority.trust_domain)
@@ -275,9 +276,9 @@ class Enrollment:
         return CloneError(
             f"this certificate of {identity.subject} was renewed already, and whoever did so uses the new one: there "
             "are two copies of its key. If this machine was restored from a backup, make a token with "
-            "libcensus-collector token create --replace and enroll with that one. If its disk is a copy of another machine's, give it a "
-            f"machine id of its own first: {NEW_MACHINE_ID}; then enroll it with a token. If neither, the key was "
-            "stolen: libcensus-collector certificates revoke"
+            "libcensus-collector token create --replace and enroll with that one. If its disk is a copy of another "
+            f"machine's, give it a machine id of its own first: {NEW_MACHINE_ID}; then enroll it with a token. If "
+            "neither, the key was stolen: libcensus-collector certificates revoke"
         )
 
     # --- both ----------------------------------------------------------------------------------------------------
