@@ -123,7 +123,8 @@ def test_hosts_that_have_not_reported_for_so_long(store: SqlStore, seconds: int,
     reader = FleetReader(store, lambda: judge, now=lambda: fleet.NOON + timedelta(hours=1))
     assert [host.name for host in reader.list_hosts(100, "", silent_seconds=seconds).hosts] == names
     # One page after the other has the same.
-    found, token = [], ""
+    found: list[str] = []
+    token = ""
     while len(found) <= len(NAMES):
         page = reader.list_hosts(1, token, silent_seconds=seconds)
         found += [host.name for host in page.hosts]

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import rich_click as click
 
-from libcensus.cli.config import find_collector
 from libcensus.cli.errors import ArgumentError
 from libcensus.cli.help import Command
-from libcensus.cli.options import COLLECTOR_HELP, advisories_option, output_option, selector_option, teach
+from libcensus.cli.options import advisories_option, collector_flags, output_option, selector_option, teach
 from libcensus.cli.selection import tell_nothing_chosen, warn_unknown_keys
 
 if TYPE_CHECKING:
@@ -22,6 +20,7 @@ if TYPE_CHECKING:
 
     from libcensus.cli.answers import Answer
     from libcensus.cli.config import AdvisoriesFolder
+    from libcensus.cli.options import CollectorFlags
     from libcensus.facts.artefact import Artefact
 
 
@@ -74,7 +73,7 @@ def _complete_places(_context: click.Context, _parameter: click.Parameter, begun
 @click.option("--strict", is_flag=True, help="Count a host on which some modules would not load as blocked.")
 @click.option("--explain", is_flag=True, help="Show every reason with its file and symbol, not the first few.")
 @selector_option
-@click.option("--collector", metavar="HOST:PORT", help=COLLECTOR_HELP)
+@collector_flags
 @advisories_option
 @output_option
 def check_command(
@@ -83,7 +82,7 @@ def check_command(
     arch: str | None,
     require: str | None,
     selector: str | None,
-    collector: str | None,
+    collector: CollectorFlags,
     advisories: AdvisoriesFolder | None,
     output: str,
     *,
@@ -102,8 +101,8 @@ def check_command(
     from libcensus.cli.terminal import Output, say  # noqa: PLC0415
 
     wanted = None if require is None else parse_share(require)
-    if against and collector is not None:
-        raise ArgumentError("--against judges here and --collector asks a fleet: give one of them")
+    if against and collector.given is not None:
+        raise ArgumentError(f"--against judges here and {collector.given} asks a fleet: give one of them")
     if against and selector is not None:
         raise ArgumentError("--against judges here and --selector chooses hosts of a fleet: give one of them")
     if arch is not None and not against:
@@ -186,13 +185,13 @@ def _asking_places(
 
 @contextmanager
 def _asking_fleet(
-    collector: str | None, selector: str, unknown_keys: set[str]
+    collector: CollectorFlags, selector: str, unknown_keys: set[str]
 ) -> Iterator[Callable[[Artefact], list[Answer]]]:
     """Yield what judges on the hosts that a selector chooses; ``unknown_keys`` gets those that no host has."""
     from libcensus.cli.answers import fleet_answers  # noqa: PLC0415
     from libcensus.cli.client import FleetClient  # noqa: PLC0415
 
-    with FleetClient(find_collector(collector, os.environ)) as client:
+    with FleetClient(collector.find()) as client:
 
         def judge(artefact: Artefact) -> list[Answer]:
             answer = client.check_portability(artefact, selector)

@@ -1,18 +1,22 @@
 """Asks a collector over ``libcensus.v1.FleetService``: the only module of this command that sees gRPC and protobuf.
 
-It turns answers into the domain's own values, and every failure into one of this command's errors. It speaks plaintext
-to this machine only, as the agent does.
+It turns answers into the domain's own values, and every failure into one of this command's errors. With an identity it
+speaks mutual TLS to any address, and renews the identity over ``libcensus.v1.EnrollmentService``; without one it speaks
+plaintext, to this machine only.
 """
 
 from __future__ import annotations
 
 import difflib
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar
 
 import grpc
 
 from libcensus.agent.errors import AgentError
 from libcensus.agent.target import parse_target
+from libcensus.cli.config import ENROLLMENT_PORT
+from libcensus.cli.credential import CREATE, RenewalRefusedError, load_credential, ready
 from libcensus.cli.errors import (
     ArgumentError,
     CollectorAnswerError,
@@ -21,13 +25,15 @@ from libcensus.cli.errors import (
     OperatorError,
     UnreachableError,
 )
+from libcensus.cli.handshake import find_trouble
+from libcensus.cli.terminal import say
 from libcensus.collector.service.fleet_codec import HostPage, detail_from_proto, labelled_from_proto, page_from_proto
 from libcensus.collector.service.portability_codec import libcs_from_proto, matrix_from_proto, portability_from_proto
 from libcensus.collector.service.posture_codec import posture_from_proto
 from libcensus.collector.service.providers_codec import providers_from_proto
 from libcensus.facts.codec import artefact_to_proto, seconds_to_proto
 from libcensus.facts.validation import InvalidFactError
-from libcensus.v1 import fleet_pb2, fleet_pb2_grpc
+from libcensus.v1 import enrollment_pb2, enrollment_pb2_grpc, fleet_pb2, fleet_pb2_grpc
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -36,7 +42,9 @@ if TYPE_CHECKING:
 
     from google.protobuf.message import Message
 
+    from libcensus.agent.target import Target
     from libcensus.cli.config import CollectorAddress
+    from libcensus.cli.credential import Credential
     from libcensus.collector.service.fleet_codec import HostDetail, HostSummary, LabelledHost
     from libcensus.collector.service.portability_codec import LibcAnswer, Matrix, PortabilityAnswer
     from libcensus.collector.service.posture_codec import PostureAnswer
@@ -51,29 +59,131 @@ _POSTURE_SECONDS = 600.0
 
 _PAGE_SIZE = 500
 _MAX_MESSAGE_BYTES = 64 * 1024 * 1024
+_RENEWAL_SECONDS = 10.0
+
+_OPTIONS = (
+    # A proxy of the environment must never get what is meant for this machine.
+    ("grpc.enable_http_proxy", 0),
+    ("grpc.max_receive_message_length", _MAX_MESSAGE_BYTES),
+)
+
+
+class EnrollmentClient:
+    """A connection to a collector's enrollment, which only the server proves itself on; use it as a context manager."""
+
+    def __init__(self, address: str, credential: Credential) -> None:
+        target = _target(address, "enrollment")
+        self._address = address
+        self._channel = grpc.secure_channel(
+            target.address, grpc.ssl_channel_credentials(credential.roots_pem), _OPTIONS
+        )
+        self._stub = enrollment_pb2_grpc.EnrollmentServiceStub(self._channel)  # type: ignore[no-untyped-call]
+
+    def __enter__(self) -> Self:
+        """Return the client itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the connection."""
+        self._channel.close()
+
+    def challenge(self) -> bytes:
+        """Return bytes that a renewal must sign; raises RenewalRefusedError."""
+        answer = self._ask(self._stub.Challenge, enrollment_pb2.ChallengeRequest())
+        found: bytes = answer.challenge
+        return found
+
+    def renew(
+        self, request: bytes, chain: Sequence[bytes], challenge: bytes, signature: bytes
+    ) -> tuple[list[bytes], list[bytes]]:
+        """Return a new certificate chain and the trusted roots, DER; raises RenewalRefusedError."""
+        answer = self._ask(
+            self._stub.Renew,
+            enrollment_pb2.RenewRequest(
+                certificate_signing_request=request, certificate_chain=chain, challenge=challenge, signature=signature
+            ),
+        )
+        return list(answer.certificate_chain), list(answer.trusted_roots)
+
+    def _ask(self, call: Callable[..., Any], request: Message) -> Any:
+        try:
+            return call(request, timeout=_RENEWAL_SECONDS)
+        except grpc.RpcError as error:
+            details = error.details() or "no details"
+            raise RenewalRefusedError(
+                f"enrollment at {self._address} answered {error.code().name}: {details}"
+            ) from None
+
+
+def ready_credential(collector: CollectorAddress) -> Credential:
+    """Return what proves the operator, renewed where that was due; a renewal that fails is a warning while it is good.
+
+    Raises ConfigurationError for files that cannot be used, IdentityError for what is no longer, or not yet, good.
+    """
+    if collector.identity is None:
+        raise AssertionError("there is no identity")
+    credential = load_credential(collector.identity)
+    address = enrollment_address(collector)
+    if address is None or credential.file is None or datetime.now(UTC) < credential.renews_at:
+        return ready(credential, None)[0]
+    with EnrollmentClient(address, credential) as renewer:
+        credential, warning = ready(credential, renewer)
+    if warning:
+        say(f"libcensus: warning: {warning}")
+    return credential
+
+
+def enrollment_address(collector: CollectorAddress) -> str | None:
+    """Return where the collector renews identities: as it was set, or port 9446 of its host; None for a unix socket."""
+    if collector.enroll_address is not None:
+        return collector.enroll_address
+    host, _ = _host_and_port(_target(collector.address, collector.origin))
+    if host is None:
+        return None
+    return f"[{host}]:{ENROLLMENT_PORT}" if ":" in host else f"{host}:{ENROLLMENT_PORT}"
+
+
+def _target(address: str, origin: str) -> Target:
+    try:
+        return parse_target(address)
+    except AgentError as error:
+        raise ConfigurationError(f"{origin}: {error}") from None
+
+
+def _host_and_port(target: Target) -> tuple[str | None, int]:
+    """Return the host and port of an address as gRPC has it; no host for a unix socket."""
+    kind, _, rest = target.address.partition(":")
+    if kind == "unix":
+        return None, 0
+    host, _, port = rest.removeprefix("///").rpartition(":")
+    return host.strip("[]"), int(port)
 
 
 class FleetClient:
     """A connection to one collector; use it as a context manager."""
 
     def __init__(self, collector: CollectorAddress, timeout: float = _TIMEOUT_SECONDS) -> None:
-        try:
-            target = parse_target(collector.address)
-            target.check_plaintext()
-        except AgentError as error:
-            kind = IdentityError if error.exit_code == IdentityError.exit_code else ConfigurationError
-            raise kind(f"{collector.origin}: {error}") from None
+        target = _target(collector.address, collector.origin)
         self._collector = collector
+        self._target = target
         self._timeout = timeout
-        self._channel = grpc.insecure_channel(
-            target.address,
-            options=(
-                # A proxy of the environment must never get what is meant for this machine.
-                ("grpc.enable_http_proxy", 0),
-                ("grpc.max_receive_message_length", _MAX_MESSAGE_BYTES),
-            ),
-            compression=grpc.Compression.Gzip,
-        )
+        self._credential: Credential | None = None
+        if collector.identity is not None:
+            self._credential = ready_credential(collector)
+            credentials = grpc.ssl_channel_credentials(
+                self._credential.roots_pem, self._credential.key_pem, self._credential.chain_pem
+            )
+            self._channel = grpc.secure_channel(target.address, credentials, _OPTIONS, grpc.Compression.Gzip)
+        elif target.is_loopback:
+            self._channel = grpc.insecure_channel(target.address, _OPTIONS, grpc.Compression.Gzip)
+        else:
+            raise IdentityError(
+                f"{collector.origin}: collector {collector.address} is not on this machine, and there is no identity "
+                f"to speak TLS to it with: make one on its machine with {CREATE}, and name it with --identity or put "
+                "it at ~/.config/libcensus/operator.pem"
+            )
         self._stub = fleet_pb2_grpc.FleetServiceStub(self._channel)  # type: ignore[no-untyped-call]
 
     def __enter__(self) -> Self:
@@ -229,6 +339,10 @@ class FleetClient:
         code, details, status = error.code(), error.details() or "no details", grpc.StatusCode
         where = f"collector {self._collector}"
         if code is status.UNAVAILABLE:
+            host, port = _host_and_port(self._target)
+            trouble = None if host is None else find_trouble(host, port, self._credential)
+            if trouble is not None:
+                raise IdentityError(f"{where}: {trouble.reason}; {trouble.remedy}") from None
             raise UnreachableError(
                 f"{where} cannot be reached: {details}; start one with `libcensus-collector serve`, or name another "
                 "with --collector"

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import rich_click as click
 
-from libcensus.cli.config import find_advisories, find_collector
+from libcensus.cli.config import IdentityFlags, find_advisories, find_collector
 from libcensus.cli.errors import EXIT_CODES, ArgumentError
 
 if TYPE_CHECKING:
@@ -102,18 +104,71 @@ def exclude_option(command: _F) -> _F:
     )(command)
 
 
+@dataclass(frozen=True, slots=True)
+class CollectorFlags:
+    """What the flags say of the collector; each absent where it is not given."""
+
+    address: str | None
+    identity: IdentityFlags
+
+    @property
+    def given(self) -> str | None:
+        """The first flag that was given; None where none was."""
+        names = ["--collector"] if self.address is not None else []
+        names += [f"--{name}" for name in ("identity", "ca", "certificate", "key") if getattr(self.identity, name)]
+        return names[0] if names else None
+
+    def find(self) -> CollectorAddress:
+        """Return the collector that is meant; raises ConfigurationError where a setting is wrong."""
+        return find_collector(self.address, os.environ, identity=self.identity)
+
+
+_IDENTITY_OPTIONS = (
+    click.option(
+        "--identity",
+        metavar="FILE",
+        help="The operator's identity, as `libcensus-collector operator create` makes it; `none` speaks plaintext to "
+        "this machine.  [default: LIBCENSUS_IDENTITY, the configuration file, or ~/.config/libcensus/operator.pem]",
+    ),
+    click.option("--ca", metavar="FILE", help="Roots (PEM) of an external CA, in the place of --identity."),
+    click.option("--certificate", metavar="FILE", help="Certificate chain (PEM) of an external CA."),
+    click.option("--key", metavar="FILE", help="Key (PEM) of --certificate."),
+)
+
+
+def collector_flags(command: _F) -> _F:
+    """Add the flags that name the collector and the operator; the command gets CollectorFlags as ``collector``."""
+
+    @functools.wraps(command)
+    def call(
+        *arguments: Any,
+        collector: str | None,
+        identity: str | None,
+        ca: str | None,
+        certificate: str | None,
+        key: str | None,
+        **others: Any,
+    ) -> Any:
+        flags = CollectorFlags(collector, IdentityFlags(identity, ca, certificate, key))
+        return command(*arguments, collector=flags, **others)
+
+    wrapped: Any = call
+    for option in reversed((click.option("--collector", metavar="HOST:PORT", help=COLLECTOR_HELP), *_IDENTITY_OPTIONS)):
+        wrapped = option(wrapped)
+    found: _F = wrapped
+    return found
+
+
 def collector_option(command: _F) -> _F:
-    """Add the flag that names the collector; the command gets a CollectorAddress."""
+    """Add the flags that name the collector and the operator; the command gets a CollectorAddress as ``collector``."""
 
-    def find(_context: click.Context, _parameter: click.Parameter, value: str | None) -> CollectorAddress:
-        return find_collector(value, os.environ)
+    @functools.wraps(command)
+    def call(*arguments: Any, collector: CollectorFlags, **others: Any) -> Any:
+        return command(*arguments, collector=collector.find(), **others)
 
-    return click.option(
-        "--collector",
-        callback=find,
-        metavar="HOST:PORT",
-        help=COLLECTOR_HELP,
-    )(command)
+    wrapped: Any = call
+    found: _F = collector_flags(wrapped)
+    return found
 
 
 def advisories_option(command: _F) -> _F:
