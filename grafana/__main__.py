@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from grafana.generation import FOLDER, rendered
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def main() -> int:

@@ -89,7 +89,7 @@ def collector() -> Dashboard:
         number(
             "Silent for a day",
             "Hosts whose last report is older than 24 hours.",
-            f"count(time() - libcensus_host_last_report_timestamp_seconds{{{JOB}}} > {_DAY})",
+            f"count(time() - libcensus_host_last_report_timestamp_seconds{{{JOB}}} > scalar(libcensus:silent_after_seconds:threshold))",
             steps=worse_from(1, 10),
         ),
     )
@@ -323,13 +323,9 @@ def collector() -> Dashboard:
             "Time that scans take",
             "Half of the hosts' last scans took at most so long, 95 %, and the longest.",
             [
-                Query(
-                    f'max(job:libcensus_host_scan_duration_seconds:quantile{{{JOB}, quantile="0.5"}})', "half within"
-                ),
-                Query(
-                    f'max(job:libcensus_host_scan_duration_seconds:quantile{{{JOB}, quantile="0.95"}})', "95 % within"
-                ),
-                Query(f'max(job:libcensus_host_scan_duration_seconds:quantile{{{JOB}, quantile="1"}})', "longest"),
+                Query(f"max(job:libcensus_host_scan_duration_seconds:p50{{{JOB}}})", "half within"),
+                Query(f"max(job:libcensus_host_scan_duration_seconds:p95{{{JOB}}})", "95 % within"),
+                Query(f"max(libcensus_host_scan_duration_seconds{{{JOB}}})", "longest"),
             ],
             unit="s",
             steps=worse_from(60, 300),
@@ -341,7 +337,7 @@ def collector() -> Dashboard:
         trend(
             "Hosts with a failed probe",
             "Hosts whose last scan could not read something, by the part of the scan.",
-            [Query(f"sum by (probe) (probe:libcensus_host_probe_success:failed{{{JOB}}})", "{{probe}}")],
+            [Query(f"sum by (probe) (job_probe:libcensus_failed_probe_hosts:sum{{{JOB}}})", "{{probe}}")],
             steps=worse_from(1, 20),
         ),
     )
@@ -351,7 +347,9 @@ def collector() -> Dashboard:
         sheet(
             "Silent for longest",
             "The 50 hosts whose last report is oldest, of those that are silent for a day.",
-            [f"topk(50, max by (host) (time() - libcensus_host_last_report_timestamp_seconds{{{JOB}}})) > {_DAY}"],
+            [
+                f"topk(50, max by (host) (time() - libcensus_host_last_report_timestamp_seconds{{{JOB}}})) > scalar(libcensus:silent_after_seconds:threshold)"
+            ],
             [
                 Column("host", "Host", link=to_host()),
                 Column("Value", "Silent for", unit="s", decimals=1, width=140, steps=((None, ORANGE), (7 * _DAY, RED))),

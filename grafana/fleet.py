@@ -88,7 +88,7 @@ def fleet() -> Dashboard:
             "Silent for a day",
             "Hosts whose last report is older than 24 hours: nobody knows what they are now. "
             "The table below and the one of agents name them.",
-            f'count((time() - libcensus_host_last_report_timestamp_seconds{{job=~"$job"}} > 86400) {LABELLED})',
+            f'count((time() - libcensus_host_last_report_timestamp_seconds{{job=~"$job"}} > scalar(libcensus:silent_after_seconds:threshold)) {LABELLED})',
             steps=worse_from(1, 10),
             link=to_dashboard("Collector and agents", "libcensus-collector"),
         ),
@@ -167,7 +167,12 @@ def fleet() -> Dashboard:
             "Open findings of interpreters by what would bring the fix: the distribution's "
             "packages (its own interpreters, and whatever uses its OpenSSL), whoever built an interpreter that carries its "
             "own copy, or a new image for what runs in a container. By distribution and architecture of the host.",
-            [Query(f"sum by (upgrade) (upgrade:libcensus_install_findings:sum{{{SYSTEM}}})", "{{upgrade}}")],
+            [
+                Query(
+                    f"sum by (upgrade) (job_os_id_arch_component_severity_provider_linkage_upgrade:libcensus_affected_findings:sum{{{SYSTEM}}})",
+                    "{{upgrade}}",
+                )
+            ],
             colors=UPGRADES,
         ),
     )
@@ -180,7 +185,7 @@ def fleet() -> Dashboard:
             "provider. By distribution and architecture of the host.",
             [
                 Query(
-                    f"sort_desc(sum by (provider) (upgrade:libcensus_install_findings:sum{{{SYSTEM}, "
+                    f"sort_desc(sum by (provider) (job_os_id_arch_component_severity_provider_linkage_upgrade:libcensus_affected_findings:sum{{{SYSTEM}, "
                     'severity=~"critical|high"}))',
                     "{{provider}}",
                 )
@@ -195,7 +200,12 @@ def fleet() -> Dashboard:
         trend(
             "Open findings",
             "Open findings by severity, by distribution and architecture of the host.",
-            [Query(f"sum by (severity) (os:libcensus_host_findings:sum{{{SYSTEM}}})", "{{severity}}")],
+            [
+                Query(
+                    f"sum by (severity) (job_os_id_os_version_arch_severity:libcensus_host_affected_findings:sum{{{SYSTEM}}})",
+                    "{{severity}}",
+                )
+            ],
             colors=SEVERITIES,
             stacked=True,
         ),
@@ -209,10 +219,14 @@ def fleet() -> Dashboard:
             "and architecture.",
             [
                 Query(
-                    f'sum(os:libcensus_host_findings:count{{{SYSTEM}, severity="critical"}})', "with a critical finding"
+                    f'sum(job_os_id_os_version_arch_severity:libcensus_affected_hosts:count{{{SYSTEM}, severity="critical"}})',
+                    "with a critical finding",
                 ),
-                Query(f'sum(os:libcensus_host_findings:count{{{SYSTEM}, severity="high"}})', "with a high finding"),
-                Query(f"sum(os:libcensus_host_last_report:silent{{{SYSTEM}}})", "silent for a day"),
+                Query(
+                    f'sum(job_os_id_os_version_arch_severity:libcensus_affected_hosts:count{{{SYSTEM}, severity="high"}})',
+                    "with a high finding",
+                ),
+                Query(f"sum(job_os_id_os_version_arch:libcensus_silent_hosts:count{{{SYSTEM}}})", "silent for a day"),
             ],
             colors={
                 "with a critical finding": ("with a critical finding", SEVERITIES["critical"][1]),
@@ -251,7 +265,12 @@ def fleet() -> Dashboard:
             "Interpreters by provider",
             "Interpreters and virtual environments by who built them: distro is the "
             "distribution, pbs is python-build-standalone (uv, rye, hatch, mise).",
-            [Query(f"sort_desc(sum by (provider) (os:libcensus_install_info:count{{{SYSTEM}}}))", "{{provider}}")],
+            [
+                Query(
+                    f"sort_desc(sum by (provider) (job_os_id_arch_implementation_version_provider_linkage:libcensus_installs:count{{{SYSTEM}}}))",
+                    "{{provider}}",
+                )
+            ],
         ),
     )
     board.add(
@@ -262,7 +281,12 @@ def fleet() -> Dashboard:
             "system: the distribution's shared library. static: inside the "
             "executable. bundled: a library of the interpreter's own. unresolved: it could not be found. none: there is no "
             "TLS.",
-            [Query(f"sort_desc(sum by (linkage) (os:libcensus_install_info:count{{{SYSTEM}}}))", "{{linkage}}")],
+            [
+                Query(
+                    f"sort_desc(sum by (linkage) (job_os_id_arch_implementation_version_provider_linkage:libcensus_installs:count{{{SYSTEM}}}))",
+                    "{{linkage}}",
+                )
+            ],
             colors={
                 "system": ("system", BLUE),
                 "static": ("static", ORANGE),
@@ -282,9 +306,9 @@ def fleet() -> Dashboard:
             "Hosts and their open findings by distribution.",
             [
                 f"sum by (os_id, os_version) (libcensus_hosts{{{SYSTEM}}})",
-                f"sum by (os_id, os_version) (os:libcensus_host_last_report:silent{{{SYSTEM}}})",
+                f"sum by (os_id, os_version) (job_os_id_os_version_arch:libcensus_silent_hosts:count{{{SYSTEM}}})",
                 *[
-                    f'sum by (os_id, os_version) (os:libcensus_host_findings:sum{{{SYSTEM}, severity="{severity}"}})'
+                    f'sum by (os_id, os_version) (job_os_id_os_version_arch_severity:libcensus_host_affected_findings:sum{{{SYSTEM}, severity="{severity}"}})'
                     for severity in SEVERITIES
                 ],
             ],
@@ -308,8 +332,10 @@ def fleet() -> Dashboard:
             "Hosts to look at first",
             "The 50 hosts with the most open findings rated critical or high. A click on a host opens it.",
             [
-                'topk(50, sum by (host) (libcensus_host_findings{job=~"$job", status="affected", '
-                f'severity=~"critical|high"}} {LABELLED})) > 0',
+                (
+                    'topk(50, sum by (host) (libcensus_host_findings{job=~"$job", status="affected", '
+                    f'severity=~"critical|high"}} {LABELLED})) > 0'
+                ),
                 f"max by (host, os_id, os_version, arch) (libcensus_host_info{{{SYSTEM}}} {LABELLED})",
             ],
             [
@@ -321,7 +347,7 @@ def fleet() -> Dashboard:
                     "Value #A",
                     "Critical and high",
                     width=140,
-                    steps=CALM[:0] + ((None, "text"), (10, ORANGE), (30, RED)),
+                    steps=(*CALM[:0], (None, "text"), (10, ORANGE), (30, RED)),
                 ),
             ],
             sort=("Critical and high", True),

@@ -164,8 +164,10 @@ def host() -> Dashboard:
             "Every install with the OpenSSL that it really uses. glibc is the newest version "
             "that its files need. A path in a container is as seen inside.",
             [
-                f"max by (root, path, kind, implementation, version, provider, glibc, crypto_version, linkage, package) "
-                f"(libcensus_install_info{{{_HOST}}})",
+                (
+                    f"max by (root, path, kind, implementation, version, provider, glibc, crypto_version, linkage, package) "
+                    f"(libcensus_install_info{{{_HOST}}})"
+                ),
             ],
             [
                 Column("path", "Path"),

@@ -23,6 +23,8 @@ from grafana_foundation_sdk.models import common as words
 from grafana_foundation_sdk.models import dashboard as model
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
+from grafana.queries import counted_once
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
@@ -54,8 +56,8 @@ class Query:
 
     @property
     def text(self) -> str:
-        """The expression on one line."""
-        return " ".join(self.expr.split())
+        """The expression on one line, with each series once."""
+        return counted_once(self.expr)
 
 
 Steps = tuple[tuple[float | None, str], ...]
@@ -94,8 +96,9 @@ def _target(query: Query, ref: str, *, instant: bool, form: PromQueryFormat) -> 
     return target.legend_format(query.legend) if query.legend else target
 
 
-def _targets(panel: Any, queries: Sequence[Query], *, instant: bool, as_table: bool = False) -> None:
-    form = PromQueryFormat.TABLE if as_table else PromQueryFormat.TIME_SERIES
+def _targets(
+    panel: Any, queries: Sequence[Query], *, instant: bool, form: PromQueryFormat = PromQueryFormat.TIME_SERIES
+) -> None:
     for position, query in enumerate(queries):
         panel.with_target(_target(query, chr(ord("A") + position), instant=instant, form=form))
 
@@ -175,14 +178,13 @@ def bars(
 ) -> bargauge.Panel:
     """Return present numbers beside each other as horizontal bars, in the order of the queries' results.
 
-    ``colors`` gives series by their legend another name and a colour.
+    ``colors`` gives series by their legend another name and a colour; ``as_heatmap`` makes of buckets that hold each
+    other ones that stand beside each other.
     """
     panel = bargauge.Panel()
     _common(panel, title, about, unit, steps)
-    _targets(panel, queries, instant=True)
-    if as_heatmap:
-        for target in panel._internal.targets or []:  # noqa: SLF001 - the builder has no other way to its own targets
-            target.format_val = PromQueryFormat.HEATMAP
+    form = PromQueryFormat.HEATMAP if as_heatmap else PromQueryFormat.TIME_SERIES
+    _targets(panel, queries, instant=True, form=form)
     panel.reduce_options(_last_value()).orientation(words.VizOrientation.HORIZONTAL).min(0).no_value(none)
     panel.display_mode(words.BarGaugeDisplayMode.BASIC).show_unfilled(True).min_viz_height(16)
     panel.value_mode(words.BarGaugeValueMode.TEXT)
@@ -302,7 +304,7 @@ def sheet(
     """
     panel = table.Panel()
     _common(panel, title, about, "locale", CALM)
-    _targets(panel, [Query(query) for query in queries], instant=True, as_table=True)
+    _targets(panel, [Query(query) for query in queries], instant=True, form=PromQueryFormat.TABLE)
     panel.no_value(none).show_header(True).filterable(False).align(words.FieldTextAlignment.AUTO)
     panel.cell_options(words.TableAutoCellOptions()).display_mode(words.TableCellDisplayMode.AUTO)
     if len(queries) > 1 or join:

@@ -192,16 +192,16 @@ def portability() -> Dashboard:
         ),
         Column("Value #B", "Starts on", width=100, steps=((None, GREEN),)),
     ]
-    queries = [
-        f"{hosts('verdict=%sruns%s' % (chr(34), chr(34)))} / {hosts('reason!=%sarch%s' % (chr(34), chr(34)))}",
-        hosts('verdict="runs"'),
-    ]
+    runs = hosts('verdict="runs"')
+    own = hosts('reason!="arch"')
+    queries = [f"{runs} / {own}", runs]
     for letter, (reason, title) in zip("CDEFG", REASONS.items(), strict=True):
-        queries.append(f"{hosts(f'verdict={chr(34)}blocked{chr(34)}, reason={chr(34)}{reason}{chr(34)}')} > 0")
-        columns.append(
-            Column(f"Value #{letter}", title, width=120, paints=True, steps=((None, YELLOW), (10, ORANGE), (50, RED)))
-        )
-    queries.append(f"{hosts('verdict=%sunknown%s' % (chr(34), chr(34)))} > 0")
+        blocked = hosts(f'verdict="blocked", reason="{reason}"')
+        queries.append(f"{blocked} > 0")
+        steps = ((None, YELLOW), (10, ORANGE), (50, RED))
+        columns.append(Column(f"Value #{letter}", title, width=120, paints=True, steps=steps))
+    unknown = hosts('verdict="unknown"')
+    queries.append(f"{unknown} > 0")
     columns.append(Column("Value #H", "Nobody can tell", width=120, steps=((None, BLUE),)))
     board.row("Builds and where they start")
     board.add(

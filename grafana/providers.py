@@ -229,7 +229,9 @@ def providers() -> Dashboard:
         sheet(
             "python-build-standalone's builds",
             "Installs by the build that they are of, the newest first: what uv, rye, hatch and mise bring.",
-            [f'sum by (provider_build, version) (provider:libcensus_install_info:count{{{JOB}, provider="pbs"}})'],
+            [
+                f'sum by (provider_build, version) (job_provider_provider_build_implementation_version:libcensus_installs:count{{{JOB}, provider="pbs"}})'
+            ],
             [
                 Column("provider_build", "Build"),
                 Column("version", "Python", width=110),

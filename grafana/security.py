@@ -39,7 +39,7 @@ STALE = {
     "image_before_fix": ("Image from before the fix", ORANGE),
 }
 SEVERITY_WORDS: dict[str, tuple[str, str | None]] = dict(SEVERITIES)
-_FINDINGS = f'upgrade:libcensus_install_findings:sum{{{SYSTEM}, component=~"$component", severity=~"$severity"}}'
+_FINDINGS = f'job_os_id_arch_component_severity_provider_linkage_upgrade:libcensus_affected_findings:sum{{{SYSTEM}, component=~"$component", severity=~"$severity"}}'
 _OF_HOSTS = "and on (job, host) libcensus_host_info{" + SYSTEM + "}"
 
 
@@ -69,7 +69,7 @@ def security() -> Dashboard:
             number(
                 name,
                 f"Open findings of interpreters: advisories that affect one, times the installs. {about}",
-                f'sum(upgrade:libcensus_install_findings:sum{{{SYSTEM}, component=~"$component", severity="{severity}"}})',
+                f'sum(job_os_id_arch_component_severity_provider_linkage_upgrade:libcensus_affected_findings:sum{{{SYSTEM}, component=~"$component", severity="{severity}"}})',
                 steps=((None, GREEN), (1, color)),
             ),
         )
@@ -102,7 +102,7 @@ def security() -> Dashboard:
             "and bundled are copies that no system upgrade reaches.",
             [
                 Query(
-                    f'sort_desc(sum by (linkage) (upgrade:libcensus_install_findings:sum{{{SYSTEM}, component="openssl", '
+                    f'sort_desc(sum by (linkage) (job_os_id_arch_component_severity_provider_linkage_upgrade:libcensus_affected_findings:sum{{{SYSTEM}, component="openssl", '
                     'severity=~"$severity"}))',
                     "{{linkage}}",
                 )
@@ -160,8 +160,10 @@ def security() -> Dashboard:
             "Advisories by the hosts that they affect",
             "The 100 advisories that affect most hosts (whole fleet). A click opens the advisory.",
             [
-                f'topk(100, max by (advisory, component, severity) (libcensus_advisory_hosts{{{JOB}, component=~"$component", '
-                'severity=~"$severity"})) > 0'
+                (
+                    f'topk(100, max by (advisory, component, severity) (libcensus_advisory_hosts{{{JOB}, component=~"$component", '
+                    'severity=~"$severity"})) > 0'
+                )
             ],
             [
                 Column("advisory", "Advisory", link=("Read it", "https://www.cve.org/CVERecord?id=${__value.raw}")),
@@ -179,9 +181,11 @@ def security() -> Dashboard:
             "Exposed for longest",
             "Installs that could have had a fix for the longest time, the 100 oldest. A click on the host opens it.",
             [
-                "bottomk(100, min by (host, root, path, component, severity) ("
-                f'libcensus_install_exposed_since_timestamp_seconds{{{JOB}, component=~"$component", '
-                f'severity=~"$severity"}} {_OF_HOSTS})) * 1000',
+                (
+                    "bottomk(100, min by (host, root, path, component, severity) ("
+                    f'libcensus_install_exposed_since_timestamp_seconds{{{JOB}, component=~"$component", '
+                    f'severity=~"$severity"}} {_OF_HOSTS})) * 1000'
+                ),
             ],
             [
                 Column("host", "Host", width=120, link=to_host()),
@@ -246,7 +250,7 @@ def security() -> Dashboard:
         trend(
             "Processes on replaced libraries",
             "Interpreter processes that still run on a crypto library or an executable which was replaced or deleted.",
-            [Query(f"sum(os:libcensus_host_outdated_processes:sum{{{SYSTEM}}})", "processes")],
+            [Query(f"sum(job_os_id_arch:libcensus_host_outdated_processes:sum{{{SYSTEM}}})", "processes")],
             steps=worse_from(1),
             colors={"processes": ("processes", ORANGE)},
         ),
