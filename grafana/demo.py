@@ -235,7 +235,7 @@ def go_on_reporting(reports: Sequence[HostFacts], address: str, pause: float = 1
     """Report the hosts that are not silent again and again over gRPC, as their agents would."""
     newest = {one.received.host_id: one for one in reports}
     limit = max(one.received.received_at for one in newest.values()) - timedelta(days=1)
-    settings = load_config({"collector__address": ("the demo", address)}, environment={}).collector
+    settings = load_config({"collector.address": ("the demo", address)}, environment={}).collector
     while True:
         for host_id, one in newest.items():
             if one.received.received_at < limit:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from grafana.fleet import LABELLED, label_variables
 from grafana.panels import (
     BLUE,
     GREEN,
@@ -68,8 +69,14 @@ def host() -> Dashboard:
         [
             job_variable(),
             *system_variables(),
+            *label_variables(),
             choice(
-                "host", "Host", f"label_values(libcensus_host_info{{{SYSTEM}}}, host)", everything=None, multi=False
+                "host",
+                "Host",
+                f"query_result(count by (host) (libcensus_host_info{{{SYSTEM}}} {LABELLED}))",
+                regex='/host="([^"]+)"/',
+                everything=None,
+                multi=False,
             ),
         ],
     )
@@ -106,7 +113,7 @@ def host() -> Dashboard:
             "cpu",
         ),
     )
-    board.add(4, 4, text("Kernel", "The running kernel.", info, "kernel"))
+    board.add(4, 4, text("Kernel", "The kernel that was running at the last scan.", info, "kernel"))
     board.add(
         4,
         4,

@@ -116,7 +116,7 @@ def recorded(files: Sequence[Path]) -> list[tuple[str, str, Mapping[str, str]]]:
     """Return name, expression and labels of every recording rule, in the order of the files."""
     groups = [group for file in files for group in yaml.safe_load(file.read_text(encoding="utf-8"))["groups"]]
     return [
-        (rule["record"], rule["expr"], rule.get("labels", {}))
+        (rule["record"], str(rule["expr"]), rule.get("labels", {}))
         for group in groups
         for rule in group["rules"]
         if "record" in rule
@@ -125,7 +125,6 @@ def recorded(files: Sequence[Path]) -> list[tuple[str, str, Mapping[str, str]]]:
 
 def layers(rules: Sequence[tuple[str, str, Mapping[str, str]]]) -> list[list[tuple[str, str, Mapping[str, str]]]]:
     """Return the rules in layers: each needs what those before it record, and nothing of its own or later ones."""
-    done: set[str] = set()
     waiting = list(rules)
     found = []
     while waiting:
@@ -134,7 +133,6 @@ def layers(rules: Sequence[tuple[str, str, Mapping[str, str]]]) -> list[list[tup
         if not layer:
             raise ValueError(f"rules that need each other: {', '.join(sorted(open_names))}")
         found.append(layer)
-        done |= {record for record, _, _ in layer}
         waiting = [rule for rule in waiting if rule not in layer]
     return found
 
