@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
@@ -26,6 +26,7 @@ from libcensus.collector.pki.errors import (
     SigningRequestError,
     TokenError,
 )
+from libcensus.collector.pki.foreign import BROKEN
 from libcensus.collector.pki.identity import HOST_ID, Identity, InvalidIdentityError, Role, parse_identity
 from libcensus.collector.pki.records import CertificateRecord
 from libcensus.collector.pki.tokens import parse_token
@@ -305,7 +306,7 @@ def _requested_key(csr_der: bytes) -> ec.EllipticCurvePublicKey:
         request = x509.load_der_x509_csr(csr_der)
         public_key = request.public_key()
         is_signed = request.is_signature_valid
-    except (ValueError, TypeError, UnsupportedAlgorithm, InvalidSignature):
+    except BROKEN:
         raise SigningRequestError(
             "certificate_signing_request: is no PKCS #10 request in DER form for an ECDSA key"
         ) from None
