@@ -95,7 +95,7 @@ class Enrollment:
             kept = self._find_token(presented, hostname)
             identity = self._host_identity(machine_id_hash, hostname)
             subject = identity.subject
-            public_key = _requested_key(csr_der)
+            public_key = requested_key(csr_der)
             issued = self._enroll(kept, identity, public_key, hostname)
         except PkiError as error:
             self._audit.record(
@@ -223,7 +223,7 @@ class Enrollment:
             leaf = authority.verify(chain, now, self._grace)
             identity = _identity_of(leaf, authority.trust_domain)
             old_key = _prove_key(leaf, signature, challenge + csr_der)
-            public_key = _requested_key(csr_der)
+            public_key = requested_key(csr_der)
             if key_sha256(public_key) == key_sha256(old_key):
                 raise SigningRequestError("a renewal is for a new key, and this request is for the old one")
             self._refuse_banned(identity)
@@ -296,7 +296,7 @@ class Enrollment:
         return [root.public_bytes(serialization.Encoding.DER) for root in self._authority().roots]
 
 
-def _requested_key(csr_der: bytes) -> ec.EllipticCurvePublicKey:
+def requested_key(csr_der: bytes) -> ec.EllipticCurvePublicKey:
     """Return the key of a signing request that proves that the sender has it; raises SigningRequestError."""
     if len(csr_der) > LONGEST_REQUEST:
         raise SigningRequestError(
