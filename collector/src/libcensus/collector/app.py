@@ -179,6 +179,7 @@ class Collector:
                 settings.series_limit,
                 indexes.present,
                 accepted_for,
+                settings.metrics_labels,
             )
             roots = (lambda: None) if certificates is None else (lambda: certificates.roots_pem)
             pages = Pages(exporter, metrics, store_health, self.version, roots)
