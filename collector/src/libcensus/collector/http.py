@@ -135,6 +135,8 @@ class _Connection(socketserver.BaseRequestHandler):
         state = self.server.guard.web()
         if state.tls is None:
             return
+        # An answer must not wait for the client's word about the end of the handshake.
+        self.request.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.request.settimeout(self.server.bounds.head_seconds)
         first = self.request.recv(1, socket.MSG_PEEK)
         if not first:
