@@ -65,6 +65,9 @@ _BACKDATED = timedelta(days=1)
 _BACKDATED_CLIENT = timedelta(minutes=10)
 """The same for certificates of hosts and operators, which collectors alone look at."""
 
+_UNVERIFIED: tuple[type[Exception], ...] = (VerificationError, *BROKEN)
+"""What the library raises for a chain that proves nothing, or that it cannot read."""
+
 _MOST_CERTIFICATES = 8
 """Certificates that a chain may have: a leaf, the issuing one, and one for each rotated root that is still trusted."""
 
@@ -341,7 +344,7 @@ class Authority:
         builder = PolicyBuilder().store(TrustStore(list(self.roots))).time(moment).max_chain_depth(_MOST_CERTIFICATES)
         try:
             builder.build_client_verifier().verify(leaf, others)
-        except (VerificationError, *BROKEN):
+        except _UNVERIFIED:
             # Not the reason in the library's words: they are of no use to whoever operates a host.
             raise RenewalError(
                 "the certificate does not lead to a root that this collector trusts: it is of another collector, of a "
