@@ -43,10 +43,12 @@ from libcensus.collector.errors import (
     StoreReadOnlyError,
 )
 from libcensus.collector.pki.errors import (
+    ArgumentError,
     AuthorityExpiredError,
     BannedError,
     ChallengeError,
     CloneError,
+    CutOffError,
     ExpiredCertificateError,
     PkiError,
     RenewalError,
@@ -86,17 +88,25 @@ class InvalidFieldError(CallError):
 
 
 class IdentityError(CallError):
-    """The connection does not tell who speaks, or tells one who is refused; ``reason`` is the countable form."""
+    """The connection does not tell who speaks, or tells one who is refused.
 
-    def __init__(self, message: str, reason: str = "unknown") -> None:
+    ``reason`` is the countable form; ``subject`` is who that is, where it is known.
+    """
+
+    def __init__(self, message: str, reason: str = "unknown", subject: str | None = None) -> None:
         super().__init__(message)
         self.reason = reason
+        self.subject = subject
 
 
 class RoleError(CallError):
-    """Who speaks is known, and may not call this method."""
+    """Who speaks is known, and may not call this method; ``subject`` is who that is."""
 
     reason = "role"
+
+    def __init__(self, message: str, subject: str | None = None) -> None:
+        super().__init__(message)
+        self.subject = subject
 
 
 class HostNotFoundError(CallError):
@@ -181,9 +191,11 @@ CATALOGUE: Mapping[type[Exception], WireStatus] = {
 NEVER_ON_THE_WIRE: frozenset[type[Exception]] = frozenset(
     {
         AbsentDocumentError,
+        ArgumentError,
         CallError,
         CollectorError,
         ConfigurationError,
+        CutOffError,
         FeedError,
         LabelError,
         FeedIdentityError,
