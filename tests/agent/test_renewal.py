@@ -335,6 +335,22 @@ def test_a_renewal_that_fails_is_a_warning_and_the_report_goes_out(
     assert failure["next_try"] >= failure["at"]
 
 
+def test_a_full_disk_stops_no_report_and_leaves_the_old_certificate(
+    host: Enrolled, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    due(host)
+    old = host.identity
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(IdentityFolder, "store", full)
+    host.courier().deliver(lambda: scan_of(1))
+    assert host.taker.callers == [old.facts.serial]
+    assert host.identity == old
+    assert "No space left on device" in caplog.text
+
+
 def test_the_next_try_is_put_off_twice_as_long_each_time_by_chance(host: Enrolled) -> None:
     due(host)
     host.desk.refuse = (grpc.StatusCode.UNAVAILABLE, "x")
