@@ -113,6 +113,7 @@ _METAVARS = {
     "advisories_dir": "FOLDER",
     "vex_dir": "FOLDER",
     "advisory_urls": "NAME=URL",
+    "metrics_labels": "KEYS",
     "report_interval": "TIME",
     "call_seconds": "TIME",
     "grace_seconds": "TIME",
