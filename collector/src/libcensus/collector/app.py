@@ -10,7 +10,6 @@ import html
 import logging
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -32,6 +31,7 @@ from libcensus.collector.posture.assessment import Assessor
 from libcensus.collector.posture.prepared import PortabilityMemory
 from libcensus.collector.postureindex import PostureIndexes
 from libcensus.collector.process_metrics import CollectorMetrics
+from libcensus.collector.service.admission import Admission, HostLimits, WorkerPool
 from libcensus.collector.service.census import CensusServicer, UploadBudget
 from libcensus.collector.service.fleet import FleetReader, FleetServicer
 from libcensus.collector.service.health import HealthServicer, StoreHealth
@@ -161,11 +161,17 @@ class Collector:
             http_servers = bind_http("http_listen", http_endpoints, pages.routes())
             for http_server in http_servers:
                 undo.callback(http_server.stop)
-            keeper = StreamKeeper(settings.call_seconds)
+            keeper = StreamKeeper(settings.call_seconds, lambda: metrics.count_refusal("slow"))
             portability = PortabilityReader(FleetIndex(store), assessor_for)
             warmup = PortabilityWarmup(portability)
             identity = LoopbackIdentity()
-            workers = ThreadPoolExecutor(max_workers=settings.workers, thread_name_prefix="grpc-worker")
+            workers = WorkerPool(settings.workers)
+            admission = Admission(
+                identity,
+                lambda: workers.in_flight,
+                settings.max_concurrent_calls,
+                HostLimits(settings.host_calls_per_second, settings.host_burst, max(4, settings.workers // 8)),
+            )
             server = make_server(
                 settings,
                 workers,
@@ -178,7 +184,7 @@ class Collector:
                     identity,
                 ),
                 health_servicer,
-                CallInterceptor(metrics, keeper),
+                CallInterceptor(metrics, keeper, admission),
             )
             undo.callback(server.stop, None)
             bound = bind_plaintext(server, "listen", grpc_endpoints)
@@ -190,6 +196,7 @@ class Collector:
             ingest.start()
             undo.callback(ingest.stop)
             undo.callback(workers.shutdown, wait=True, cancel_futures=True)
+            undo.callback(admission.stop)
             store_health.start()
             server.start()
             undo.callback(self._end_calls, server)

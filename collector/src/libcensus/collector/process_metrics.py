@@ -24,6 +24,16 @@ COMMIT_SECONDS_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 
 
 REPORT_OUTCOMES = ("acknowledged", "missing", "refused", "failed")
 SCRAPE_OUTCOMES = ("ok", "failed")
+REFUSAL_REASONS = (
+    "calls",
+    "host_calls",
+    "host_rate",
+    "malformed",
+    "queue",
+    "slow",
+    "too_large",
+    "uploads",
+)
 STORE_ERROR_KINDS = ("busy", "full", "read_only", "corrupt", "other")
 
 
@@ -64,6 +74,15 @@ _FAMILIES: tuple[ProcessFamily, ...] = (
         "Uploads of facts by outcome: acknowledged (durable), refused (malformed, wrong digest, too large, too many), "
         "failed (the store or the collector could not take it).",
         ("outcome",),
+    ),
+    ProcessFamily(
+        "libcensus_collector_refusals_total",
+        "counter",
+        "Calls that were refused, by reason: calls (too many in flight), host_calls (too many open of one host), "
+        "host_rate (one host calls too often), malformed, queue (too much waits "
+        "for the database), slow (a request that did not come, or an upload that did not end, in time), too_large, "
+        "uploads (too many, or too much memory). What gRPC itself refuses is not among them.",
+        ("reason",),
     ),
     ProcessFamily(
         "libcensus_collector_upload_bytes", "gauge", "Bytes of facts held by uploads that are not yet durable."
@@ -184,6 +203,7 @@ class CollectorMetrics:
         self._uploads = self._children(
             "libcensus_collector_uploads_total", tuple(one for one in REPORT_OUTCOMES if one != "missing")
         )
+        self._refusals = self._children("libcensus_collector_refusals_total", REFUSAL_REASONS)
         self._store_errors = self._children("libcensus_collector_store_errors_total", STORE_ERROR_KINDS)
         self._scrapes = self._children("libcensus_collector_scrapes_total", SCRAPE_OUTCOMES)
         self._started: dict[tuple[str, str, str], Counter] = {}
@@ -205,6 +225,10 @@ class CollectorMetrics:
         self._histograms["libcensus_collector_ingest_commit_seconds"].observe(seconds)
         self._counters["libcensus_collector_ingest_committed_reports_total"].inc(reports)
         self._counters["libcensus_collector_facts_stored_total"].inc(new_facts)
+
+    def count_refusal(self, reason: str) -> None:
+        """Count one call that was refused; ``reason`` is one of :data:`REFUSAL_REASONS`."""
+        self._refusals[reason].inc()
 
     def count_store_error(self, kind: str) -> None:
         """Count one refusal by the store."""

@@ -102,14 +102,16 @@ class UploadBudget:
     def open_upload(self) -> Iterator[Callable[[int], None]]:
         """Yield a function that accounts for further bytes of one upload; raises OverloadedError beyond a bound."""
         if not self._uploads.acquire(blocking=False):
-            raise OverloadedError("too many uploads at once; try again later", 2.0)
+            raise OverloadedError("too many uploads at once; try again later", reason="uploads")
         own = 0
 
         def hold(count: int) -> None:
             nonlocal own
             with self._lock:
                 if self._held + count > self._max_bytes:
-                    raise OverloadedError("the uploads in flight take all the memory set apart for them", 2.0)
+                    raise OverloadedError(
+                        "the uploads in flight take all the memory set apart for them", reason="uploads"
+                    )
                 self._held += count
                 own += count
 

@@ -31,6 +31,7 @@ OFFERED = (
 _IDLE_MILLISECONDS = 10 * 60 * 1000
 _STREAMS_PER_CONNECTION = 100
 _METADATA_BYTES = 16 * 1024
+_FLOOD = 4
 
 
 def make_server(
@@ -49,7 +50,8 @@ def make_server(
     server = grpc.server(
         workers,
         interceptors=[interceptor],
-        maximum_concurrent_rpcs=settings.max_concurrent_calls,
+        # Calls beyond the bound are refused by admission, with a hint; what is refused without one is a flood.
+        maximum_concurrent_rpcs=_FLOOD * settings.max_concurrent_calls,
         options=(
             ("grpc.so_reuseport", 0),
             ("grpc.max_receive_message_length", settings.max_message_bytes),
