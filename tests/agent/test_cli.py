@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 AGENT = Path(sys.prefix) / "bin" / "libcensus-agent"
-COMMANDS = ("scan", "requires", "report", "run", "status", "config show", "version", "completion")
+COMMANDS = ("scan", "requires", "enroll", "report", "run", "status", "config show", "version", "completion")
 
 
 def clean_environment(**more: str) -> dict[str, str]:
@@ -81,7 +81,7 @@ def test_help_teaches_by_examples_and_exit_codes(command: str) -> None:
 def test_help_lists_every_command_and_cuts_none() -> None:
     result = run("--help")
     listed = re.findall(r"^  (\w+)  ", result.stdout.split("Commands:")[1], re.MULTILINE)
-    assert listed == ["completion", "config", "report", "requires", "run", "scan", "status", "version"]
+    assert listed == ["completion", "config", "enroll", "report", "requires", "run", "scan", "status", "version"]
     assert "..." not in result.stdout.split("Commands:")[1]
 
 

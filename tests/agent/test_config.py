@@ -127,7 +127,7 @@ REFUSED_FILES = [
     ("[collector]\nadress = 'x'\n", "collector.adress is not a setting; did you mean collector.address?"),
     (
         "[collector]\nzzz = 1\n",
-        "collector.zzz is not a setting; known are collector.address, collector.attempts, collector.max_message_bytes",
+        "collector.zzz is not a setting; known are collector.address, collector.attempts, collector.ca, ",
     ),
     ("[collectors]\naddress = 'x'\n", "'collectors' is not known at the top level; expected [collector], [log]"),
     ("address = 'x'\n", "'address' is not known at the top level"),

@@ -45,10 +45,14 @@ def test_every_setting_is_documented_with_its_default() -> None:
             assert default == expected, name
 
 
-def test_the_example_holds_every_setting_with_its_default() -> None:
-    example = tomllib.loads((DOCS / "agent.toml").read_text())
+def test_the_example_holds_every_setting_with_its_default(tmp_path: Path) -> None:
+    # What enrollment remembers is commented out: whoever copies the example must not point an enrolled host elsewhere.
+    text, count = re.subn(r"^#(?=\w+ = )", "", (DOCS / "agent.toml").read_text(), flags=re.MULTILINE)
+    assert count == 2
+    example = tomllib.loads(text)
+    (tmp_path / "agent.toml").write_text(text)
     assert {f"{section}.{key}" for section, content in example.items() for key in content} == set(SETTINGS)
-    config = load_config({}, environment={}, file=DOCS / "agent.toml", user_id=0)
+    config = load_config({}, environment={}, file=tmp_path / "agent.toml", user_id=0)
     assert {name: value.value for name, value in config.values.items()} == {
         name: setting.default for name, setting in SETTINGS.items()
     }

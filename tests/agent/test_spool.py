@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from libcensus.agent.spool import HeldFacts, Spool
+from libcensus.agent.spool import Dropped, HeldFacts, Spool
 from libcensus.facts.codec import encode_fact, process_set_digest
 from libcensus.facts.digest import FactKind
 from libcensus.facts.host import Host, Inventory
@@ -55,7 +55,7 @@ def kept_facts(spool: Spool) -> set[str]:
 
 
 def test_an_empty_spool_has_nothing(spool: Spool) -> None:
-    assert (spool.waiting(), spool.total_bytes, spool.dropped) == ([], 0, 0)
+    assert (spool.waiting(), spool.total_bytes, spool.dropped) == ([], 0, Dropped())
     assert spool.size("0" * 64) is None
     with pytest.raises(KeyError):
         spool.read("0" * 64)
@@ -139,7 +139,7 @@ def test_beyond_its_number_the_oldest_are_given_up_and_counted(
         reports.append(report_of(facts, hours))
         spool.add(reports[-1], facts)
     assert [one.report for one in spool.waiting()] == reports[2:]
-    assert spool.dropped == 2
+    assert (spool.dropped.reports, spool.dropped.facts) == (2, 0)
     assert "the 1 oldest reports that no collector has acknowledged were given up" in caplog.text
     inventories = {one.inventory for one in reports[2:]}
     assert inventories <= kept_facts(spool)
@@ -153,8 +153,8 @@ def test_beyond_its_bytes_the_oldest_are_given_up_and_the_newest_stays(tmp_path:
         spool.add(report_of(facts, hours), facts)
     waiting = spool.waiting()
     assert waiting[-1].report.scanned_at == START + timedelta(hours=5)
-    assert len(waiting) + spool.dropped == 6
-    assert spool.dropped > 0
+    assert len(waiting) + spool.dropped.reports == 6
+    assert spool.dropped.reports > 0
     tiny = Spool(tmp_path / "tiny", max_reports=100, max_bytes=1)
     facts = facts_of("a")
     tiny.add(report_of(facts), facts)
@@ -171,7 +171,7 @@ def test_a_damaged_report_is_passed_over_and_removed_when_told(content: bytes, s
     assert damaged.file.exists()
     assert spool.discard_damaged() == 1
     assert not damaged.file.exists()
-    assert (spool.dropped, spool.discard_damaged()) == (1, 0)
+    assert (spool.dropped.reports, spool.discard_damaged()) == (1, 0)
 
 
 def test_a_report_that_cannot_be_read_is_damaged(spool: Spool) -> None:

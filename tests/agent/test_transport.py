@@ -286,7 +286,7 @@ def test_a_collector_that_sheds_load_is_given_the_time_that_it_asks_for() -> Non
     pauses: list[float] = []
     with serving(script) as address, client_for(address, pauses) as client:
         client.send(REPORT, FACTS)
-    assert pauses == [1.75]
+    assert pauses == [3.0]  # the time itself, and as much again by chance
 
 
 @pytest.mark.parametrize("hint", ["-1", "soon"])

@@ -6,8 +6,14 @@ import socket
 
 import pytest
 
-from libcensus.collector.address import Endpoint, probe_endpoints, resolve_loopback, split_address
+from libcensus.collector.address import Endpoint, probe_endpoints, require_loopback, resolve, split_address
 from libcensus.collector.errors import ConfigurationError
+
+
+def resolve_loopback(text: str) -> tuple[Endpoint, ...]:
+    endpoints = resolve("listen", text)
+    require_loopback("listen", text, endpoints, "nothing protects it", "make it safe")
+    return endpoints
 
 
 @pytest.mark.parametrize(
@@ -47,7 +53,7 @@ def test_what_is_no_address_is_refused_with_the_settings_name(text: str, said: s
 
 @pytest.mark.parametrize("text", ["127.0.0.1:1", "127.255.0.9:1", "[::1]:1", "[::ffff:127.0.0.1]:1", "localhost:1"])
 def test_loopback_is_allowed(text: str) -> None:
-    assert all(endpoint.port == 1 for endpoint in resolve_loopback("listen", text))
+    assert all(endpoint.port == 1 for endpoint in resolve_loopback(text))
 
 
 @pytest.mark.parametrize(
@@ -65,10 +71,10 @@ def test_loopback_is_allowed(text: str) -> None:
 )
 def test_anything_else_is_refused_and_what_to_do_is_said(text: str) -> None:
     with pytest.raises(ConfigurationError) as refused:
-        resolve_loopback("listen", text)
+        resolve_loopback(text)
     message = str(refused.value)
     assert message.startswith("listen: ")
-    for words in ("reached from other hosts", "127.0.0.1:9444", "SSH tunnel", "ca init"):
+    for words in ("reached from other hosts", "127.0.0.1:9444", "nothing protects it", "make it safe"):
         assert words in message
 
 
@@ -78,7 +84,7 @@ def test_a_name_is_allowed_only_if_every_address_behind_it_is_loopback(monkeypat
 
     monkeypatch.setattr(socket, "getaddrinfo", resolve)
     with pytest.raises(ConfigurationError, match=r"mixed\.example \(192\.0\.2\.7\) can be reached"):
-        resolve_loopback("listen", "mixed.example:1")
+        resolve_loopback("mixed.example:1")
 
 
 def test_a_name_that_cannot_be_resolved_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -87,13 +93,18 @@ def test_a_name_that_cannot_be_resolved_is_told(monkeypatch: pytest.MonkeyPatch)
 
     monkeypatch.setattr(socket, "getaddrinfo", resolve)
     with pytest.raises(ConfigurationError, match=r"'nowhere\.invalid' cannot be resolved: Name or service not known"):
-        resolve_loopback("listen", "nowhere.invalid:1")
+        resolve_loopback("nowhere.invalid:1")
 
 
 @pytest.mark.parametrize("host", ["a" * 300, ".", "a..b", "%"], ids=["long", "dot", "empty label", "percent"])
 def test_a_name_that_is_no_name_is_told(host: str) -> None:
     with pytest.raises(ConfigurationError):
-        resolve_loopback("listen", f"{host}:1")
+        resolve_loopback(f"{host}:1")
+
+
+def test_an_interface_is_no_part_of_an_address() -> None:
+    with pytest.raises(ConfigurationError, match="names a network interface"):
+        resolve("listen", "[fe80::1%lo]:1")
 
 
 def test_a_port_in_use_is_named() -> None:

@@ -145,7 +145,7 @@ def test_what_could_not_be_sent_is_sent_later_oldest_first(tmp_path: Path, datab
 def test_a_report_is_in_the_spool_before_anything_is_sent(tmp_path: Path, database: str) -> None:
     found: list[int] = []
 
-    def refuse_to_connect(host_id: str) -> Any:
+    def refuse_to_connect(host_id: str, _credentials: object) -> Any:
         found.append(len(courier.spool.waiting()))
         raise UnreachableError(f"no way out for {host_id}")
 
@@ -513,7 +513,7 @@ def test_an_agent_that_dies_at_any_step_loses_nothing_and_leaves_nothing_behind(
         assert (delivered.older_sent, delivered.older_refused) == (len(waiting), 0)
         assert courier.spool.waiting() == []
         left = {path.name for path in state.rglob("*") if path.is_file()}
-        assert left <= {"state.json", "lock", "host-id"}, die_at
+        assert left <= {"state.json", "lock", "host-id", "known"}, die_at
     collector.stop()
     assert done.returncode == 0, "the agent never came to its end"
     assert 15 < int(done.stdout) < die_at

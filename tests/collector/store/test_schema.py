@@ -50,13 +50,18 @@ def engine(url: str) -> Engine:
     return create_engine(DatabaseAddress.parse(url).url)
 
 
+def shown(value: object) -> str:
+    """Return a value without the address in memory that the condition of an index has in its own text."""
+    return str({key: str(one) for key, one in value.items()} if isinstance(value, dict) else value)
+
+
 def described(database: Engine) -> dict[str, Any]:
     """Return all that a database says of its tables, in an order that does not depend on how they were made."""
     seen = inspect(database)
 
     def plain(entries: list[Any]) -> list[str]:
         # A schema's own name stands in foreign keys and differs between the two places.
-        return sorted(repr({k: str(v) for k, v in entry.items() if k != "referred_schema"}) for entry in entries)
+        return sorted(repr({k: shown(v) for k, v in entry.items() if k != "referred_schema"}) for entry in entries)
 
     return {
         name: {

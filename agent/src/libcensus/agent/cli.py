@@ -6,6 +6,7 @@ Starting must be cheap: importing this module imports click and nothing that rea
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ import click
 
 from libcensus.agent.commands.completion import VARIABLE, completion_command
 from libcensus.agent.commands.config import config_group
+from libcensus.agent.commands.enroll import enroll_command
 from libcensus.agent.commands.options import PROGRAM, common_options, teach
 from libcensus.agent.commands.report import report_command
 from libcensus.agent.commands.requires import requires_command
@@ -48,7 +50,8 @@ def _show_version(context: click.Context, _parameter: click.Parameter, value: bo
     epilog=teach(
         "libcensus-agent scan",
         "libcensus-agent requires /usr/bin/python3 ./wheels/*.whl",
-        "libcensus-agent report --collector 127.0.0.1:9444",
+        "libcensus-agent enroll --collector census.example --token-file token --ca-fingerprint $SHA256",
+        "libcensus-agent report",
         codes=(0, 1, 2, 3, 4, 5, 6, 70),
     ),
 )
@@ -67,6 +70,7 @@ def agent() -> None:
 for _command in (
     scan_command,
     requires_command,
+    enroll_command,
     report_command,
     run_command,
     status_command,
@@ -96,6 +100,8 @@ def _run(arguments: Sequence[str] | None) -> int:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run ``libcensus-agent``; returns the exit code, after one line on standard error where something was wrong."""
     output = sys.stdout
+    # What gRPC's core logs by itself would stand beside the one line that an error is.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     try:
         return _run(arguments)
     except click.exceptions.Exit as leaving:

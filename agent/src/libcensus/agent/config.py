@@ -1,5 +1,8 @@
 """Where every setting comes from: flag, then environment, then file, then default, and which of them it was.
 
+Between file and default stands the enrollment of this host, which remembers its collector.
+
+
 A setting's dotted name is its place in the TOML file (``collector.address`` is ``address`` in ``[collector]``) and, in
 capitals with ``LIBCENSUS_AGENT_`` in front, its environment variable (``LIBCENSUS_AGENT_COLLECTOR_ADDRESS``). A wrong
 value or an unknown name in the file is refused with the place where it stands: a typing error must not leave a host
@@ -17,6 +20,7 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Any, Literal, cast
 
+from libcensus.agent.credentials import IDENTITY_FOLDER, remembered_facts
 from libcensus.agent.errors import ConfigurationError
 from libcensus.agent.log import FORMATS, LEVELS
 from libcensus.agent.priority import PRIORITIES
@@ -33,8 +37,12 @@ PREFIX = "LIBCENSUS_AGENT_"
 FILE_VARIABLE = f"{PREFIX}CONFIG"
 DEFAULT_PORT = 9444
 PRIORITY = "scan.priority"
+ADDRESS = "collector.address"
+ENROLL_PORT = "collector.enroll_port"
 
-Origin = Literal["flag", "environment", "file", "default"]
+DEFAULT_ENROLL_PORT = 9446
+
+Origin = Literal["flag", "environment", "file", "enrollment", "default"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,13 +80,22 @@ class Value:
 
 @dataclass(frozen=True, slots=True)
 class CollectorSettings:
-    """How to reach the collector; times in seconds."""
+    """How to reach the collector; times in seconds.
+
+    ``certificate`` and ``key`` are files of an external authority, which take the place of enrollment; ``ca`` holds the
+    roots by which the collector is known, in place of those that enrollment brought. ``enroll_port`` is where an
+    enrolled host renews its certificate.
+    """
 
     address: str
     timeout_seconds: float
     upload_timeout_seconds: float
     attempts: int
     max_message_bytes: int
+    ca: Path | None = None
+    certificate: Path | None = None
+    key: Path | None = None
+    enroll_port: int = DEFAULT_ENROLL_PORT
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +121,7 @@ class RunSettings:
 
     After a change it waits until nothing has changed for ``quiet_seconds``, ``patience_seconds`` at most.
     ``stall_seconds`` is how long one step of a scan may take before the agent stops telling the watchdog that it lives.
+    An enrolled host waits for up to ``start_spread_seconds`` before its first scan.
     """
 
     interval_seconds: float
@@ -113,6 +131,7 @@ class RunSettings:
     patience_seconds: float
     poll_seconds: float
     stall_seconds: float
+    start_spread_seconds: float
 
 
 class _UnfitValueError(ValueError):
@@ -153,7 +172,7 @@ def _number(low: float, high: float) -> Kind:
     return Kind(allowed, check, parse)
 
 
-def _fraction(high: float) -> Kind:
+def _from_zero(high: float) -> Kind:
     within = _number(-1, high)
 
     def check(value: Any) -> float:
@@ -258,11 +277,15 @@ def _scan_settings() -> tuple[Setting, ...]:
 def list_settings(environment: Mapping[str, str], user_id: int) -> tuple[Setting, ...]:
     """Return everything that can be set, with its default for this user, in the order of the documentation."""
     return (
-        Setting("collector.address", TEXT, f"127.0.0.1:{DEFAULT_PORT}"),
+        Setting(ADDRESS, TEXT, f"127.0.0.1:{DEFAULT_PORT}"),
         Setting("collector.timeout_seconds", _number(0, 3600), 30.0),
         Setting("collector.upload_timeout_seconds", _number(0, 86400), 300.0),
         Setting("collector.attempts", _whole(1, 20), 4),
         Setting("collector.max_message_bytes", _whole(65536, 2**31 - 1), 16 * 1024 * 1024),
+        Setting("collector.ca", _optional(FOLDER), None),
+        Setting("collector.certificate", _optional(FOLDER), None),
+        Setting("collector.key", _optional(FOLDER), None),
+        Setting(ENROLL_PORT, _whole(1, 65535), DEFAULT_ENROLL_PORT),
         Setting("state.folder", FOLDER, default_state_folder(environment, user_id)),
         Setting("state.max_reports", _whole(1, 100_000), 168),
         Setting("state.max_bytes", _whole(65536, None), 64 * 1024 * 1024),
@@ -271,12 +294,13 @@ def list_settings(environment: Mapping[str, str], user_id: int) -> tuple[Setting
         *_scan_settings(),
         Setting(PRIORITY, _word(*PRIORITIES), "idle"),
         Setting("run.interval_seconds", _number(0, 7 * 86400), 3600.0),
-        Setting("run.jitter", _fraction(0.5), 0.1),
+        Setting("run.jitter", _from_zero(0.5), 0.1),
         Setting("run.watch", BOOLEAN, default=True),
         Setting("run.quiet_seconds", _number(0, 3600), 15.0),
         Setting("run.patience_seconds", _number(0, 86400), 300.0),
         Setting("run.poll_seconds", _number(0, 86400), 60.0),
         Setting("run.stall_seconds", _number(0, 86400), 300.0),
+        Setting("run.start_spread_seconds", _from_zero(86400), 300.0),
     )
 
 
@@ -404,10 +428,36 @@ def load_config(
             where = f"{place}: {name}" if origin == "file" else place
             raise ConfigurationError(f"{where} is {raw!r}; it must be {setting.kind.allowed}") from None
         values[name] = Value(setting, value, origin, place)
+    _take_from_enrollment(values)
+    _check_certificate(values)
     warnings = _tell_unknown_variables(environment, known)
     config = AgentConfig(values, path if in_file or file is not None else None, warnings)
     _ = config.scan
     return config
+
+
+def _take_from_enrollment(values: dict[str, Value]) -> None:
+    """Let what this host was enrolled at stand where nobody said otherwise."""
+    folder: Path = values["state.folder"].value
+    facts = remembered_facts(folder)
+    if facts is None:
+        return
+    for name, value in ((ADDRESS, facts.collector), (ENROLL_PORT, facts.enroll_port)):
+        if values[name].origin == "default":
+            values[name] = Value(values[name].setting, value, "enrollment", str(folder / IDENTITY_FOLDER))
+
+
+def _check_certificate(values: Mapping[str, Value]) -> None:
+    """Raise ConfigurationError where the files of an external authority are not given together."""
+    given = {name: values[f"collector.{name}"] for name in ("certificate", "key", "ca")}
+    if given["certificate"].value is None and given["key"].value is None:
+        return
+    if absent := [name for name, one in given.items() if one.value is None]:
+        place = next(one.place for one in given.values() if one.value is not None)
+        raise ConfigurationError(
+            f"{place}: collector.{absent[0]} is missing: a certificate of an external authority needs "
+            "collector.certificate, collector.key and collector.ca"
+        )
 
 
 def _tell_unknown_variables(environment: Mapping[str, str], known: Mapping[str, Setting]) -> tuple[str, ...]:

@@ -6,6 +6,7 @@
     ├── UnreachableError        the collector cannot be reached; the report is spooled exit 4
     ├── IdentityError           TLS or identity was refused                            exit 5
     ├── RefusedError            the collector understood and refused the report        exit 70
+    │   └── LostFactsError      it asks for facts that the agent has lost
     └── UnreadableError         a file cannot be read or is not what it says           (counted, a skip in a scan)
         ├── ElfError            not an ELF file, truncated, or with absurd contents
         └── ArtefactError       a wheel, archive or folder that cannot be read
@@ -35,9 +36,16 @@ class ConfigurationError(AgentError):
 
 
 class UnreachableError(AgentError):
-    """The collector cannot be reached; the report is kept and sent later."""
+    """The collector cannot be reached; the report is kept and sent later.
+
+    ``retry_after_seconds`` is when the collector asked to be tried again, None where it did not.
+    """
 
     exit_code = 4
+
+    def __init__(self, message: str, retry_after_seconds: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
 
 
 class IdentityError(AgentError):
@@ -48,6 +56,10 @@ class IdentityError(AgentError):
 
 class RefusedError(AgentError):
     """The collector understood the report and refused it: an error in one of the two programs."""
+
+
+class LostFactsError(RefusedError):
+    """The collector asks for facts that the agent does not have any more."""
 
 
 class UnreadableError(AgentError):

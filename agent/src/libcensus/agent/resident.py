@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from types import FrameType, TracebackType
 
     from libcensus.agent.config import AgentConfig, RunSettings
+    from libcensus.agent.credentials import Credentials
     from libcensus.agent.notify import ServiceManager
     from libcensus.agent.scan import Scan
     from libcensus.agent.transport import CollectorClient
@@ -48,6 +49,9 @@ LONGEST_INTERVAL_SECONDS = 7 * 86400.0
 
 RETRY_SECONDS = 60.0
 """The first wait before a collector that could not be reached is tried again; it doubles up to the interval."""
+
+LONGEST_PAUSE_SECONDS = 240.0
+"""How long a call may wait before it is made again, where the collector asks for it."""
 
 LOOK_SECONDS = 1.0
 """The pause before a look that a signal asked for: however often a folder changes, looks stay rare."""
@@ -244,10 +248,10 @@ class Resident:
                 self._heartbeat.start()
                 take_priority(config.priority)
                 self._manager.tell("READY=1", "STATUS=first scan")
-                reason = "start"
+                reason, wait = "start", self._start_wait(config)
                 while True:
-                    config = self._serve(config, reason, signals)
-                    reason = "configuration read again"
+                    config = self._serve(config, reason, signals, wait)
+                    reason, wait = "configuration read again", 0.0
             except StoppedError:
                 _LOG.info("ending on %s", signals.stopped_by)
             finally:
@@ -255,14 +259,29 @@ class Resident:
                 self._manager.tell("STOPPING=1", "STATUS=ending")
                 self._heartbeat.stop()
 
-    def _serve(self, config: AgentConfig, reason: str, signals: Signals) -> AgentConfig:
-        """Work with one configuration; returns the next one."""
+    def _start_wait(self, config: AgentConfig) -> float:
+        """Return how long to wait before the first scan: machines that boot together must not report together.
+
+        Only a host that a collector knows waits; it was told an interval by it, and has been seen.
+        """
+        courier = Courier(config)
+        spread = min(config.run.start_spread_seconds, self._interval(config, courier))
+        if spread <= 0 or courier.identity.current() is None or not _answered_interval(courier):
+            return 0.0
+        wait = self._spread(0, spread)
+        _LOG.info("the first scan follows in %s: the start is spread over %s", _span(wait), _span(spread))
+        return wait
+
+    def _serve(self, config: AgentConfig, reason: str, signals: Signals, wait: float) -> AgentConfig:
+        """Work with one configuration, after a wait that changes shorten; returns the next one."""
         with Root.open(self._watched_root) as root, Watch(root) as watch:
             if config.run.watch:
                 watch.arm()
-            schedule = Schedule(config.run, now_seconds())
+            schedule = Schedule(config.run, now_seconds() + wait)
+            is_waiting = wait > 0
             while True:
-                self._scan(config, reason, schedule, watch, signals)
+                if not is_waiting:
+                    self._scan(config, reason, schedule, watch, signals)
                 while (due := schedule.reason(now_seconds())) is None:
                     pause = schedule.seconds_to_wait(now_seconds())
                     self._heartbeat.vouch(pause + config.run.stall_seconds)
@@ -275,7 +294,9 @@ class Resident:
                         watch.arm()
                     if schedule.send_at is not None and schedule.send_at <= now_seconds() < schedule.scan_at:
                         self._send_waiting(config, schedule)
-                reason = due
+                if not (is_waiting and due == "interval"):
+                    reason = due
+                is_waiting = False
 
     def _read_again(self, config: AgentConfig) -> AgentConfig | None:
         """Read the configuration again; None where it is wrong, and the old one stays."""
@@ -314,7 +335,7 @@ class Resident:
             findings.append(_describe(result))
             return result
 
-        courier = Courier(config, self._connect(config))
+        courier = self._courier(config)
         outcome, level = "", logging.INFO
         failure: Exception | None = None
         try:
@@ -333,7 +354,7 @@ class Resident:
         schedule.earliest = now + (found.seconds if found is not None else 0.0)
         schedule.send_at = None
         if failure is not None:
-            pause = self._pause(interval)
+            pause = max(self._pause(interval), getattr(failure, "retry_after_seconds", None) or 0.0)
             if found is None:
                 schedule.due = min(schedule.due, now + pause)
             elif isinstance(failure, UnreachableError):
@@ -356,11 +377,11 @@ class Resident:
     def _send_waiting(self, config: AgentConfig, schedule: Schedule) -> None:
         """Send what waits, without another scan."""
         schedule.send_at = None
-        courier = Courier(config, self._connect(config))
+        courier = self._courier(config)
         try:
             sent, refused = courier.send_waiting()
         except UnreachableError as error:
-            pause = self._pause(self._interval(config, courier))
+            pause = max(self._pause(self._interval(config, courier)), error.retry_after_seconds or 0.0)
             schedule.send_at = now_seconds() + pause
             _LOG.info("what waits was not sent: %s; next try in %s", error, _span(pause))
             return
@@ -374,28 +395,35 @@ class Resident:
     def _interval(self, config: AgentConfig, courier: Courier) -> float:
         """Return the interval: a flag's, else the one that the collector answered last, else the setting's."""
         if config.values[INTERVAL_SETTING].origin != "flag":
-            try:
-                last = courier.state.read().get(LAST_ACKNOWLEDGED)
-            except ConfigurationError:
-                last = None
-            answered = last.get("next_interval_seconds") if isinstance(last, dict) else None
-            if isinstance(answered, int | float) and answered > 0:
+            answered = _answered_interval(courier)
+            if answered:
                 return min(max(answered, SHORTEST_INTERVAL_SECONDS), LONGEST_INTERVAL_SECONDS)
         return config.run.interval_seconds
 
-    def _connect(self, config: AgentConfig) -> Callable[[str], CollectorClient]:
-        """Return what opens a connection whose every call vouches for as long as it may take."""
+    def _courier(self, config: AgentConfig) -> Courier:
+        """Return a courier whose every call vouches for as long as it, and the pause before the next, may take."""
         settings = config.collector
+        call = max(settings.timeout_seconds, settings.upload_timeout_seconds) + LONGEST_PAUSE_SECONDS
 
-        def connect(host_id: str) -> CollectorClient:
-            from libcensus.agent.transport import BACKOFF_CAP_SECONDS, CollectorClient  # noqa: PLC0415 - see delivery
+        def vouch() -> None:
+            self._heartbeat.vouch(call + config.run.stall_seconds)
 
-            call = max(settings.timeout_seconds, settings.upload_timeout_seconds) + 2 * BACKOFF_CAP_SECONDS
-            return CollectorClient(
-                settings, host_id, before_call=lambda: self._heartbeat.vouch(call + config.run.stall_seconds)
-            )
+        def connect(host_id: str, credentials: Credentials | None) -> CollectorClient:
+            from libcensus.agent.transport import CollectorClient  # noqa: PLC0415 - see delivery
 
-        return connect
+            return CollectorClient(settings, host_id, credentials, before_call=vouch)
+
+        return Courier(config, connect, before_call=vouch)
+
+
+def _answered_interval(courier: Courier) -> float | None:
+    """Return the interval that the collector answered last; None where it answered none."""
+    try:
+        last = courier.state.read().get(LAST_ACKNOWLEDGED)
+    except ConfigurationError:
+        return None
+    answered = last.get("next_interval_seconds") if isinstance(last, dict) else None
+    return float(answered) if isinstance(answered, int | float) and answered > 0 else None
 
 
 def _describe(found: Scan) -> Finding:

@@ -2,8 +2,11 @@
 
 A report is written here before it is sent and removed when it is acknowledged, so that neither a dead collector nor a
 dead agent loses it. Facts are kept by address beside the reports and shared by them: a host that nobody could reach
-for a week, and on which nothing changed, costs one set of facts and a week of tiny reports. The spool is bounded by
-number and bytes; what has to go is the oldest, and how many went is remembered and told.
+for a week, and on which nothing changed, costs one set of facts and a week of tiny reports.
+
+The spool is bounded by number and bytes. What has to go first are facts that the collector has acknowledged already
+with an earlier report and that the newest does not name: it will hardly ask for them, and the report that names them
+stays. The oldest go first, and then the oldest reports. How much went is remembered for good, and told.
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ from __future__ import annotations
 import logging
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol
 
 from libcensus.agent.state import remove_unfinished, sync_folder, write_durably
@@ -22,7 +26,6 @@ from libcensus.facts.validation import InvalidFactError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from datetime import datetime
     from pathlib import Path
 
     from libcensus.facts.codec import Fact
@@ -32,6 +35,7 @@ _LOG = logging.getLogger(__name__)
 
 REPORT_SUFFIX = ".report"
 DROPPED_FILE = "dropped"
+KNOWN_FILE = "known"
 
 AddressedFact = tuple[FactKind, str, bytes]
 
@@ -68,6 +72,15 @@ class WaitingReport:
 
     report: Report
     file: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """What was given up since the folder was made, and when the last of it was."""
+
+    reports: int = 0
+    facts: int = 0
+    last: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +127,9 @@ class Spool:
                 write_durably(place, payload)
         file = self._reports / f"{_sortable(report.scanned_at)}-{report.report_id.hex()}{REPORT_SUFFIX}"
         write_durably(file, encode_report(report))
-        self._keep_bounds(file)
-        return WaitingReport(report, file)
+        kept = WaitingReport(report, file)
+        self._keep_bounds(kept)
+        return kept
 
     def waiting(self) -> list[WaitingReport]:
         """Return the reports that wait, the oldest scan first; damaged ones are left out and nothing is changed."""
@@ -130,7 +144,7 @@ class Spool:
             _LOG.warning("spooled report %s is damaged and was removed: %s", one.file, one.problem)
             one.file.unlink(missing_ok=True)
         if damaged:
-            self._count_dropped(len(damaged))
+            self.count_dropped(len(damaged))
             self._sweep()
         return len(damaged)
 
@@ -171,12 +185,32 @@ class Spool:
         return total
 
     @property
-    def dropped(self) -> int:
-        """How many reports were given up since the folder was made."""
+    def dropped(self) -> Dropped:
+        """What was given up since the folder was made."""
         try:
-            return int((self._folder / DROPPED_FILE).read_text(encoding="ascii"))
-        except (OSError, ValueError):
-            return 0
+            words = (self._folder / DROPPED_FILE).read_text(encoding="ascii").split()
+            last = datetime.fromisoformat(words[2]) if len(words) > 2 else None
+            return Dropped(int(words[0]), int(words[1]) if len(words) > 1 else 0, last)
+        except (OSError, ValueError, IndexError):
+            return Dropped()
+
+    def note_known(self, inventory: str) -> None:
+        """Remember that the collector has the facts that a kept inventory names. Raises OSError."""
+        needed = sorted(self._needed_by({inventory}))
+        content = "".join(f"{digest}\n" for digest in needed).encode()
+        try:
+            if (self._folder / KNOWN_FILE).read_bytes() == content:
+                return
+        except OSError:
+            pass
+        write_durably(self._folder / KNOWN_FILE, content)
+
+    def count_dropped(self, reports: int = 0, facts: int = 0) -> None:
+        """Remember what was given up; durable on return. Raises OSError."""
+        before = self.dropped
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        text = f"{before.reports + reports} {before.facts + facts} {now}\n"
+        write_durably(self._folder / DROPPED_FILE, text.encode())
 
     def _place(self, kind: FactKind, digest: str) -> Path:
         return self._facts / f"{digest}.{kind}"
@@ -186,33 +220,55 @@ class Spool:
             return sorted(file for file in self._reports.iterdir() if file.name.endswith(REPORT_SUFFIX))
         return []
 
-    def _count_dropped(self, number: int) -> None:
-        write_durably(self._folder / DROPPED_FILE, str(self.dropped + number).encode())
-
-    def _keep_bounds(self, newest: Path) -> None:
-        """Give up the oldest reports until the bounds hold; the newest always stays."""
-        files = [file for file in self._files() if file != newest]
-        gone = 0
-        while files and len(files) + 1 > self._max_reports:
-            files.pop(0).unlink(missing_ok=True)
-            gone += 1
-        if gone:
+    def _keep_bounds(self, newest: WaitingReport) -> None:
+        """Give up known facts, then the oldest reports, until the bounds hold; the newest report always stays whole."""
+        files = [file for file in self._files() if file != newest.file]
+        surplus = max(0, len(files) + 1 - self._max_reports)
+        reports = self._drop_oldest(files, surplus)
+        facts = 0
+        if self.total_bytes > self._max_bytes:
             self._sweep()
+            facts = self._drop_known(newest.report)
         while files and self.total_bytes > self._max_bytes:
-            files.pop(0).unlink(missing_ok=True)
-            gone += 1
-            self._sweep()
-        if gone:
+            reports += self._drop_oldest(files, 1)
+        if reports or facts:
             self._sync()
-            self._count_dropped(gone)
+            self.count_dropped(reports, facts)
             _LOG.warning(
                 "the spool %s is full (at most %d reports, %d bytes): the %d oldest reports that no collector has "
-                "acknowledged were given up",
+                "acknowledged were given up, and %d facts that it knows",
                 self._folder,
                 self._max_reports,
                 self._max_bytes,
-                gone,
+                reports,
+                facts,
             )
+
+    def _drop_oldest(self, files: list[Path], number: int) -> int:
+        """Remove so many of the reports, and what they alone needed; returns how many."""
+        for _ in range(number):
+            files.pop(0).unlink(missing_ok=True)
+        if number:
+            self._sweep()
+        return number
+
+    def _drop_known(self, newest: Report) -> int:
+        """Remove facts that the collector has and the newest report does not name, the oldest first, until it fits."""
+        try:
+            known = set((self._folder / KNOWN_FILE).read_text(encoding="ascii").split())
+        except (OSError, UnicodeDecodeError):
+            return 0
+        # Inventories stay: they say which facts a report still needs.
+        kept = self._needed_by({newest.inventory}) | {one.report.inventory for one in self.waiting()}
+        known -= kept
+        dropped = 0
+        for file in sorted(self._facts.iterdir(), key=lambda one: (one.stat().st_mtime_ns, one.name)):
+            if self.total_bytes <= self._max_bytes:
+                break
+            if file.name.split(".", 1)[0] in known:
+                file.unlink(missing_ok=True)
+                dropped += 1
+        return dropped
 
     def _sync(self) -> None:
         with suppress(FileNotFoundError):
@@ -224,14 +280,19 @@ class Spool:
         except (KeyError, InvalidFactError):
             return None
 
-    def _sweep(self) -> None:
-        """Remove the facts that no waiting report needs; a report whose inventory is lost keeps nothing."""
-        needed = {one.report.inventory for one in self.waiting()}
-        inventories = [fact for digest in tuple(needed) if isinstance(fact := self._decoded(digest), Inventory)]
-        needed.update(reference for inventory in inventories for reference in inventory.references)
-        for digest in {one.roots for one in inventories if one.roots is not None}:
+    def _needed_by(self, inventories: set[str]) -> set[str]:
+        """Return these inventories and all facts that they name, as far as they are here."""
+        needed = set(inventories)
+        found = [fact for digest in inventories if isinstance(fact := self._decoded(digest), Inventory)]
+        needed.update(reference for inventory in found for reference in inventory.references)
+        for digest in {one.roots for one in found if one.roots is not None}:
             if isinstance(roots := self._decoded(digest), RootSet):
                 needed.update(roots.references)
+        return needed
+
+    def _sweep(self) -> None:
+        """Remove the facts that no waiting report needs; a report whose inventory is lost keeps nothing."""
+        needed = self._needed_by({one.report.inventory for one in self.waiting()})
         with suppress(FileNotFoundError):
             for file in list(self._facts.iterdir()):
                 if file.name.split(".", 1)[0] not in needed:

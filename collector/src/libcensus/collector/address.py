@@ -1,7 +1,7 @@
-"""Where the collector listens: ``ADDRESS:PORT`` texts, and the proof that they are reachable from this host alone.
+"""Where the collector listens: ``ADDRESS:PORT`` texts, and whether they are reachable from this host alone.
 
-A name is resolved once, every address behind it must be loopback, and the addresses are what is bound, never the name:
-nothing can change between the check and the binding. Beyond loopback nothing is bound without TLS.
+A name is resolved once, and the addresses are what is judged and bound, never the name: nothing can change between the
+check and the binding. Beyond loopback nothing is bound without TLS, unless an operator says so in so many words.
 """
 
 from __future__ import annotations
@@ -26,6 +26,11 @@ class Endpoint:
     def __str__(self) -> str:
         """Return the endpoint as URLs and gRPC targets write it."""
         return f"[{self.address}]:{self.port}" if ":" in self.address else f"{self.address}:{self.port}"
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether it can be reached from this host alone."""
+        return _is_loopback(self.address)
 
     @property
     def family(self) -> socket.AddressFamily:
@@ -64,28 +69,39 @@ def _resolve_host(setting: str, host: str) -> list[str]:
         raise ConfigurationError(f"{setting}: {host!r} cannot be resolved: {reason}") from error
     addresses: list[str] = []
     for *_, where in found:
-        address = str(where[0])
+        # A scope is the number of a network interface, which the address itself may no longer show.
+        address = f"{where[0]}%{where[3]}" if len(where) == 4 and where[3] else str(where[0])
         if address not in addresses:
             addresses.append(address)
     return addresses
 
 
-def resolve_loopback(setting: str, text: str) -> tuple[Endpoint, ...]:
-    """Return the endpoints behind ``ADDRESS:PORT``, each of them loopback.
+def resolve(setting: str, text: str) -> tuple[Endpoint, ...]:
+    """Return the endpoints behind ``ADDRESS:PORT``.
 
-    Raises :class:`ConfigurationError` when the text is no address, cannot be resolved, or is reachable from elsewhere.
+    Raises :class:`ConfigurationError` when the text is no address, cannot be resolved, or names a zone.
     """
     host, port = split_address(setting, text)
     addresses = _resolve_host(setting, host)
     for address in addresses:
-        if "%" in address or not _is_loopback(address):
-            shown = address if address == host else f"{host} ({address})"
-            raise ConfigurationError(
-                f"{setting}: {shown} can be reached from other hosts, and this collector has no TLS identity yet to "
-                f"protect it; listen on 127.0.0.1:{port} or [::1]:{port} and let other hosts in through an SSH tunnel "
-                "(TLS arrives with `libcensus-collector ca init`)"
-            )
+        if "%" in address:
+            raise ConfigurationError(f"{setting}: {address} names a network interface; write an address without one")
     return tuple(Endpoint(address, port) for address in addresses)
+
+
+def require_loopback(setting: str, text: str, endpoints: tuple[Endpoint, ...], problem: str, remedy: str) -> None:
+    """Raise :class:`ConfigurationError` where any of the endpoints can be reached from another host.
+
+    ``problem`` says why that is refused, ``remedy`` what else there is beside listening on loopback.
+    """
+    host, port = split_address(setting, text)
+    for endpoint in endpoints:
+        if not endpoint.is_loopback:
+            shown = endpoint.address if endpoint.address == host else f"{host} ({endpoint.address})"
+            raise ConfigurationError(
+                f"{setting}: {shown} can be reached from other hosts, and {problem}; {remedy}, or listen on "
+                f"127.0.0.1:{port} or [::1]:{port}"
+            )
 
 
 def probe_endpoints(setting: str, endpoints: tuple[Endpoint, ...]) -> tuple[Endpoint, ...]:

@@ -1,7 +1,7 @@
 """The collector as one object: store, ingest, gRPC, HTTP, started in order and stopped without losing anything.
 
 The command runs one; ``libcensus demo`` and tests run it inside their own process. It reads no environment and no
-arguments, installs no signal handlers, and listens on loopback only.
+arguments, and installs no signal handlers.
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ import html
 import logging
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from importlib.metadata import version
 from pathlib import Path
@@ -19,28 +20,34 @@ from typing import TYPE_CHECKING, Self
 
 from libcensus.collector.acceptance.fleet import AcceptancesOfTheDay
 from libcensus.collector.acceptance.folder import AcceptanceSource
-from libcensus.collector.address import resolve_loopback
 from libcensus.collector.advisories.published import CatalogueSource
 from libcensus.collector.errors import ConfigurationError, StoreError
 from libcensus.collector.fleetindex import FleetIndex
 from libcensus.collector.http import Response, bind_http
 from libcensus.collector.ingest import Ingest
+from libcensus.collector.listening import decide_listening
 from libcensus.collector.metrics.exporter import FleetExporter
 from libcensus.collector.metrics.exposition import Format
+from libcensus.collector.pki.audit import AuditLog
+from libcensus.collector.pki.enrollment import Enrollment
+from libcensus.collector.pki.watch import RefusalWatch
 from libcensus.collector.posture.assessment import Assessor
 from libcensus.collector.posture.prepared import PortabilityMemory
 from libcensus.collector.postureindex import PostureIndexes
 from libcensus.collector.process_metrics import CollectorMetrics
 from libcensus.collector.service.admission import Admission, HostLimits, WorkerPool
 from libcensus.collector.service.census import CensusServicer, UploadBudget
+from libcensus.collector.service.enrollment import EnrollmentServicer
 from libcensus.collector.service.fleet import FleetReader, FleetServicer
+from libcensus.collector.service.gate import Gate
 from libcensus.collector.service.health import HealthServicer, StoreHealth
-from libcensus.collector.service.identity import LoopbackIdentity
+from libcensus.collector.service.identity import CertificateIdentity, LoopbackIdentity
 from libcensus.collector.service.interceptor import CallInterceptor, StreamKeeper
 from libcensus.collector.service.portability import PortabilityReader, PortabilityWarmup
 from libcensus.collector.service.posture import PostureReader
 from libcensus.collector.service.providers import ProvidersReader
-from libcensus.collector.service.server import OFFERED, bind_plaintext, make_server
+from libcensus.collector.service.server import OFFERED, bind, make_enrollment_server, make_server
+from libcensus.collector.service.tls import server_credentials
 from libcensus.collector.store.sql import SqlStore
 
 if TYPE_CHECKING:
@@ -56,6 +63,9 @@ if TYPE_CHECKING:
     from libcensus.collector.store.contract import Store
 
 _LOGGER = logging.getLogger(__name__)
+
+_ENROLLMENT_WORKERS = 8
+"""Threads for enrollment, apart from those that serve reports: neither of the two can hold up the other."""
 
 _UPLOADS_IN_MEMORY = 4
 """How many uploads of the largest size may lie in memory together; smaller ones share the same bytes."""
@@ -90,7 +100,8 @@ class Collector:
     """A collector that can be started once and stopped.
 
     Without ``store`` it opens the database that the settings name, and closes it when it stops; a store that is given
-    stays open and belongs to the caller. ``today`` is the day for which verdicts are computed.
+    stays open and belongs to the caller. ``today`` is the day for which verdicts are computed, ``clock`` tells whether
+    certificates and tokens are good.
     """
 
     def __init__(
@@ -99,10 +110,12 @@ class Collector:
         store: Store | None = None,
         *,
         today: Callable[[], date] = lambda: datetime.now(UTC).date(),
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._settings = settings
         self._given_store = store
         self._today = today
+        self._clock = clock
         self._lock = threading.Lock()
         self._begun = False
         self._stopped = threading.Event()
@@ -110,6 +123,7 @@ class Collector:
         self._grace = settings.grace_seconds
         self._grpc_address = ""
         self._http_address = ""
+        self._enrollment_address = ""
         self.version = version("libcensus-collector")
 
     @property
@@ -122,6 +136,11 @@ class Collector:
         """``ADDRESS:PORT`` of the HTTP pages, with the port that was chosen; empty before the start."""
         return self._http_address
 
+    @property
+    def enrollment_address(self) -> str:
+        """``ADDRESS:PORT`` of enrollment; empty before the start, and without a certificate authority."""
+        return self._enrollment_address
+
     def start(self) -> Self:
         """Open the store, bind both ports, and serve; returns itself.
 
@@ -133,8 +152,11 @@ class Collector:
             self._begun = True
             settings = self._settings
             # Addresses first: a refusal to listen must not leave a new database behind.
-            grpc_endpoints = resolve_loopback("listen", settings.listen)
-            http_endpoints = resolve_loopback("http_listen", settings.http_listen)
+            listening = decide_listening(settings, self._clock)
+            certificates = listening.certificates
+            if certificates is not None:
+                # The first look finds out whether they are any good.
+                certificates.current  # noqa: B018
             assessor_for = AssessorOfTheDay(_catalogues(settings), self._today)
             store = self._open_store(undo)
             documents = AcceptanceSource(None if settings.vex_dir is None else Path(settings.vex_dir))
@@ -157,14 +179,25 @@ class Collector:
                 indexes.present,
                 accepted_for,
             )
-            pages = Pages(exporter, metrics, store_health, self.version)
-            http_servers = bind_http("http_listen", http_endpoints, pages.routes())
+            roots = (lambda: None) if certificates is None else (lambda: certificates.roots_pem)
+            pages = Pages(exporter, metrics, store_health, self.version, roots)
+            http_servers = bind_http("http_listen", listening.http, pages.routes())
             for http_server in http_servers:
                 undo.callback(http_server.stop)
             keeper = StreamKeeper(settings.call_seconds, lambda: metrics.count_refusal("slow"))
             portability = PortabilityReader(FleetIndex(store), assessor_for)
             warmup = PortabilityWarmup(portability)
-            identity = LoopbackIdentity()
+            grace = timedelta(seconds=settings.renewal_grace)
+            refusals = RefusalWatch(store, self._clock, grace)
+            audit = AuditLog(None if settings.audit_log is None else Path(settings.audit_log), self._clock)
+            undo.callback(audit.close)
+            identity = (
+                LoopbackIdentity()
+                if certificates is None
+                else CertificateIdentity(settings.trust_domain, refusals, self._clock)
+            )
+            if certificates is not None:
+                metrics.show_certificates(lambda: certificates.current.ends)
             workers = WorkerPool(settings.workers)
             admission = Admission(
                 identity,
@@ -184,29 +217,62 @@ class Collector:
                     identity,
                 ),
                 health_servicer,
-                CallInterceptor(metrics, keeper, admission),
+                CallInterceptor(metrics, keeper, Gate(identity, metrics, audit), admission),
             )
             undo.callback(server.stop, None)
-            bound = bind_plaintext(server, "listen", grpc_endpoints)
+            credentials = None
+            if certificates is not None:
+                credentials = server_credentials(
+                    certificates, asks_clients=True, handshake=lambda: metrics.count_handshake("listen")
+                )
+            bound = bind(server, "listen", listening.grpc, credentials)
             self._grpc_address, self._http_address = str(bound[0]), str(http_servers[0].endpoint)
+            enrollment_server: grpc.Server | None = None
+            enrollment_workers = ThreadPoolExecutor(max_workers=_ENROLLMENT_WORKERS, thread_name_prefix="enrollment")
+            if (own := listening.authority) is not None:
+                enrollment = Enrollment(store, lambda: own.authority, settings, audit, self._clock)
+                enrollment_server = make_enrollment_server(
+                    enrollment_workers, EnrollmentServicer(enrollment, metrics), CallInterceptor(metrics, keeper)
+                )
+                undo.callback(enrollment_server.stop, None)
+                enrollment_bound = bind(
+                    enrollment_server,
+                    "enroll_listen",
+                    listening.enrollment,
+                    server_credentials(own, asks_clients=False, handshake=lambda: metrics.count_handshake("enroll")),
+                )
+                self._enrollment_address = str(enrollment_bound[0])
             pages.grpc_address = self._grpc_address
             # From here on in the order in which stopping undoes it, last one first.
             keeper.start()
             undo.callback(keeper.stop)
             ingest.start()
             undo.callback(ingest.stop)
+            if certificates is not None:
+                refusals.start()
+                undo.callback(refusals.stop)
             undo.callback(workers.shutdown, wait=True, cancel_futures=True)
             undo.callback(admission.stop)
+            undo.callback(enrollment_workers.shutdown, wait=True, cancel_futures=True)
             store_health.start()
             server.start()
             undo.callback(self._end_calls, server)
+            if enrollment_server is not None:
+                enrollment_server.start()
+                undo.callback(self._end_calls, enrollment_server)
             undo.callback(store_health.stop)
             for http_server in http_servers:
                 http_server.start()
             warmup.start()
             undo.callback(warmup.stop)
             self._undo = undo.pop_all()
-        _LOGGER.info("serving gRPC on %s and HTTP on http://%s/", self._grpc_address, self._http_address)
+        _LOGGER.info(
+            "serving gRPC (%s) on %s%s and HTTP on http://%s/",
+            "plaintext" if certificates is None else "mutual TLS",
+            self._grpc_address,
+            f", enrollment on {self._enrollment_address}" if self._enrollment_address else "",
+            self._http_address,
+        )
         return self
 
     def stop(self, grace: float | None = None) -> None:
@@ -263,9 +329,15 @@ class Pages:
     """What the HTTP server shows."""
 
     def __init__(
-        self, exporter: FleetExporter, metrics: CollectorMetrics, store_health: StoreHealth, version_text: str
+        self,
+        exporter: FleetExporter,
+        metrics: CollectorMetrics,
+        store_health: StoreHealth,
+        version_text: str,
+        roots: Callable[[], bytes | None],
     ) -> None:
         self._exporter = exporter
+        self._roots = roots
         self._metrics = metrics
         self._health = store_health
         self._version = version_text
@@ -273,12 +345,19 @@ class Pages:
 
     def routes(self) -> Mapping[str, Callable[[Request], Response]]:
         """Return the pages by path."""
-        return {"/": self.landing, "/metrics": self.metrics, "/healthz": self.healthz}
+        return {"/": self.landing, "/metrics": self.metrics, "/healthz": self.healthz, "/ca.pem": self.roots}
 
     def landing(self, _request: Request) -> Response:
         """Tell a person what is here."""
         shown = {"version": html.escape(self._version), "address": html.escape(self.grpc_address)}
         return Response(_LANDING.format_map(shown).encode(), "text/html; charset=utf-8")
+
+    def roots(self, _request: Request) -> Response:
+        """Give the roots that hosts are to trust: public, and worth nothing without the fingerprint from elsewhere."""
+        pem = self._roots()
+        if pem is None:
+            return Response(b"this collector has no certificate authority of its own\n", status=HTTPStatus.NOT_FOUND)
+        return Response(pem, "application/x-pem-file")
 
     def healthz(self, _request: Request) -> Response:
         """Tell whether the collector serves: 200, or 503 with the reason."""

@@ -12,6 +12,7 @@
     │   ├── FeedUnreachableError  its source does not answer, or broke off           exit 4
     │   └── FeedIdentityError     its source's certificate is not trusted            exit 5
     ├── LabelError             a label, a selector or the host of one is none          exit 2
+    ├── PkiError               enrollment or renewal was refused, see pki/errors.py    exit 5
     ├── SimulationError        a fleet cannot be simulated so, or not into this place  exit 2
     └── InconsistentFactsError one report's facts contradict each other                (a refusal, never an exit)
 

@@ -228,7 +228,8 @@ class PostureIndex:
                 if not is_wanted():
                     return None
                 self._read({stamp.host_id: stamp for stamp in changed[start : start + _BATCH]}, assessor)
-            ordered = tuple(self._grouped(host) for host in sorted(self._entries.values(), key=lambda host: host.name))
+            # Stamps are sorted by name, and so are the hosts.
+            ordered = tuple(self._grouped(self._entries[stamp.host_id]) for stamp in stamps)
             return JudgedFleet(assessor, ordered, tuple(self._judged), tuple(self._ages), self._accepted)
 
     def assess(self, host: JudgedHost) -> HostAssessment | None:
@@ -247,7 +248,9 @@ class PostureIndex:
     def _judge_anew(self, assessor: Assessor, is_wanted: Callable[[], bool]) -> bool:
         """Judge every case anew; tells whether that was wanted to the end. What no host has any more is let go."""
         entries = self._entries.values()
-        used = {number for host in entries for number in host.pattern or ()}
+        # Hosts with the same cases share one pattern, which is looked at once.
+        patterns = {id(host.pattern): host.pattern for host in entries if host.pattern is not None}
+        used = {number for pattern in patterns.values() for number in pattern}
         used |= {n for host in entries for past in host.past for period in past.numbers for n in period}
         ages = {number for host in entries for number in host.ages}
         if len(self._judged) > 2 * len(used) + 1000 or len(self._ages) > 2 * len(ages) + 1000:
@@ -431,7 +434,16 @@ def end_of(day: date) -> datetime:
 
 def hosts_by_grouped_pattern(hosts: Iterable[JudgedHost]) -> Counter[GroupedPattern]:
     """Return how many hosts have each pattern in the same groups; those that cannot be read have none."""
-    return Counter(grouped for host in hosts if (grouped := host.grouped) is not None)
+    # Equal patterns of one fleet are mostly the same object, and an identity is told sooner than a long tuple's hash.
+    alike: dict[tuple[int, Matched], list[JudgedHost]] = {}
+    for host in hosts:
+        if host.pattern is not None:
+            alike.setdefault((id(host.pattern), host.groups), []).append(host)
+    counted: Counter[GroupedPattern] = Counter()
+    for members in alike.values():
+        if (grouped := members[0].grouped) is not None:
+            counted[grouped] += len(members)
+    return counted
 
 
 def _past_of(layouts: Sequence[tuple[datetime, Layout]]) -> tuple[tuple[Pattern, ...], tuple[SlotPast, ...]]:

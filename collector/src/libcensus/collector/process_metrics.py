@@ -5,6 +5,7 @@ These change with every call, unlike the fleet's families, which are rendered wh
 
 from __future__ import annotations
 
+import functools
 import platform
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ from prometheus_client.openmetrics.exposition import generate_latest as generate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from datetime import datetime
 
     from libcensus.collector.acceptance.folder import AcceptedState
 
@@ -22,18 +24,29 @@ _END_OF_OPENMETRICS = b"# EOF\n"
 CALL_SECONDS_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 COMMIT_SECONDS_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
 
-REPORT_OUTCOMES = ("acknowledged", "missing", "refused", "failed")
-SCRAPE_OUTCOMES = ("ok", "failed")
+ENROLLMENT_METHODS = ("enroll", "renew")
+ENROLLMENT_OUTCOMES = ("granted", "refused", "failed")
 REFUSAL_REASONS = (
+    "unknown",
+    "trust_domain",
+    "tls_version",
+    "expired",
+    "revoked",
+    "banned",
+    "role",
+    "enrollment_rate",
     "calls",
     "host_calls",
     "host_rate",
-    "malformed",
     "queue",
-    "slow",
-    "too_large",
     "uploads",
+    "malformed",
+    "too_large",
+    "slow",
 )
+HANDSHAKE_PORTS = ("listen", "enroll")
+REPORT_OUTCOMES = ("acknowledged", "missing", "refused", "failed")
+SCRAPE_OUTCOMES = ("ok", "failed")
 STORE_ERROR_KINDS = ("busy", "full", "read_only", "corrupt", "other")
 
 
@@ -76,15 +89,6 @@ _FAMILIES: tuple[ProcessFamily, ...] = (
         ("outcome",),
     ),
     ProcessFamily(
-        "libcensus_collector_refusals_total",
-        "counter",
-        "Calls that were refused, by reason: calls (too many in flight), host_calls (too many open of one host), "
-        "host_rate (one host calls too often), malformed, queue (too much waits "
-        "for the database), slow (a request that did not come, or an upload that did not end, in time), too_large, "
-        "uploads (too many, or too much memory). What gRPC itself refuses is not among them.",
-        ("reason",),
-    ),
-    ProcessFamily(
         "libcensus_collector_upload_bytes", "gauge", "Bytes of facts held by uploads that are not yet durable."
     ),
     ProcessFamily(
@@ -122,6 +126,42 @@ _FAMILIES: tuple[ProcessFamily, ...] = (
         "histogram",
         "Time to render the fleet's metrics for one scrape.",
         buckets=CALL_SECONDS_BUCKETS,
+    ),
+    ProcessFamily(
+        "libcensus_collector_certificate_expiry_timestamp_seconds",
+        "gauge",
+        "Until when the collector's certificates are good, in Unix time: its server's, and those of the CA (issuing, "
+        "root). Absent without TLS.",
+        ("certificate",),
+    ),
+    ProcessFamily(
+        "libcensus_collector_enrollments_total",
+        "counter",
+        "Answers to whoever asked for a certificate, by method (enroll, renew) and outcome: granted, refused, failed "
+        "(the database could not be used).",
+        ("method", "outcome"),
+    ),
+    ProcessFamily(
+        "libcensus_collector_refusals_total",
+        "counter",
+        "Calls refused before they were served, by reason: unknown (the certificate names nobody), trust_domain, "
+        "tls_version, expired, revoked, banned, role (agents report for themselves, operators read), enrollment_rate "
+        "(an address whose attempts failed too often), calls (too many in flight), host_calls (too many open of one "
+        "host), host_rate (one host calls too often), queue (too much waits for the database), uploads (too many, or "
+        "too much memory), malformed, too_large, slow (a request that did not come, or an upload that did not end, in "
+        "time). What gRPC itself refuses is not among them.",
+        ("reason",),
+    ),
+    ProcessFamily(
+        "libcensus_collector_tls_handshakes_total",
+        "counter",
+        "TLS handshakes begun, by port (listen, enroll). Those on listen that exceed "
+        "libcensus_collector_connections_total were refused (a wrong CA, no certificate, TLS 1.2, no TLS at all), or "
+        "nothing was called on them.",
+        ("port",),
+    ),
+    ProcessFamily(
+        "libcensus_collector_connections_total", "counter", "Connections on which something was called, at `listen`."
     ),
     ProcessFamily(
         "libcensus_collector_internal_errors_total",
@@ -203,9 +243,15 @@ class CollectorMetrics:
         self._uploads = self._children(
             "libcensus_collector_uploads_total", tuple(one for one in REPORT_OUTCOMES if one != "missing")
         )
-        self._refusals = self._children("libcensus_collector_refusals_total", REFUSAL_REASONS)
         self._store_errors = self._children("libcensus_collector_store_errors_total", STORE_ERROR_KINDS)
         self._scrapes = self._children("libcensus_collector_scrapes_total", SCRAPE_OUTCOMES)
+        self._refusals = self._children("libcensus_collector_refusals_total", REFUSAL_REASONS)
+        self._handshakes = self._children("libcensus_collector_tls_handshakes_total", HANDSHAKE_PORTS)
+        self._enrollments = {
+            (method, outcome): self._counters["libcensus_collector_enrollments_total"].labels(method, outcome)
+            for method in ENROLLMENT_METHODS
+            for outcome in ENROLLMENT_OUTCOMES
+        }
         self._started: dict[tuple[str, str, str], Counter] = {}
         self._handled: dict[tuple[str, str, str, str], tuple[Counter, Histogram]] = {}
 
@@ -243,6 +289,24 @@ class CollectorMetrics:
         self._scrapes[outcome].inc()
         self._histograms["libcensus_collector_scrape_seconds"].observe(seconds)
 
+    def show_certificates(self, ends: Callable[[], Mapping[str, datetime]]) -> None:
+        """Show until when certificates are good; asked at each scrape, for those that there are now."""
+        gauge = self._gauges["libcensus_collector_certificate_expiry_timestamp_seconds"]
+        for name in ends():
+            gauge.labels(name).set_function(functools.partial(_end_of, ends, name))
+
+    def count_enrollment(self, method: str, outcome: str) -> None:
+        """Count one answer to whoever asked for a certificate."""
+        self._enrollments[method, outcome].inc()
+
+    def count_handshake(self, port: str) -> None:
+        """Count one TLS handshake that began."""
+        self._handshakes[port].inc()
+
+    def count_connection(self) -> None:
+        """Count one connection on which something was called."""
+        self._counters["libcensus_collector_connections_total"].inc()
+
     def count_internal_error(self) -> None:
         """Count one call that ended in an internal error."""
         self._counters["libcensus_collector_internal_errors_total"].inc()
@@ -273,3 +337,8 @@ class CollectorMetrics:
             page: bytes = generate_openmetrics(self.registry)  # type: ignore[no-untyped-call]
             return page.removesuffix(_END_OF_OPENMETRICS)
         return generate_latest(self.registry)
+
+
+def _end_of(ends: Callable[[], Mapping[str, datetime]], name: str) -> float:
+    end = ends().get(name)
+    return float("nan") if end is None else end.timestamp()

@@ -22,6 +22,7 @@ EXIT_PARTIAL = 6
 _EPILOG = teach(
     "libcensus-agent report",
     "libcensus-agent report --collector 127.0.0.1:9444",
+    "libcensus-agent report --if-due",
     "libcensus-agent report --exclude /srv/backup --log-level info",
     codes=(0, 2, 3, 4, 5, 6, 70),
 )
@@ -29,7 +30,10 @@ _EPILOG = teach(
 
 @click.command("report", short_help="Scan, send what changed, exit.", epilog=_EPILOG)
 @setting_option(
-    "--collector", "collector.address", metavar="HOST:PORT", help="The collector.  [default: 127.0.0.1:9444]"
+    "--collector",
+    "collector.address",
+    metavar="HOST:PORT",
+    help="The collector.  [default: the one that this host was enrolled at, else 127.0.0.1:9444]",
 )
 @setting_option(
     "--timeout", "collector.timeout_seconds", type=float, metavar="SECONDS", help="Bound of one call.  [default: 30]"
@@ -37,19 +41,34 @@ _EPILOG = teach(
 @setting_option(
     "--exclude", "scan.exclude", multiple=True, metavar="PATH", help="Do not enter this folder (repeatable)."
 )
+@click.option(
+    "--if-due",
+    is_flag=True,
+    help="Do nothing before the time that the collector asked for with its last answer; for timers that fire often.",
+)
 @images_option
 @index_option
 @state_option
 @common_options
 @click.pass_context
-def report_command(context: click.Context) -> int:
+def report_command(context: click.Context, *, if_due: bool) -> int:
     """Scan this machine and tell the collector what changed.
 
     Only digests are sent at first, and the facts that the collector does not know yet when it asks for them. The
     report is kept in the state folder until the collector has acknowledged it: when it cannot be reached, the next
     report sends what waits, oldest first.
+
+    An enrolled host speaks mutual TLS, and renews its certificate when two thirds of its life are over. Without
+    enrollment reports go to this machine only.
     """
     config = load(context)
+
+    if if_due:
+        from libcensus.agent.due import wait_until_due  # noqa: PLC0415 - as below
+
+        if (moment := wait_until_due(config)) is not None:
+            print_line(f"not due before {moment}: the collector asked for this interval")
+            return 0
 
     from libcensus.agent.delivery import Courier  # noqa: PLC0415 - `--help` must not pay for the scanner
     from libcensus.agent.host import Root  # noqa: PLC0415

@@ -24,7 +24,10 @@ _EPILOG = teach(
 
 @click.command("run", short_help="Stay, scan and report at an interval and after changes.", epilog=_EPILOG)
 @setting_option(
-    "--collector", "collector.address", metavar="HOST:PORT", help="The collector.  [default: 127.0.0.1:9444]"
+    "--collector",
+    "collector.address",
+    metavar="HOST:PORT",
+    help="The collector.  [default: the one that this host was enrolled at, else 127.0.0.1:9444]",
 )
 @setting_option(
     "--interval",
@@ -54,7 +57,7 @@ _EPILOG = teach(
 @common_options
 @click.pass_context
 def run_command(context: click.Context) -> int:
-    """Stay resident: scan this machine and report it at once, then at an interval and soon after changes.
+    """Stay resident: scan this machine and report it at the start, then at an interval and soon after changes.
 
     For hosts where an upgrade must show within minutes; elsewhere `report` by a timer needs no memory between scans.
     Each scan is one line in the log (level info, unless set otherwise): why it ran, what it found, when the next

@@ -160,11 +160,12 @@ class CensusServicer:
         outcome = "failed"
         try:
             host_id = self._identity.host_id(context)
+            certificate_end = self._identity.certificate_end(context)
             received_at = datetime.now(UTC)
 
             def read() -> ReceivedReport:
                 report = report_from_proto(parse_message(census_pb2.ReportRequest, raw))
-                return ReceivedReport(host_id, report, received_at)
+                return ReceivedReport(host_id, report, received_at, certificate_end)
 
             missing = self._ingest.read_report(read, remaining_seconds(context, self._settings.call_seconds))
             outcome = "missing" if missing else "acknowledged"

@@ -3,7 +3,8 @@
     CallError                  a call that is refused, and why
     ├── MalformedMessageError  the bytes are no message of that type     INVALID_ARGUMENT
     ├── InvalidFieldError      a field has a value that is not allowed    INVALID_ARGUMENT
-    ├── IdentityError          nobody knows who speaks                    UNAUTHENTICATED
+    ├── IdentityError          nobody knows who speaks, or no longer      UNAUTHENTICATED
+    ├── RoleError              who speaks may not call this               PERMISSION_DENIED
     ├── HostNotFoundError      there is no such host                      NOT_FOUND
     ├── ServiceNotFoundError   health was asked of no service of ours     NOT_FOUND
     ├── UploadTooLargeError    an upload goes beyond a bound              RESOURCE_EXHAUSTED
@@ -41,6 +42,17 @@ from libcensus.collector.errors import (
     StoreFullError,
     StoreReadOnlyError,
 )
+from libcensus.collector.pki.errors import (
+    AuthorityExpiredError,
+    BannedError,
+    ChallengeError,
+    CloneError,
+    ExpiredCertificateError,
+    PkiError,
+    RenewalError,
+    SigningRequestError,
+    TokenError,
+)
 from libcensus.collector.simulation.plan import SimulationError
 from libcensus.facts.validation import InvalidFactError
 
@@ -74,7 +86,17 @@ class InvalidFieldError(CallError):
 
 
 class IdentityError(CallError):
-    """The connection does not tell who speaks."""
+    """The connection does not tell who speaks, or tells one who is refused; ``reason`` is the countable form."""
+
+    def __init__(self, message: str, reason: str = "unknown") -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class RoleError(CallError):
+    """Who speaks is known, and may not call this method."""
+
+    reason = "role"
 
 
 class HostNotFoundError(CallError):
@@ -128,12 +150,25 @@ CATALOGUE: Mapping[type[Exception], WireStatus] = {
     MalformedMessageError: WireStatus(grpc.StatusCode.INVALID_ARGUMENT),
     InvalidFieldError: WireStatus(grpc.StatusCode.INVALID_ARGUMENT),
     IdentityError: WireStatus(grpc.StatusCode.UNAUTHENTICATED),
+    RoleError: WireStatus(grpc.StatusCode.PERMISSION_DENIED),
     HostNotFoundError: WireStatus(grpc.StatusCode.NOT_FOUND),
     ServiceNotFoundError: WireStatus(grpc.StatusCode.NOT_FOUND),
     UploadTooLargeError: WireStatus(grpc.StatusCode.RESOURCE_EXHAUSTED),
     OverloadedError: WireStatus(grpc.StatusCode.RESOURCE_EXHAUSTED),
     OverdueError: WireStatus(grpc.StatusCode.DEADLINE_EXCEEDED),
     StoppingError: WireStatus(grpc.StatusCode.UNAVAILABLE),
+    TokenError: WireStatus(grpc.StatusCode.PERMISSION_DENIED),
+    SigningRequestError: WireStatus(grpc.StatusCode.INVALID_ARGUMENT),
+    CloneError: WireStatus(grpc.StatusCode.ALREADY_EXISTS),
+    RenewalError: WireStatus(grpc.StatusCode.UNAUTHENTICATED),
+    ExpiredCertificateError: WireStatus(grpc.StatusCode.UNAUTHENTICATED),
+    ChallengeError: WireStatus(grpc.StatusCode.FAILED_PRECONDITION),
+    BannedError: WireStatus(grpc.StatusCode.PERMISSION_DENIED),
+    AuthorityExpiredError: WireStatus(
+        grpc.StatusCode.UNAVAILABLE,
+        "the collector's certificate authority has expired; on the collector run libcensus-collector ca rotate",
+        logging.ERROR,
+    ),
     # Agents keep what was answered UNAVAILABLE and send it again: whatever is wrong with the store, no report is lost.
     StoreBusyError: WireStatus(
         grpc.StatusCode.UNAVAILABLE, "the collector's database is held by another process", logging.ERROR
@@ -158,6 +193,7 @@ NEVER_ON_THE_WIRE: frozenset[type[Exception]] = frozenset(
         LabelError,
         FeedIdentityError,
         FeedUnreachableError,
+        PkiError,
         SimulationError,
         SnapshotError,
     }

@@ -1,35 +1,62 @@
 """Who speaks: told by the connection, never by a message.
 
-Without TLS, which is allowed on loopback alone, an agent names its host in the metadata of the call. How an identity is
-read is one object, so that connections with certificates get another one and no servicer changes.
+Without TLS, which is allowed on loopback alone, an agent names its host in the metadata of the call. With mutual TLS
+the client's certificate tells it, and nothing that a message or its metadata holds is believed about it. How an
+identity is read is one object, so that no servicer knows which of the two it is.
 """
 
 from __future__ import annotations
 
 import re
+import threading
 from abc import ABC, abstractmethod
+from collections import OrderedDict
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from libcensus.collector.service.errors import IdentityError
+from cryptography import x509
+
+from libcensus.collector.pki.identity import Identity, InvalidIdentityError, Role, parse_identity
+from libcensus.collector.service.access import SERVICES, may_call
+from libcensus.collector.service.errors import IdentityError, RoleError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
     import grpc
+
+    from libcensus.collector.pki.watch import RefusalWatch
 
 HOST_ID_KEY = "libcensus-host-id"
 
 _HOST_ID = re.compile(r"[0-9a-f]{32}")
+_TLS = "TLSv1.3"
+_KNOWN_CERTIFICATES = 8192
+"""How many certificates are kept as they were read, a kilobyte each: reading one costs as much as a small call."""
 
 
 class IdentitySource(ABC):
-    """Reads from a connection which host speaks, and whether it may ask for the fleet."""
+    """Reads from a connection who speaks, and whether that one may call a service."""
 
     @abstractmethod
     def host_id(self, context: grpc.ServicerContext) -> str:
         """Return the id of the host that speaks; raises IdentityError when the connection does not tell."""
 
     @abstractmethod
+    def certificate_end(self, context: grpc.ServicerContext) -> datetime | None:
+        """Return when the certificate ends that the connection shows; None without TLS. Raises as the others do."""
+
+    @abstractmethod
     def require_operator(self, context: grpc.ServicerContext) -> None:
-        """Raise IdentityError when the connection may not read the fleet."""
+        """Raise IdentityError or RoleError when the connection may not read the fleet."""
+
+    @abstractmethod
+    def admit(self, service: str, context: grpc.ServicerContext) -> Identity | None:
+        """Return who calls a method of a service, None where connections tell nothing and all may call everything.
+
+        Raises IdentityError for who is not known, or no longer, and RoleError for who may not call it.
+        """
 
 
 class LoopbackIdentity(IdentitySource):
@@ -51,5 +78,150 @@ class LoopbackIdentity(IdentitySource):
             raise IdentityError(f"metadata {HOST_ID_KEY} is not 32 lower-case hexadecimal digits")
         return value
 
+    def certificate_end(self, context: grpc.ServicerContext) -> datetime | None:  # noqa: ARG002 - the contract's
+        """Tell that there is no certificate."""
+        return None
+
     def require_operator(self, context: grpc.ServicerContext) -> None:
         """Let everybody on this machine read."""
+
+    def admit(self, service: str, context: grpc.ServicerContext) -> Identity | None:  # noqa: ARG002 - the contract's
+        """Let everybody on this machine call everything."""
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class _Holder:
+    """What a certificate says of its holder."""
+
+    identity: Identity
+    serial: str
+    expires_at: datetime
+
+
+class CertificateIdentity(IdentitySource):
+    """Believes the client certificate, which gRPC has verified against the CA when the connection was made.
+
+    What changes while a connection lasts is asked for each call: whether the certificate or its holder is refused by
+    now, and whether it has expired.
+    """
+
+    def __init__(self, trust_domain: str, refusals: RefusalWatch, clock: Callable[[], datetime]) -> None:
+        self._trust_domain = trust_domain
+        self._refusals = refusals
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._known: OrderedDict[bytes, _Holder] = OrderedDict()
+        self._of_thread = threading.local()
+
+    def host_id(self, context: grpc.ServicerContext) -> str:
+        """Return the id of the host that the certificate names."""
+        identity = self._identify(context).identity
+        if identity.role is not Role.AGENT:
+            raise RoleError(f"{identity.subject} is no host: only the certificate of an agent can report")
+        return identity.name
+
+    def certificate_end(self, context: grpc.ServicerContext) -> datetime | None:
+        """Return when the certificate ends."""
+        return self._identify(context).expires_at
+
+    def require_operator(self, context: grpc.ServicerContext) -> None:
+        """Raise unless the certificate is an operator's."""
+        identity = self._identify(context).identity
+        if identity.role is not Role.OPERATOR:
+            raise RoleError(_not_for("the fleet", identity))
+
+    def admit(self, service: str, context: grpc.ServicerContext) -> Identity:
+        """Return the holder of the certificate, who may call the service."""
+        holder = self._judge(context)
+        if not may_call(holder.identity.role, service):
+            raise RoleError(_not_for(service, holder.identity))
+        # The handler that asks again runs in this thread, a moment later.
+        self._of_thread.judged = (context, holder)
+        return holder.identity
+
+    def _identify(self, context: grpc.ServicerContext) -> _Holder:
+        judged: tuple[grpc.ServicerContext, _Holder] | None = getattr(self._of_thread, "judged", None)
+        return judged[1] if judged is not None and judged[0] is context else self._judge(context)
+
+    def _judge(self, context: grpc.ServicerContext) -> _Holder:
+        properties = context.auth_context()
+        version = _only(properties.get("ssl_tls_version"))
+        if version != _TLS.encode():
+            shown = (version or b"no TLS").decode("ascii", "replace")
+            raise IdentityError(f"the connection speaks {shown}; this collector takes {_TLS} alone", "tls_version")
+        pem = _only(properties.get("x509_pem_cert"))
+        if pem is None:
+            raise IdentityError("the connection shows no client certificate")
+        holder = self._read(pem)
+        refusals = self._refusals.current
+        if holder.identity.subject in refusals.subjects:
+            raise IdentityError(
+                f"{holder.identity.subject} is banned; an operator of the collector can lift it with "
+                "`libcensus-collector unban`",
+                "banned",
+            )
+        if holder.serial in refusals.serials:
+            raise IdentityError(
+                f"the certificate {holder.serial} of {holder.identity.subject} is revoked; enroll with a new token",
+                "revoked",
+            )
+        if holder.expires_at <= self._clock():
+            raise IdentityError(
+                f"the certificate of {holder.identity.subject} expired at "
+                f"{holder.expires_at.isoformat(timespec='seconds').replace('+00:00', 'Z')}; renew it",
+                "expired",
+            )
+        self._refusals.note_use(holder.serial)
+        return holder
+
+    def _read(self, pem: bytes) -> _Holder:
+        with self._lock:
+            holder = self._known.get(pem)
+            if holder is not None:
+                self._known.move_to_end(pem)
+                return holder
+        holder = read_holder(pem, self._trust_domain)
+        with self._lock:
+            self._known[pem] = holder
+            if len(self._known) > _KNOWN_CERTIFICATES:
+                self._known.popitem(last=False)
+        return holder
+
+
+def read_holder(pem: bytes, trust_domain: str) -> _Holder:
+    """Return whom a certificate (PEM) names; raises IdentityError for one that names nobody of this trust domain."""
+    try:
+        certificate = x509.load_pem_x509_certificate(pem)
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        uris = names.get_values_for_type(x509.UniformResourceIdentifier)
+    except (ValueError, x509.ExtensionNotFound, x509.DuplicateExtension):
+        raise IdentityError("the client certificate cannot be read, or names nobody") from None
+    if len(uris) != 1:
+        raise IdentityError(f"the client certificate has {len(uris)} URIs; exactly one must name its holder")
+    try:
+        identity = parse_identity(uris[0])
+    except InvalidIdentityError as error:
+        raise IdentityError(f"the client certificate names no host and no operator: {error}") from None
+    if identity.trust_domain != trust_domain:
+        raise IdentityError(
+            f"the client certificate is of the trust domain {identity.trust_domain!r}, and this collector serves "
+            f"{trust_domain!r} (its setting trust_domain)",
+            "trust_domain",
+        )
+    return _Holder(identity, f"{certificate.serial_number:x}", certificate.not_valid_after_utc)
+
+
+def _only(values: object) -> bytes | None:
+    """Return the value of a property of a connection that has exactly one."""
+    found = list(values) if isinstance(values, (list, tuple)) else []
+    return found[0] if len(found) == 1 and isinstance(found[0], bytes) else None
+
+
+def _not_for(what: str, identity: Identity) -> str:
+    if what not in SERVICES and what != "the fleet":
+        return f"{what} is open to nobody"
+    other = "an operator's certificate (`libcensus-collector operator create NAME`)"
+    if identity.role is Role.OPERATOR:
+        other = "the certificate of an agent (`libcensus-agent enroll`)"
+    return f"{identity.subject} may not use {what}: that needs {other}"

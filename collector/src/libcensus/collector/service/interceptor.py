@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from libcensus.collector.process_metrics import CollectorMetrics
     from libcensus.collector.service.admission import Admission
+    from libcensus.collector.service.gate import Gate
 
     _Handler = grpc.RpcMethodHandler[Any, Any]
 
@@ -152,11 +153,22 @@ class _Wrapped:
 
 
 class CallInterceptor(grpc.ServerInterceptor):  # type: ignore[type-arg]
-    """Wraps every handler with admission, counting, timing, error telling and the bounds of time on requests."""
+    """Wraps every handler with admission, counting, timing, error telling and the bounds of time on requests.
 
-    def __init__(self, metrics: CollectorMetrics, keeper: StreamKeeper, admission: Admission | None = None) -> None:
+    Without a gate everybody may call everything: the enrollment port is for those whom nobody knows yet. Without
+    admission nobody has a share: what bounds such a server is its own.
+    """
+
+    def __init__(
+        self,
+        metrics: CollectorMetrics,
+        keeper: StreamKeeper,
+        gate: Gate | None = None,
+        admission: Admission | None = None,
+    ) -> None:
         self._metrics = metrics
         self._keeper = keeper
+        self._gate = gate
         self._admission = admission
         self._wrapped: dict[str, _Wrapped] = {}
 
@@ -220,7 +232,7 @@ class CallInterceptor(grpc.ServerInterceptor):  # type: ignore[type-arg]
         return grpc.stream_unary_rpc_method_handler(serve)
 
     @contextmanager
-    def _admitted(self, method: _Method, context: grpc.ServicerContext) -> Iterator[None]:
+    def _share(self, method: _Method, context: grpc.ServicerContext) -> Iterator[None]:
         """Hold the caller's share while its call is served; raises IdentityError or OverloadedError."""
         if self._admission is None or method.service != _HOSTS_SERVICE:
             yield
@@ -263,7 +275,8 @@ class CallInterceptor(grpc.ServerInterceptor):  # type: ignore[type-arg]
             key = self._keeper.watch(context.cancel) if is_stream else None
             code = grpc.StatusCode.OK.name
             try:
-                with self._admitted(method, context):
+                self._admit(method, context)
+                with self._share(method, context):
                     request = requests if is_stream else self._read_single(requests, context)
                     response = behaviour(request, context)
                 code = _code_of(context)
@@ -295,7 +308,8 @@ class CallInterceptor(grpc.ServerInterceptor):  # type: ignore[type-arg]
             key = None if method.path in _LASTING else self._keeper.watch(context.cancel)
             code = grpc.StatusCode.OK.name
             try:
-                with self._admitted(method, context):
+                self._admit(method, context)
+                with self._share(method, context):
                     request = requests if is_stream else self._read_single(requests, context)
                     yield from behaviour(request, context)
                 code = _code_of(context)
@@ -313,6 +327,15 @@ class CallInterceptor(grpc.ServerInterceptor):  # type: ignore[type-arg]
                 self._count(method, code, started, context)
 
         return serve
+
+    def _admit(self, method: _Method, context: grpc.ServicerContext) -> None:
+        if self._gate is None:
+            return
+        try:
+            self._gate.admit(method.service, method.name, context)
+        except CallError:
+            self._count_outcome(method)
+            raise
 
     def _refuse(self, error: Exception, context: grpc.ServicerContext, method: _Method) -> Refusal:
         hint = 1.0

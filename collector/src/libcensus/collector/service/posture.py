@@ -471,13 +471,15 @@ def _worst_hosts(
     hosts: Iterable[JudgedHost], sums: Mapping[_Part, _Sum], limit: int
 ) -> tuple[tuple[HostPosture, ...], int]:
     """Return the hosts with something open, those with most of the highest severity first, and how many there are."""
-    weights: dict[GroupedPattern, tuple[tuple[int, ...], int, int]] = {}
+    # By identity: equal patterns of one fleet are mostly the same object, which is told sooner than a tuple's hash.
+    weights: dict[tuple[int, Matched], tuple[tuple[int, ...], int, int]] = {}
     found: list[tuple[tuple[int, ...], str, str, int, int]] = []
     for host in hosts:
         shape = host.grouped
         if shape is None:
             continue
-        told = weights.get(shape)
+        key = id(host.pattern), host.groups
+        told = weights.get(key)
         if told is None:
             affected: Counter[Severity] = Counter()
             for part in _parts(shape):
@@ -485,10 +487,11 @@ def _worst_hosts(
             unclear = sum(sums[part].unclear for part in _parts(shape))
             exposed = sum(sums[part].exposed for part in _parts(shape))
             weight = (*(affected[severity] for severity in _SEVERITIES), unclear)
-            told = weights[shape] = weight, exposed, sum(sums[part].accepted for part in _parts(shape))
+            told = weights[key] = weight, exposed, sum(sums[part].accepted for part in _parts(shape))
         if any(told[0]):
             found.append((told[0], host.name, host.host_id, *told[1:]))
-    found.sort(key=lambda one: (tuple(-number for number in one[0]), one[1]))
+    # Hosts come sorted by name, and sorting keeps that among those with the same weight.
+    found.sort(key=lambda one: one[0], reverse=True)
     chosen = found[:limit] if limit else found
     return (
         tuple(

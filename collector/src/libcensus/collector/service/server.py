@@ -1,6 +1,6 @@
-"""The gRPC server: which services it offers, what bounds it keeps, and how it binds.
+"""The gRPC servers: which services they offer, what bounds they keep, and how they bind.
 
-It binds given loopback endpoints in plaintext and nothing else; ports are never shared with another process.
+Ports are never shared with another process.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import grpc
 from grpc_reflection.v1alpha import reflection
 
 from libcensus.collector.address import Endpoint, probe_endpoints, refused_endpoint
-from libcensus.collector.service import census, fleet, health
+from libcensus.collector.service import census, enrollment, fleet, health
 from libcensus.v1 import census_pb2, fleet_pb2
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from libcensus.collector.config import CollectorSettings
     from libcensus.collector.service.census import CensusServicer
+    from libcensus.collector.service.enrollment import EnrollmentServicer
     from libcensus.collector.service.fleet import FleetServicer
     from libcensus.collector.service.health import HealthServicer
     from libcensus.collector.service.interceptor import CallInterceptor
@@ -32,6 +33,22 @@ _IDLE_MILLISECONDS = 10 * 60 * 1000
 _STREAMS_PER_CONNECTION = 100
 _METADATA_BYTES = 16 * 1024
 _FLOOD = 4
+_ENROLLMENT_BYTES = 64 * 1024
+_ENROLLMENTS_AT_ONCE = 64
+
+_OPTIONS = (
+    ("grpc.so_reuseport", 0),
+    ("grpc.max_send_message_length", -1),
+    ("grpc.max_metadata_size", _METADATA_BYTES),
+    ("grpc.max_concurrent_streams", _STREAMS_PER_CONNECTION),
+    ("grpc.max_connection_idle_ms", _IDLE_MILLISECONDS),
+    ("grpc.keepalive_time_ms", 60_000),
+    ("grpc.keepalive_timeout_ms", 20_000),
+    # Agents that stay resident may ping this often; gRPC's own default would close their connection.
+    ("grpc.http2.min_ping_interval_without_data_ms", 20_000),
+    ("grpc.http2.max_ping_strikes", 3),
+    ("grpc.server_handshake_timeout_ms", 10_000),
+)
 
 
 def make_server(
@@ -42,7 +59,7 @@ def make_server(
     health_servicer: HealthServicer,
     interceptor: CallInterceptor,
 ) -> grpc.Server:
-    """Return a server with all services, neither bound nor started.
+    """Return a server with all services but enrollment, neither bound nor started.
 
     A message larger than the bound is refused by gRPC itself before it is unpacked further, so a compressed bomb costs
     no more than the bound.
@@ -52,20 +69,7 @@ def make_server(
         interceptors=[interceptor],
         # Calls beyond the bound are refused by admission, with a hint; what is refused without one is a flood.
         maximum_concurrent_rpcs=_FLOOD * settings.max_concurrent_calls,
-        options=(
-            ("grpc.so_reuseport", 0),
-            ("grpc.max_receive_message_length", settings.max_message_bytes),
-            ("grpc.max_send_message_length", -1),
-            ("grpc.max_metadata_size", _METADATA_BYTES),
-            ("grpc.max_concurrent_streams", _STREAMS_PER_CONNECTION),
-            ("grpc.max_connection_idle_ms", _IDLE_MILLISECONDS),
-            ("grpc.keepalive_time_ms", 60_000),
-            ("grpc.keepalive_timeout_ms", 20_000),
-            # Agents that stay resident may ping this often; gRPC's own default would close their connection.
-            ("grpc.http2.min_ping_interval_without_data_ms", 20_000),
-            ("grpc.http2.max_ping_strikes", 3),
-            ("grpc.server_handshake_timeout_ms", 10_000),
-        ),
+        options=(*_OPTIONS, ("grpc.max_receive_message_length", settings.max_message_bytes)),
     )
     server.add_generic_rpc_handlers(
         (
@@ -78,16 +82,41 @@ def make_server(
     return server
 
 
-def bind_plaintext(server: grpc.Server, setting: str, endpoints: tuple[Endpoint, ...]) -> tuple[Endpoint, ...]:
+def make_enrollment_server(
+    workers: ThreadPoolExecutor, enrollment_servicer: EnrollmentServicer, interceptor: CallInterceptor
+) -> grpc.Server:
+    """Return a server with ``EnrollmentService`` alone, neither bound nor started."""
+    server = grpc.server(
+        workers,
+        interceptors=[interceptor],
+        maximum_concurrent_rpcs=_ENROLLMENTS_AT_ONCE,
+        options=(*_OPTIONS, ("grpc.max_receive_message_length", _ENROLLMENT_BYTES)),
+    )
+    server.add_generic_rpc_handlers(
+        (grpc.method_handlers_generic_handler(enrollment.SERVICE_NAME, enrollment_servicer.handlers()),)
+    )
+    return server
+
+
+def bind(
+    server: grpc.Server,
+    setting: str,
+    endpoints: tuple[Endpoint, ...],
+    credentials: grpc.ServerCredentials | None = None,
+) -> tuple[Endpoint, ...]:
     """Bind the endpoints that this host has, all on one port; returns them with the port that was chosen.
 
-    Raises ConfigurationError naming the address that cannot be bound.
+    Without credentials in plaintext: the caller has made sure that the endpoints are loopback. Raises
+    ConfigurationError naming the address that cannot be bound.
     """
     bound: list[Endpoint] = []
     for endpoint in probe_endpoints(setting, endpoints):
         wanted = Endpoint(endpoint.address, endpoint.port or (bound[0].port if bound else 0))
         try:
-            port = server.add_insecure_port(str(wanted))
+            if credentials is None:
+                port = server.add_insecure_port(str(wanted))
+            else:
+                port = server.add_secure_port(str(wanted), credentials)
         except RuntimeError as error:
             # The probe found it free, so somebody took it in between.
             raise refused_endpoint(setting, wanted) from error

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
@@ -45,11 +46,15 @@ class FactRecord:
 
 @dataclass(frozen=True, slots=True)
 class ReceivedReport:
-    """A report, who sent it (told by the connection), and when it came."""
+    """A report, who sent it (told by the connection), and when it came.
+
+    ``certificate_expires_at`` is the end of the certificate that it came with, absent without TLS.
+    """
 
     host_id: str
     report: Report
     received_at: datetime
+    certificate_expires_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +66,8 @@ class HostState:
     received the report that tells the state, by its own clock. ``report`` holds what runs, even where the report only
     named it, in what :meth:`Store.find_host` returns; lists of hosts only name it. ``crypto_copies``, ``tools`` and
     ``roots`` are absent for agents that do not look for them, and so is ``outdated_processes``, which counts those that
-    run on something that is gone.
+    run on something that is gone. ``certificate_expires_at`` is the end of the certificate that the last report came
+    with, absent without TLS.
     """
 
     host_id: str
@@ -79,6 +85,7 @@ class HostState:
     roots: str | None = None
     changelogs: tuple[str, ...] = ()
     outdated_processes: int | None = None
+    certificate_expires_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +131,14 @@ class InventoryInterval:
     inventory: str
     first_seen: datetime
     gone_at: datetime | None
+
+
+class EnrollOutcome(StrEnum):
+    """What came of an enrollment: it is stored, or nothing changed."""
+
+    ENROLLED = "enrolled"
+    TOKEN_REFUSED = "token_refused"  # noqa: S105 - an outcome and no secret
+    ALREADY_ENROLLED = "already_enrolled"
 
 
 class Store(ABC):
@@ -229,17 +244,31 @@ class Store(ABC):
         """Make a token useless; returns whether there was one that was not so already. Durable on return."""
 
     @abstractmethod
-    def enroll(self, token_id: str, certificate: CertificateRecord, moment: datetime, *, revoke_older: bool) -> bool:
+    def enroll(
+        self, token_id: str, certificate: CertificateRecord, moment: datetime, *, alive_after: datetime | None
+    ) -> EnrollOutcome:
         """Use a token once and keep the certificate that it was used for, both or neither; durable on return.
 
-        Returns False, and changes nothing, where the token has no use left, expired, was revoked or is not there:
-        of two that use the last use at once, on any collectors, one gets True. With ``revoke_older`` all other
-        certificates of the subject are revoked in the same transaction. The token's labels are given to the host.
+        TOKEN_REFUSED, and nothing changes, where the token has no use left, expired, was revoked or is not there: of
+        two that use the last use at once, on any collectors, one gets ENROLLED. ALREADY_ENROLLED, and nothing changes,
+        where the subject has a certificate for another key that was not revoked and ends after ``alive_after``; of
+        two that enroll as one subject at once, on any collectors, one is told so. Where ``alive_after`` is absent,
+        such certificates are revoked instead, in the same transaction. The token's labels are given to the host.
         """
 
     @abstractmethod
     def put_certificate(self, certificate: CertificateRecord) -> None:
-        """Keep a certificate that was issued without a token: a renewal, or an operator's. Durable on return."""
+        """Keep a certificate that was issued without using a token, such as an operator's. Durable on return."""
+
+    @abstractmethod
+    def renew(self, certificate: CertificateRecord, moment: datetime) -> bool:
+        """Keep the certificate that renews its ``predecessor``; durable on return.
+
+        Returns False, and changes nothing, where the predecessor was revoked or is not kept, or where it has a
+        successor already that was seen in use: whoever shows the predecessor then has a copy of its key. Successors
+        that nobody used are revoked, for their answer was lost. Of two that renew the same certificate at once, on any
+        collectors, one certificate stays good.
+        """
 
     @abstractmethod
     def find_certificate(self, serial: str) -> CertificateRecord | None:

@@ -13,7 +13,7 @@ from libcensus.collector.store.contract import HostState, InstallInterval
 from libcensus.facts.codec import crypto_library_to_proto, decode_process_set, encode_process_set
 from libcensus.facts.crypto import CryptoLibrary, CryptoUse
 from libcensus.facts.package import Package
-from libcensus.facts.report import ProbeResult, Report, SkipCount
+from libcensus.facts.report import AgentState, ProbeResult, Report, SkipCount
 from libcensus.facts.vocabulary import (
     CryptoFamily,
     Implementation,
@@ -209,12 +209,17 @@ def _probe(entry: Mapping[str, Any]) -> ProbeResult:
 def report_values(received: ReceivedReport) -> dict[str, object]:
     """Return the columns of a host that every report changes, times of receipt aside."""
     report = received.report
+    state = report.agent_state
     return {
         "report_id": report.report_id,
         "agent_version": report.agent_version,
         "scanned_at": report.scanned_at,
         "scan_seconds": report.scan_seconds,
         "probes": probes_text(report.probes),
+        "waiting_reports": None if state is None else state.waiting_reports,
+        "dropped_reports": None if state is None else state.dropped_reports,
+        "dropped_facts": None if state is None else state.dropped_facts,
+        "certificate_expires_at": received.certificate_expires_at,
     }
 
 
@@ -245,6 +250,12 @@ def host_values(digest: str, inventory: Inventory) -> dict[str, object]:
     }
 
 
+def _agent_state_of(row: Row[Any]) -> AgentState | None:
+    if row.waiting_reports is None:
+        return None
+    return AgentState(row.waiting_reports, row.dropped_reports, row.dropped_facts)
+
+
 def host_state_of(row: Row[Any], inventory: Inventory, processes: bytes | None = None) -> HostState:
     """Return the state that a row of hosts tells, with what its inventory tells; ``processes`` are stored bytes.
 
@@ -263,6 +274,7 @@ def host_state_of(row: Row[Any], inventory: Inventory, processes: bytes | None =
         roots=inventory.roots,
         changelogs=inventory.changelogs,
         outdated_processes=row.outdated_processes,
+        certificate_expires_at=row.certificate_expires_at,
         report=Report(
             report_id=row.report_id,
             agent_version=row.agent_version,
@@ -272,6 +284,7 @@ def host_state_of(row: Row[Any], inventory: Inventory, processes: bytes | None =
             probes=probes_of(row.probes),
             processes_digest=row.processes_digest,
             processes=None if processes is None else decode_process_set(processes),
+            agent_state=_agent_state_of(row),
         ),
         first_report=row.first_report,
         last_report=row.last_report,

@@ -28,7 +28,7 @@ from sqlalchemy.pool import QueuePool
 from libcensus.collector.errors import InconsistentFactsError, StoreError, StoreReadOnlyError
 from libcensus.collector.store import rows
 from libcensus.collector.store.address import DatabaseAddress
-from libcensus.collector.store.contract import HostStamp, InventoryInterval, Store
+from libcensus.collector.store.contract import HostStamp, InventoryInterval
 from libcensus.collector.store.failure import corrupt, is_transient, store_error, store_error_of_os
 from libcensus.collector.store.lock import DatabaseLock
 from libcensus.collector.store.schema import bring_up_to_date, require_up_to_date
@@ -43,6 +43,7 @@ from libcensus.collector.store.tables import (
     INVENTORY_INTERVALS,
     PLATFORMS,
 )
+from libcensus.collector.store.trust import TrustRecords
 from libcensus.facts.codec import decode_fact
 from libcensus.facts.digest import FactKind
 from libcensus.facts.host import Inventory
@@ -127,7 +128,7 @@ class _Material:
     roots: Mapping[str, RootSet]
 
 
-class SqlStore(Store):
+class SqlStore(TrustRecords):
     """A store in a SQLite file or a PostgreSQL database; made by :meth:`open`."""
 
     def __init__(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     Column,
     Double,
     ForeignKey,
@@ -22,12 +23,13 @@ from sqlalchemy import (
     Table,
     Text,
     TypeDecorator,
+    text,
 )
 
 if TYPE_CHECKING:
     from sqlalchemy import Dialect
 
-REVISION = "0004"
+REVISION = "0005"
 """The newest migration: what this version writes."""
 
 VERSION_TABLE = "libcensus_version"
@@ -156,11 +158,17 @@ HOSTS = Table(
     Column("processes_digest", Digest),
     Column("processes", LargeBinary),
     Column("outdated_processes", Integer),
+    Column("waiting_reports", Integer),
+    Column("dropped_reports", BigInteger),
+    Column("dropped_facts", BigInteger),
+    Column("certificate_expires_at", Moment),
 )
 """One row per host. ``probes`` is JSON; ``seen_until`` is the latest ``last_report`` that there ever was, so that
 intervals keep their order when the collector's clock goes back. ``processes`` are the bytes of the process set that
 the last report named by ``processes_digest``, and ``outdated_processes`` counts those in it that run on something
-that is gone; all are absent where the agent did not look."""
+that is gone; all are absent where the agent did not look. ``waiting_reports``, ``dropped_reports`` and
+``dropped_facts`` are what the agent holds back and lost, absent where it does not tell. ``certificate_expires_at`` is
+the end of the certificate that the last report came with, absent without TLS."""
 
 INSTALL_INTERVALS = Table(
     "install_intervals",
@@ -206,6 +214,55 @@ HOST_LABELS = Table(
     Column("value", Text, nullable=False),
 )
 """Labels of hosts. A host that never reported may have some."""
+
+TOKENS = Table(
+    "tokens",
+    METADATA,
+    Column("token_id", Text, primary_key=True),
+    Column("secret_sha256", LargeBinary(32), nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("expires_at", Moment, nullable=False),
+    Column("uses", Integer, nullable=False),
+    Column("uses_left", Integer, nullable=False),
+    Column("hostname", Text),
+    Column("labels", Text, nullable=False),
+    Column("replaces", Boolean, nullable=False),
+    Column("revoked_at", Moment),
+)
+"""Join tokens, without their secrets; ``labels`` is a JSON object."""
+
+CERTIFICATES = Table(
+    "certificates",
+    METADATA,
+    Column("serial", Text, primary_key=True),
+    Column("subject", Text, nullable=False),
+    Column("key_sha256", Digest, nullable=False),
+    Column("issued_at", Moment, nullable=False),
+    Column("expires_at", Moment, nullable=False, index=True),
+    Column("hostname", Text),
+    Column("predecessor", Text),
+    Column("token_id", Text),
+    Column("first_used_at", Moment),
+    Column("revoked_at", Moment),
+    Column("revoked_reason", Text),
+    Index("ix_certificates_subject", "subject", "issued_at"),
+    Index(
+        "ix_certificates_revoked",
+        "expires_at",
+        sqlite_where=text("revoked_at IS NOT NULL"),
+        postgresql_where=text("revoked_at IS NOT NULL"),
+    ),
+)
+"""Certificates that were issued. Those that are revoked have an index of their own: collectors ask every second."""
+
+BANS = Table(
+    "bans",
+    METADATA,
+    Column("subject", Text, primary_key=True),
+    Column("banned_at", Moment, nullable=False),
+    Column("reason", Text, nullable=False),
+)
+"""Hosts and operators that are refused whatever they show."""
 
 HEALTH = Table(
     "health",

@@ -1,0 +1,87 @@
+"""What happens before any handler runs: who calls, whether they may, and what is written down about it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict
+from typing import TYPE_CHECKING
+
+from libcensus.collector.pki.audit import AuditEvent
+from libcensus.collector.pki.identity import Role
+from libcensus.collector.service.errors import IdentityError, RoleError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import grpc
+
+    from libcensus.collector.pki.audit import AuditLog
+    from libcensus.collector.process_metrics import CollectorMetrics
+    from libcensus.collector.service.identity import IdentitySource
+
+_PEERS = 16_384
+_QUIET_SECONDS = 60.0
+"""How long the same refusal of the same peer is counted alone, and not written down again: whoever is refused may come
+as often as it likes, and the audit log must not grow with that."""
+
+
+class Gate:
+    """Admits calls, or raises; counts what it refused, and writes it and what operators read to the audit log."""
+
+    def __init__(
+        self,
+        identity: IdentitySource,
+        metrics: CollectorMetrics,
+        audit: AuditLog | None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._identity = identity
+        self._metrics = metrics
+        self._audit = audit
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._peers: OrderedDict[str, None] = OrderedDict()
+        self._told: OrderedDict[tuple[str, str], float] = OrderedDict()
+
+    def admit(self, service: str, method: str, context: grpc.ServicerContext) -> None:
+        """Let a call pass; raises IdentityError or RoleError."""
+        peer = context.peer()
+        self._note_connection(peer)
+        try:
+            identity = self._identity.admit(service, context)
+        except (IdentityError, RoleError) as error:
+            self._metrics.count_refusal(error.reason)
+            address = peer.rpartition(":")[0]
+            if self._audit is not None and self._is_news(address, error.reason):
+                self._audit.record(
+                    AuditEvent.CALL_REFUSED, peer=peer, method=f"{service}/{method}", reason=f"{error.reason}: {error}"
+                )
+            raise
+        if self._audit is not None and identity is not None and identity.role is Role.OPERATOR:
+            self._audit.record(
+                AuditEvent.OPERATOR_READ, subject=identity.subject, peer=peer, method=f"{service}/{method}"
+            )
+
+    def _note_connection(self, peer: str) -> None:
+        """Count a connection at its first call."""
+        with self._lock:
+            if peer in self._peers:
+                self._peers.move_to_end(peer)
+                return
+            self._peers[peer] = None
+            if len(self._peers) > _PEERS:
+                self._peers.popitem(last=False)
+        self._metrics.count_connection()
+
+    def _is_news(self, address: str, reason: str) -> bool:
+        now = self._clock()
+        with self._lock:
+            before = self._told.get((address, reason))
+            if before is not None and now - before < _QUIET_SECONDS:
+                return False
+            self._told[address, reason] = now
+            self._told.move_to_end((address, reason))
+            if len(self._told) > _PEERS:
+                self._told.popitem(last=False)
+            return True
