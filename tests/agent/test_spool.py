@@ -233,3 +233,66 @@ def test_the_report_of_a_later_version_is_kept_as_it_is(spool: Spool) -> None:
     spool.add(report, facts)
     assert spool.waiting()[0].report.agent_version == "9.9.9"
     assert spool.read(facts[0][1])[0] is FactKind.INVENTORY
+
+
+# --- facts that the collector has ------------------------------------------------------------------------------------
+
+
+def facts_with(kernel: str, shared: list[AddressedFact]) -> list[AddressedFact]:
+    """A host like another one, but for its platform."""
+    platform = encode_fact(Platform(kernel=kernel, loaders=tuple(f"/{kernel}/{'x' * 80}/{one:02d}" for one in range(50))))
+    inventory = Inventory(Host(hostname="a"), platform[1], shared[2][1])
+    return [encode_fact(inventory), platform, shared[2]]
+
+
+def test_facts_that_the_collector_has_go_before_any_report(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    spool = Spool(tmp_path / "spool", max_reports=100, max_bytes=1_000_000)
+    first = facts_with("6.1", facts_of("a"))
+    spool.add(report_of(first, 0), first)
+    spool.note_known(first[0][1])
+    spool.remove(spool.waiting()[0])
+    # The same host again, which nobody takes any more, and then another kernel.
+    unchanged = spool.add(report_of(first, 1), first).report
+    second = facts_with("6.2", facts_of("a"))
+    tight = Spool(tmp_path / "spool", max_reports=100, max_bytes=spool.total_bytes + 400)
+    changed = tight.add(report_of(second, 2), second).report
+    assert [one.report for one in tight.waiting()] == [unchanged, changed]
+    assert first[1][1] not in kept_facts(tight)
+    assert {digest for _, digest, _ in second} <= kept_facts(tight)
+    assert first[0][1] in kept_facts(tight)
+    assert (tight.dropped.reports, tight.dropped.facts) == (0, 1)
+    assert tight.dropped.last is not None
+    assert "and 1 facts that it knows" in caplog.text
+    assert tight.total_bytes <= spool.total_bytes + 400
+
+
+def test_facts_that_nobody_has_are_given_up_with_their_report_alone(tmp_path: Path) -> None:
+    spool = Spool(tmp_path / "spool", max_reports=100, max_bytes=1_000_000)
+    first, second = facts_with("6.1", facts_of("a")), facts_with("6.2", facts_of("a"))
+    spool.add(report_of(first, 1), first)
+    tight = Spool(tmp_path / "spool", max_reports=100, max_bytes=spool.total_bytes + 400)
+    changed = tight.add(report_of(second, 2), second).report
+    assert [one.report for one in tight.waiting()] == [changed]
+    assert (tight.dropped.reports, tight.dropped.facts) == (1, 0)
+
+
+def test_what_was_given_up_is_remembered_for_good(spool: Spool) -> None:
+    spool.folder.mkdir()
+    (spool.folder / "dropped").write_text("12")
+    assert spool.dropped == Dropped(12)
+    spool.count_dropped(reports=2, facts=3)
+    again = Spool(spool.folder, max_reports=3, max_bytes=1).dropped
+    assert (again.reports, again.facts) == (14, 3)
+    (spool.folder / "dropped").write_text("nonsense")
+    assert spool.dropped == Dropped()
+
+
+def test_what_the_collector_has_is_written_only_when_it_changed(spool: Spool) -> None:
+    facts = facts_of("a")
+    spool.add(report_of(facts), facts)
+    spool.note_known(facts[0][1])
+    known = spool.folder / "known"
+    before = known.stat()
+    spool.note_known(facts[0][1])
+    assert known.stat().st_ino == before.st_ino
+    assert set(known.read_text().split()) == {digest for _, digest, _ in facts}

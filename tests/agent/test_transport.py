@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import secrets
 import socket
+import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -112,6 +114,36 @@ def serving(script: Script | None, address: str = "127.0.0.1:0") -> Iterator[str
         yield address if address.startswith("unix:") else f"127.0.0.1:{port}"
     finally:
         server.stop(None).wait()
+
+
+@contextmanager
+def slow_to(address: str, *, seconds: float, passed: list[int] | None = None) -> Iterator[str]:
+    """A proxy that passes one connection on, after some time; ``passed`` gets the bytes that the client sent."""
+
+    def pump(source: socket.socket, sink: socket.socket, counted: list[int] | None) -> None:
+        with suppress(OSError):
+            while data := source.recv(65536):
+                if counted is not None:
+                    counted.append(len(data))
+                sink.sendall(data)
+        with suppress(OSError):
+            sink.shutdown(socket.SHUT_WR)
+
+    def serve(listener: socket.socket) -> None:
+        client, _ = listener.accept()
+        host, _, port = address.rpartition(":")
+        with client, socket.create_connection((host, int(port))) as server:
+            time.sleep(seconds)
+            back = threading.Thread(target=pump, args=(server, client, None))
+            back.start()
+            pump(client, server, passed)
+            back.join()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=serve, args=(listener,))
+        thread.start()
+        yield f"127.0.0.1:{listener.getsockname()[1]}"
+        thread.join()
 
 
 def settings_for(address: str, **changes: Any) -> CollectorSettings:
@@ -296,6 +328,64 @@ def test_a_collector_that_asks_not_to_be_tried_again_is_not(hint: str) -> None:
     with serving(script) as address, client_for(address) as client, pytest.raises(UnreachableError):
         client.send(REPORT, FACTS)
     assert len(script.requests) == 1
+
+
+def test_being_asked_to_wait_uses_up_no_attempt() -> None:
+    script = Script(reports=[*[OVERLOADED] * 20, []])
+    pauses: list[float] = []
+    with serving(script) as address, client_for(address, pauses, attempts=1) as client:
+        client.send(REPORT, FACTS)
+    assert pauses == [3.0] * 20
+
+
+def test_patience_with_a_collector_that_always_asks_to_wait_ends() -> None:
+    script = Script(reports=[OVERLOADED])
+    pauses: list[float] = []
+    with serving(script) as address, client_for(address, pauses) as client, pytest.raises(UnreachableError) as caught:
+        client.send(REPORT, FACTS)
+    assert sum(pauses) == transport.PATIENCE_SECONDS
+    assert caught.value.retry_after_seconds == 1.5
+
+
+def test_who_is_asked_to_stay_away_for_long_does_not_wait_here_and_remembers_it() -> None:
+    long = Refusal(grpc.StatusCode.UNAVAILABLE, "later", ((transport.PUSHBACK_METADATA, "3600000"),))
+    pauses: list[float] = []
+    with (
+        serving(Script(reports=[long])) as address,
+        client_for(address, pauses) as client,
+        pytest.raises(UnreachableError) as caught,
+    ):
+        client.send(REPORT, FACTS)
+    assert pauses == []
+    assert caught.value.retry_after_seconds == 3600
+
+
+def test_a_collector_that_sheds_load_without_a_time_is_tried_again_with_backoff() -> None:
+    shed = Refusal(grpc.StatusCode.RESOURCE_EXHAUSTED, "Concurrent RPC limit exceeded!")
+    script = Script(reports=[shed, shed, []])
+    pauses: list[float] = []
+    with serving(script) as address, client_for(address, pauses) as client:
+        client.send(REPORT, FACTS)
+    assert pauses == [0.25, 0.5]
+
+
+def test_a_connection_that_comes_about_slowly_is_no_failure() -> None:
+    with serving(Script()) as address, slow_to(address, seconds=1.6) as slow, client_for(slow, attempts=1) as client:
+        client.send(REPORT, FACTS)
+
+
+def test_facts_are_compressed_on_the_wire() -> None:
+    platform = encode_fact(Platform(kernel="6.1", loaders=tuple(f"/lib/{'x' * 200}/{one:03d}" for one in range(500))))
+    script = Script(reports=[[platform[1]], []])
+    passed: list[int] = []
+    with (
+        serving(script) as address,
+        slow_to(address, seconds=0.0, passed=passed) as watched,
+        client_for(watched) as client,
+    ):
+        client.send(REPORT, HeldFacts([platform]))
+    assert len(platform[2]) > 100_000
+    assert sum(passed) < len(platform[2]) / 5
 
 
 def test_pauses_are_bounded_and_so_are_attempts() -> None:

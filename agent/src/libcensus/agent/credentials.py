@@ -39,7 +39,10 @@ ROOTS_FILE = "roots.pem"
 FACTS_FILE = "identity.json"
 PENDING_KEY_FILE = "pending-key.pem"
 
-ENROLL_AGAIN = "enroll this host again: libcensus-agent enroll --force, with a new token (libcensus-collector token create --replace)"
+ENROLL_AGAIN = (
+    "enroll this host again: libcensus-agent enroll --force, with a token of `libcensus-collector token create "
+    "--replace`"
+)
 
 _GENERATION = re.compile(r"[0-9]{6}")
 _UNFINISHED = ".new-"

@@ -11,6 +11,7 @@ lies in the spool, and a certificate that cannot be renewed yet stops no report.
 from __future__ import annotations
 
 import logging
+import os
 import secrets
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -33,7 +34,7 @@ from libcensus.agent.errors import (
     UnreachableError,
 )
 from libcensus.agent.identity import find_identity
-from libcensus.agent.renewal import renew_when_due
+from libcensus.agent.renewal import reason_to_renew, renew_when_due
 from libcensus.agent.spool import HeldFacts, Spool, WaitingReport
 from libcensus.agent.state import StateFolder
 from libcensus.agent.target import parse_target
@@ -175,6 +176,16 @@ class Courier:
             self.spool.discard_damaged()
             report, source, waiting = self._keep(scan)
             return self._send(host_id, report, source, waiting)
+
+    def renew(self) -> None:
+        """Renew the certificate where that is due; raises what :func:`renew_when_due` does."""
+        self.prepare()
+        with self.state.lock():
+            self.identity.remove_unfinished()
+            identity = self.identity.current()
+            if identity is not None:
+                check_same_host(identity, find_identity(self.state.path).host_id)
+                renew_when_due(identity, self._config.collector, self.state, before_call=self._before_call)
 
     def send_waiting(self) -> tuple[int, int]:
         """Send what waits, without a new scan; returns how many were sent and how many the collector refused."""
@@ -374,6 +385,32 @@ class Courier:
             "collector_version": acknowledgement.collector_version,
             "next_interval_seconds": acknowledgement.next_interval_seconds,
         }
+
+
+def renew_apart(config: AgentConfig) -> None:
+    """Renew a certificate that is due in a fork of this process, which takes the memory that it needed with it.
+
+    For a process that has one thread and has not met gRPC yet. What fails here is met again, and told, by whoever
+    delivers.
+    """
+    if config.collector.certificate is not None:
+        return
+    try:
+        identity = IdentityFolder(config.state.folder).current()
+        given = None if config.collector.ca is None else read_given_file("collector.ca", config.collector.ca)
+    except ConfigurationError:
+        return
+    if identity is None or reason_to_renew(identity, given, datetime.now(UTC)) is None:
+        return
+    child = os.fork()
+    if child == 0:
+        try:
+            Courier(config).renew()
+        except (AgentError, OSError) as error:
+            _LOG.debug("the renewal apart failed: %s", error)
+        finally:
+            os._exit(0)
+    os.waitpid(child, 0)
 
 
 def failed_probes(scan: Scan) -> list[str]:
