@@ -32,6 +32,7 @@ from libcensus.collector.config import (
     CollectorSettings,
     LoadedSettings,
     load_settings,
+    parse_seconds,
     show_settings,
     state_folder,
 )
@@ -71,10 +72,23 @@ _LABELS_EXIT_CODES = """\
 Exit codes: 0 fine; 2 wrong usage, a label that is none, no such host; 3 a setting is wrong, or the
 database cannot be used; 70 internal error."""
 
+_TRUST_EXIT_CODES = """\
+\b
+Exit codes: 0 fine; 1 hosts would be cut off; 2 wrong usage, no such token, host, operator or
+certificate; 3 a setting is wrong, or the authority, the database or a file cannot be used; 70
+internal error."""
+
 _DEFAULT_PLACES = {
     "database": f"sqlite file below {state_folder(os.environ)}",
     "advisories_dir": f"{state_folder(os.environ) / 'advisories'}",
     "vex_dir": f"{state_folder(os.environ) / 'vex'}",
+    "pki_dir": f"{state_folder(os.environ) / 'pki'}",
+    "audit_log": f"{state_folder(os.environ) / 'audit.jsonl'}",
+    "enroll_listen": "port 9446",
+    "tls_certificate": "none",
+    "tls_key": "none",
+    "tls_client_ca": "none",
+    "web_config": "none",
 }
 
 _Function = TypeVar("_Function", bound="Callable[..., Any]")
@@ -82,6 +96,18 @@ _Function = TypeVar("_Function", bound="Callable[..., Any]")
 _CHOICES = {"metrics_detail": METRICS_DETAILS, "log_format": LOG_FORMATS, "log_level": LOG_LEVELS}
 _METAVARS = {
     "listen": "ADDRESS:PORT",
+    "enroll_listen": "ADDRESS:PORT",
+    "pki_dir": "FOLDER",
+    "trust_domain": "NAME",
+    "server_names": "NAME,…",
+    "tls_certificate": "FILE",
+    "tls_key": "FILE",
+    "tls_client_ca": "FILE",
+    "certificate_lifetime": "TIME",
+    "renewal_grace": "TIME",
+    "web_config": "FILE",
+    "http_open": "true|false",
+    "audit_log": "FILE",
     "http_listen": "ADDRESS:PORT",
     "database": "URL",
     "advisories_dir": "FOLDER",
@@ -426,6 +452,319 @@ def list_labels(config: Path | None, *, selector: str | None, output: str, **fla
     from libcensus.collector.labels import run_list  # noqa: PLC0415
 
     return run_list(load_settings(flags, os.environ, config).settings, selector, output, write=_print)
+
+
+def _seconds(low: float, high: float) -> Callable[[click.Context, click.Parameter, str | None], float | None]:
+    """Return what reads an option's time, such as ``15m``."""
+
+    def read(_context: click.Context, _parameter: click.Parameter, value: str | None) -> float | None:
+        try:
+            return None if value is None else parse_seconds(value, low, high)
+        except ValueError as error:
+            raise click.BadParameter(f"{value!r} is not allowed; allowed is {error}") from None
+
+    return read
+
+
+_OUTPUT = click.option("--output", type=click.Choice(["table", "json"]), default="table", show_default=True)
+_OPERATOR = click.option("--operator", metavar="NAME", help="Operator instead of a host.")
+
+
+@cli.group(name="ca")
+def ca_group() -> None:
+    """Make and look after the certificate authority, by which hosts, operators and collectors know each other.
+
+    A running collector takes up a change by itself, without a lost connection.
+    """
+
+
+@ca_group.command(name="init", epilog=_TRUST_EXIT_CODES)
+@_setting_options_of("pki_dir", "trust_domain", "server_names", "audit_log")
+@_OUTPUT
+def init_ca(config: Path | None, *, output: str, **flags: Any) -> int:
+    """Make a certificate authority: a root and an issuing key, apart, that their owner alone can read.
+
+    Run it as the collector's user. The root's key can be kept offline from then on; only `ca rotate` needs it.
+
+    \b
+    Examples:
+      libcensus-collector ca init
+      libcensus-collector ca init --pki-dir /srv/pki --trust-domain census.example
+    """  # noqa: D301
+    from libcensus.collector.pki.ca_command import run_init  # noqa: PLC0415
+
+    return run_init(load_settings(flags, os.environ, config).settings, output, write=_print)
+
+
+@ca_group.command(name="show", epilog=_TRUST_EXIT_CODES)
+@_setting_options_of("pki_dir", "trust_domain")
+@click.option("--pem", is_flag=True, help="Print the trusted roots as PEM, for an agent's --ca.")
+@_OUTPUT
+def show_ca(config: Path | None, *, pem: bool, output: str, **flags: Any) -> int:
+    """Show the fingerprints that agents are told, until when each key is good, and where the root's key is.
+
+    \b
+    Examples:
+      libcensus-collector ca show
+      libcensus-collector ca show --pem > ca.pem
+    """  # noqa: D301
+    from libcensus.collector.pki.ca_command import run_show  # noqa: PLC0415
+
+    return run_show(load_settings(flags, os.environ, config).settings, output, pem=pem, write=_print)
+
+
+@ca_group.command(name="rotate", epilog=_TRUST_EXIT_CODES)
+@_setting_options_of("pki_dir", "trust_domain", "certificate_lifetime", "audit_log")
+@click.option("--root", is_flag=True, help="Replace the root too; the old one stays trusted until `ca retire`.")
+@_OUTPUT
+def rotate_ca(config: Path | None, *, root: bool, output: str, **flags: Any) -> int:
+    """Make a new issuing key; what was issued stays good, and nobody is cut off. Needs root.key in the folder.
+
+    \b
+    Examples:
+      libcensus-collector ca rotate
+      libcensus-collector ca rotate --root
+    """  # noqa: D301
+    from libcensus.collector.pki.ca_command import run_rotate  # noqa: PLC0415
+
+    return run_rotate(load_settings(flags, os.environ, config).settings, output, root=root, write=_print)
+
+
+@ca_group.command(name="retire", epilog=_TRUST_EXIT_CODES)
+@_setting_options_of("pki_dir", "trust_domain", "database", "renewal_grace", "audit_log")
+@click.argument("fingerprint")
+@click.option("--force", is_flag=True, help="Retire it although somebody who is enrolled would be cut off.")
+@_OUTPUT
+def retire_ca(config: Path | None, fingerprint: str, *, force: bool, output: str, **flags: Any) -> int:
+    """Trust an old root no longer. Refused while somebody has no certificate of a newer root yet.
+
+    \b
+    Examples:
+      libcensus-collector ca retire 3f0c…
+    """  # noqa: D301
+    from libcensus.collector.pki.ca_command import run_retire  # noqa: PLC0415
+
+    settings = load_settings(flags, os.environ, config).settings
+    return run_retire(settings, fingerprint, output, force=force, write=_print)
+
+
+@cli.group(name="token")
+def token_group() -> None:
+    """Make and look after join tokens: each lets hosts in as often as it says, until its end."""
+
+
+@token_group.command(name="create", epilog=_TRUST_EXIT_CODES)
+@_setting_options_of(
+    "database", "pki_dir", "trust_domain", "server_names", "listen", "http_listen", "enroll_listen", "audit_log"
+)
+@click.option("--uses", type=click.IntRange(1, 1_000_000), default=1, show_default=True, help="Hosts that may join.")
+@click.option(
+    "--ttl",
+    callback=_seconds(10, 366 * 86400),
+    metavar="TIME",
+    default="1h",
+    show_default=True,
+    help="How long it is good.",
+)
+@click.option("--host", metavar="NAME", help="Only for a host that calls itself so.")
+@click.option(
+    "--labels", "labels", multiple=True, metavar="KEY=VALUE[,…]", help="Labels for whoever joins; may be repeated."
+)
+@click.option("--replace", is_flag=True, help="Also for a host that is enrolled: its older certificates are revoked.")
+@click.option(
+    "--file", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Write the token to a new file."
+)
+@click.option("--collector", metavar="HOST", help="Name of this collector in the command that is printed.")
+@click.option("-q", "--quiet", is_flag=True, help="Print the token alone, to pipe it on.")
+@_OUTPUT
+def create_token(
+    config: Path | None,
+    *,
+    uses: int,
+    ttl: float,
+    host: str | None,
+    labels: tuple[str, ...],
+    replace: bool,
+    file: Path | None,
+    collector: str | None,
+    quiet: bool,
+    output: str,
+    **flags: Any,
+) -> int:
+    """Make a join token, and print it once with the CA's fingerprint and the command that enrolls a host.
+
+    The token goes to the host by a file or by standard input, never as an argument, which `ps` would show.
+
+    \b
+    Examples:
+      libcensus-collector token create
+      libcensus-collector token create --uses 200 --ttl 8h --labels env=prod,team=payments --file batch.token
+      libcensus-collector token create --host web-1 --replace      # web-1 was installed anew
+    """  # noqa: D301
+    from libcensus.collector.pki.token_command import Choices, run_create  # noqa: PLC0415
+
+    choices = Choices(uses, ttl, host, labels, replaces=replace, file=file, collector=collector)
+    settings = load_settings(flags, os.environ, config).settings
+    return run_create(settings, choices, output, quiet=quiet, write=_print)
+
+
+@token_group.command(name="list", epilog=_TRUST_EXIT_CODES)
+@_setting_options_of("database")
+@_OUTPUT
+def list_tokens(config: Path | None, *, output: str, **flags: Any) -> int:
+    """List the tokens with what is left of them; never their secrets, which nobody keeps.
+
+    \b
+    Examples:
+      libcensus-collector token list
+    """  # noqa: D301
+    from libcensus.collector.pki.token_command import run_list  # noqa: PLC0415
+
+    return run_list(load_settings(flags, os.environ, config).settings, output, write=_print)
+
+
+@token_group.command(name="revoke", epilog=_TRUST_EXIT_CODES)
+@_setting_options_of("database", "audit_log")
+@click.argument("token_id", metavar="ID")
+def revoke_token(config: Path | None, token_id: str, **flags: Any) -> int:
+    """Make a token useless at once, on every collector. Hosts that joined by it stay enrolled.
+
+    \b
+    Examples:
+      libcensus-collector token revoke k3v5q2xa
+    """  # noqa: D301
+    from libcensus.collector.pki.token_command import run_revoke  # noqa: PLC0415
+
+    return run_revoke(load_settings(flags, os.environ, config).settings, token_id, write=_print)
+
+
+@cli.group(name="operator")
+def operator_group() -> None:
+    """Let people and programs read the fleet."""
+
+
+@operator_group.command(name="create", epilog=_TRUST_EXIT_CODES)
+@_setting_options_of("database", "pki_dir", "trust_domain", "certificate_lifetime", "audit_log")
+@click.argument("name")
+@click.option(
+    "--output", "file", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="[default: NAME.pem]"
+)
+@click.option(
+    "--lifetime",
+    callback=_seconds(600, 397 * 86400),
+    metavar="TIME",
+    help="How long it is good, if not as agents' are.",
+)
+def create_operator(config: Path | None, name: str, *, file: Path | None, lifetime: float | None, **flags: Any) -> int:
+    """Make an operator's certificate: one new file (PEM, mode 0600) with key, certificate and trusted roots.
+
+    \b
+    Examples:
+      libcensus-collector operator create ada
+      libcensus-collector operator create grafana --output /etc/libcensus/grafana.pem --lifetime 90d
+    """  # noqa: D301
+    from libcensus.collector.pki.certificate_command import run_create_operator  # noqa: PLC0415
+
+    settings = load_settings(flags, os.environ, config).settings
+    return run_create_operator(settings, name, file, lifetime, write=_print)
+
+
+@cli.group(name="certificates")
+def certificates_group() -> None:
+    """Look at the certificates that were issued, and revoke them."""
+
+
+@certificates_group.command(name="list", epilog=_TRUST_EXIT_CODES)
+@_setting_options_of("database", "trust_domain")
+@click.option("--host", metavar="HOST", help="Only those of a host, by name or id.")
+@click.option("--operator", metavar="NAME", help="Only those of an operator.")
+@click.option("--all", "everything", is_flag=True, help="Also those that have expired.")
+@_OUTPUT
+def list_certificates(
+    config: Path | None, *, host: str | None, operator: str | None, everything: bool, output: str, **flags: Any
+) -> int:
+    """List certificates: serial, state, holder, when it was issued, ends, and was first used.
+
+    \b
+    Examples:
+      libcensus-collector certificates list
+      libcensus-collector certificates list --host web-1 --all --output json
+    """  # noqa: D301
+    from libcensus.collector.pki.certificate_command import run_list  # noqa: PLC0415
+
+    settings = load_settings(flags, os.environ, config).settings
+    return run_list(settings, host, operator, output, everything=everything, write=_print)
+
+
+@certificates_group.command(name="revoke", epilog=_TRUST_EXIT_CODES)
+@_setting_options_of("database", "trust_domain", "audit_log")
+@click.option("--serial", metavar="SERIAL", help="One certificate.")
+@click.option("--host", metavar="HOST", help="All certificates of a host, by name or id.")
+@click.option("--operator", metavar="NAME", help="All certificates of an operator.")
+@click.option("--reason", default="revoked by an operator", show_default=True, help="Why, for the audit log.")
+def revoke_certificates(
+    config: Path | None, *, serial: str | None, host: str | None, operator: str | None, reason: str, **flags: Any
+) -> int:
+    """Revoke certificates: every collector refuses them within seconds, on open connections too.
+
+    \b
+    Examples:
+      libcensus-collector certificates revoke --host web-1 --reason 'disk sold'
+      libcensus-collector certificates revoke --serial 4a5f…
+    """  # noqa: D301
+    from libcensus.collector.pki.certificate_command import run_revoke  # noqa: PLC0415
+
+    settings = load_settings(flags, os.environ, config).settings
+    return run_revoke(settings, serial, host, operator, reason, write=_print)
+
+
+@cli.command(epilog=_TRUST_EXIT_CODES)
+@_setting_options_of("database", "trust_domain", "audit_log")
+@click.argument("host", required=False)
+@_OPERATOR
+@click.option("--reason", required=True, help="Why, for the audit log and for whoever is refused.")
+def ban(config: Path | None, host: str | None, *, operator: str | None, reason: str, **flags: Any) -> int:
+    """Refuse a host, by name or id, or an operator, whatever certificate or token it shows, until `unban`.
+
+    \b
+    Examples:
+      libcensus-collector ban web-1 --reason 'compromised, ticket 4711'
+      libcensus-collector ban --operator zoe --reason 'left the team'
+    """  # noqa: D301
+    from libcensus.collector.pki.certificate_command import run_ban  # noqa: PLC0415
+
+    return run_ban(load_settings(flags, os.environ, config).settings, host, operator, reason, write=_print)
+
+
+@cli.command(epilog=_TRUST_EXIT_CODES)
+@_setting_options_of("database", "trust_domain", "audit_log")
+@click.argument("host", required=False)
+@_OPERATOR
+def unban(config: Path | None, host: str | None, *, operator: str | None, **flags: Any) -> int:
+    """Lift a ban.
+
+    \b
+    Examples:
+      libcensus-collector unban web-1
+    """  # noqa: D301
+    from libcensus.collector.pki.certificate_command import run_unban  # noqa: PLC0415
+
+    return run_unban(load_settings(flags, os.environ, config).settings, host, operator, write=_print)
+
+
+@cli.command(epilog=_TRUST_EXIT_CODES)
+@_setting_options_of("database")
+@_OUTPUT
+def bans(config: Path | None, *, output: str, **flags: Any) -> int:
+    """List who is banned, since when and why.
+
+    \b
+    Examples:
+      libcensus-collector bans
+    """  # noqa: D301
+    from libcensus.collector.pki.certificate_command import run_list_bans  # noqa: PLC0415
+
+    return run_list_bans(load_settings(flags, os.environ, config).settings, output, write=_print)
 
 
 @cli.group(name="config")

@@ -79,6 +79,11 @@ def _duration(low: float, high: float) -> Callable[[Any], float]:
     return parse
 
 
+def parse_seconds(text: str, low: float, high: float) -> float:
+    """Return the seconds of a time such as ``15m``; raises ValueError, whose text says what is allowed."""
+    return _duration(low, high)(text)
+
+
 def _size(low: int, high: int) -> Callable[[Any], int]:
     def parse(value: Any) -> int:
         allowed = f"a size from {show_bytes(low)} to {show_bytes(high)}, such as 4MiB"

@@ -37,6 +37,7 @@ from libcensus.collector.errors import ConfigurationError
 from libcensus.collector.pki.errors import AuthorityExpiredError, ExpiredCertificateError, RenewalError
 from libcensus.collector.pki.keyfiles import (
     certificates_pem,
+    changing,
     check_folder,
     key_pem,
     make_folder,
@@ -120,19 +121,20 @@ class Authority:
     @classmethod
     def init(cls, folder: Path, trust_domain: str, now: datetime) -> Self:
         """Make a root and an issuing key in a folder that has none; raises ConfigurationError."""
-        if cls.exists(folder):
-            raise ConfigurationError(
-                f"{folder}: there is a certificate authority already; look at it with libcensus-collector ca show, "
-                "replace its keys with libcensus-collector ca rotate, or name another folder with --pki-dir"
-            )
         make_folder(folder)
         check_folder(folder)
-        root_key = ec.generate_private_key(ec.SECP256R1())
-        root = _make_root(root_key, trust_domain, now)
-        write_key(folder / "root.key", root_key)
-        write_certificates(folder / "root.pem", [root])
-        write_certificates(folder / "roots.pem", [root])
-        _write_issuing(folder, root, root_key, trust_domain, now)
+        with changing(folder):
+            if cls.exists(folder):
+                raise ConfigurationError(
+                    f"{folder}: there is a certificate authority already; look at it with libcensus-collector ca show, "
+                    "replace its keys with libcensus-collector ca rotate, or name another folder with --pki-dir"
+                )
+            root_key = ec.generate_private_key(ec.SECP256R1())
+            root = _make_root(root_key, trust_domain, now)
+            write_key(folder / "root.key", root_key)
+            write_certificates(folder / "root.pem", [root])
+            write_certificates(folder / "roots.pem", [root])
+            _write_issuing(folder, root, root_key, trust_domain, now)
         return cls.load(folder, trust_domain, now)
 
     @classmethod
@@ -360,8 +362,10 @@ def rotate_issuing(folder: Path, now: datetime) -> None:
 
     Raises ConfigurationError where there is no authority, or the root's key is not in the folder.
     """
-    root, key = _read_root(folder, now)
-    _write_issuing(folder, root, key, _organisation(root), now)
+    _require_authority(folder)
+    with changing(folder):
+        root, key = _read_root(folder, now)
+        _write_issuing(folder, root, key, _organisation(root), now)
 
 
 def rotate_root(folder: Path, now: datetime) -> None:
@@ -370,30 +374,32 @@ def rotate_root(folder: Path, now: datetime) -> None:
     The old root signs the new one, so that hosts which know only the old one go on working; they learn of the new one
     with their next renewal. The old root's key is destroyed. Raises ConfigurationError.
     """
-    old, old_key = _read_root(folder, now)
-    trust_domain = _organisation(old)
-    key = ec.generate_private_key(ec.SECP256R1())
-    new = _make_root(key, trust_domain, now)
-    cross = (
-        _builder(
-            key.public_key(),
-            new.subject,
-            old.subject,
-            old_key.public_key(),
-            (new.not_valid_before_utc, min(new.not_valid_after_utc, old.not_valid_after_utc)),
+    _require_authority(folder)
+    with changing(folder):
+        old, old_key = _read_root(folder, now)
+        trust_domain = _organisation(old)
+        key = ec.generate_private_key(ec.SECP256R1())
+        new = _make_root(key, trust_domain, now)
+        cross = (
+            _builder(
+                key.public_key(),
+                new.subject,
+                old.subject,
+                old_key.public_key(),
+                (new.not_valid_before_utc, min(new.not_valid_after_utc, old.not_valid_after_utc)),
+            )
+            # Two more may follow: the cross certificate of a later root, and an issuing one.
+            .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+            .add_extension(_key_usage(ca=True), critical=True)
+            .sign(old_key, hashes.SHA256())
         )
-        # Two more may follow: the cross certificate of a later root, and an issuing one.
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .add_extension(_key_usage(ca=True), critical=True)
-        .sign(old_key, hashes.SHA256())
-    )
-    # In this order each step leaves an authority that works: trust first, then the way to it, then the keys.
-    write_certificates(folder / "roots.pem", [new, *read_certificates(folder / "roots.pem")])
-    write_certificates(folder / "cross.pem", [cross, *_read_cross(folder)])
-    write_certificates(folder / "root.pem", [new, old])
-    write_key(folder / "root.key", key)
-    write_certificates(folder / "root.pem", [new])
-    _write_issuing(folder, new, key, trust_domain, now)
+        # In this order each step leaves an authority that works: trust first, then the way to it, then the keys.
+        write_certificates(folder / "roots.pem", [new, *read_certificates(folder / "roots.pem")])
+        write_certificates(folder / "cross.pem", [cross, *_read_cross(folder)])
+        write_certificates(folder / "root.pem", [new, old])
+        write_key(folder / "root.key", key)
+        write_certificates(folder / "root.pem", [new])
+        _write_issuing(folder, new, key, trust_domain, now)
 
 
 def retire_root(folder: Path, root_fingerprint: str) -> x509.Certificate:
@@ -401,11 +407,12 @@ def retire_root(folder: Path, root_fingerprint: str) -> x509.Certificate:
 
     Raises ConfigurationError where it is not trusted anyway, or is the one that the issuing key hangs on.
     """
-    if not Authority.exists(folder):
-        raise ConfigurationError(
-            f"{folder}: there is no certificate authority; make one with libcensus-collector ca init"
-        )
-    check_folder(folder)
+    _require_authority(folder)
+    with changing(folder):
+        return _retire(folder, root_fingerprint)
+
+
+def _retire(folder: Path, root_fingerprint: str) -> x509.Certificate:
     roots = read_certificates(folder / "roots.pem")
     wanted = root_fingerprint.replace(":", "").lower()
     retired = next((one for one in roots if fingerprint(one) == wanted), None)
@@ -485,12 +492,15 @@ def _write_issuing(
     write_certificates(folder / "issuing.pem", [certificate])
 
 
-def _read_root(folder: Path, now: datetime) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
+def _require_authority(folder: Path) -> None:
     if not Authority.exists(folder):
         raise ConfigurationError(
             f"{folder}: there is no certificate authority; make one with libcensus-collector ca init"
         )
     check_folder(folder)
+
+
+def _read_root(folder: Path, now: datetime) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
     if not (folder / "root.key").exists():
         raise ConfigurationError(
             f"{folder / 'root.key'}: is not here, and rotating needs it; copy it from where it is kept, run the "

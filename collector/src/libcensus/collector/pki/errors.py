@@ -44,3 +44,15 @@ class BannedError(PkiError):
 
 class AuthorityExpiredError(ConfigurationError):
     """The certificate authority has ended, and issues nothing until its keys are rotated."""
+
+
+class ArgumentError(CollectorError):
+    """A command was given the name of something that there is none of, or a value that cannot be."""
+
+    exit_code = 2
+
+
+class CutOffError(CollectorError):
+    """A command would cut off somebody who is enrolled, and was not told to do so all the same."""
+
+    exit_code = 1

@@ -6,9 +6,11 @@ written by others. What does not hold is refused with the command that mends it.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import stat
 import tempfile
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +22,7 @@ from libcensus.collector.errors import ConfigurationError
 from libcensus.collector.pki.ownership import give_to_owner_of_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 _MOST_BYTES = 1024 * 1024
 """A file of certificates is some kilobytes long; one beyond this is something else."""
@@ -61,6 +63,25 @@ def check_folder(folder: Path) -> None:
             f"{folder}: others can write in it (mode {found.st_mode & 0o777:o}), and so replace keys; "
             f"run chmod 700 {folder}"
         )
+
+
+@contextmanager
+def changing(folder: Path) -> Iterator[None]:
+    """Keep other commands from changing the folder at the same time; raises ConfigurationError where one does."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        raise ConfigurationError(f"{folder}: cannot be read: {error.strerror}") from error
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise ConfigurationError(
+                f"{folder}: another command is changing this certificate authority; wait until it has ended"
+            ) from None
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def write_file(path: Path, content: bytes, mode: int) -> None:

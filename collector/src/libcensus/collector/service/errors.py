@@ -43,10 +43,12 @@ from libcensus.collector.errors import (
     StoreReadOnlyError,
 )
 from libcensus.collector.pki.errors import (
+    ArgumentError,
     AuthorityExpiredError,
     BannedError,
     ChallengeError,
     CloneError,
+    CutOffError,
     ExpiredCertificateError,
     PkiError,
     RenewalError,
@@ -186,9 +188,11 @@ CATALOGUE: Mapping[type[Exception], WireStatus] = {
 NEVER_ON_THE_WIRE: frozenset[type[Exception]] = frozenset(
     {
         AbsentDocumentError,
+        ArgumentError,
         CallError,
         CollectorError,
         ConfigurationError,
+        CutOffError,
         FeedError,
         LabelError,
         FeedIdentityError,
