@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+import ssl
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -23,6 +24,7 @@ from libcensus.v1 import census_pb2, census_pb2_grpc, enrollment_pb2, enrollment
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPublicKeyTypes
 
@@ -216,8 +218,10 @@ def offering(servicer: Any, authority: Authority, *, mutual: bool = False, **ser
 
 
 @contextmanager
-def publishing(content: bytes, status: int = 200, length: int | None = None) -> Iterator[tuple[int, list[str]]]:
-    """Serve ``/ca.pem`` over HTTP; yields the port, and the lines of the requests as they come in."""
+def publishing(
+    content: bytes, status: int = 200, length: int | None = None, pair: Path | None = None
+) -> Iterator[tuple[int, list[str]]]:
+    """Serve ``/ca.pem`` over HTTP, over HTTPS with ``pair``; yields the port, and the lines of the requests."""
     seen: list[str] = []
 
     class Handler(BaseHTTPRequestHandler):
@@ -233,7 +237,23 @@ def publishing(content: bytes, status: int = 200, length: int | None = None) -> 
         def log_message(self, *_: object) -> None:
             pass
 
-    server = HTTPServer(("127.0.0.1", 0), Handler)
+    class Server(HTTPServer):
+        def handle_error(self, *_: object) -> None:
+            """Say nothing of a client that speaks the other scheme."""
+
+        def get_request(self) -> Any:
+            channel, address = super().get_request()
+            if pair is None:
+                return channel, address
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(pair)
+            try:
+                return context.wrap_socket(channel, server_side=True), address
+            except OSError:
+                channel.close()
+                raise
+
+    server = Server(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever, args=(0.02,))
     thread.start()
     try:

@@ -6,6 +6,8 @@ import hashlib
 import logging
 import os
 import socket
+import subprocess
+import sys
 import threading
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -228,6 +230,20 @@ def test_the_ca_is_fetched_from_the_http_port(authority: Authority, tmp_path: Pa
     with offering(desk, authority) as port, publishing(authority.pem) as (http_port, _):
         request = request_for(authority, port, None, http_port=http_port)
         assert enroll(request, TOKEN, IdentityFolder(tmp_path), settings_for()).facts.host_id == HOST_ID
+
+
+def test_the_ca_is_fetched_over_https_where_the_port_speaks_tls(authority: Authority, tmp_path: Path) -> None:
+    # Of an authority that nobody here knows: the fingerprint decides.
+    key, chain = Authority().server()
+    (tmp_path / "pair.pem").write_bytes(key + chain)
+    desk = Desk(authority)
+    with (
+        offering(desk, authority) as port,
+        publishing(authority.pem, pair=tmp_path / "pair.pem") as (http_port, asked),
+    ):
+        request = request_for(authority, port, None, http_port=http_port)
+        assert enroll(request, TOKEN, IdentityFolder(tmp_path), settings_for()).facts.host_id == HOST_ID
+    assert asked[0] == "GET /ca.pem HTTP/1.1"
 
 
 @pytest.mark.parametrize(
@@ -459,3 +475,86 @@ def test_a_renewal_brings_the_roots_of_a_rotated_ca(authority: Authority, tmp_pa
     with offering(desk, authority) as port:
         new = renew(old, IdentityFolder(tmp_path), settings_for(), parse_target(f"127.0.0.1:{port}"), None)
     assert new.credentials.roots == later.pem + authority.pem
+
+
+# --- death ------------------------------------------------------------------------------------------------------------
+
+DYING = """
+import os, signal, sys
+from pathlib import Path
+from libcensus.agent import transport
+from libcensus.agent.cli import main
+die_at = int(sys.argv[1])
+count = 0
+def step():
+    global count
+    count += 1
+    if count == die_at:
+        os.kill(os.getpid(), signal.SIGKILL)
+def dying(real, after=False):
+    def call(*arguments, **options):
+        step()
+        answer = real(*arguments, **options)
+        if after:
+            step()
+        return answer
+    return call
+for name in ("fsync", "replace", "rename", "unlink", "symlink", "mkdir"):
+    setattr(os, name, dying(getattr(os, name)))
+transport.EnrollmentClient.enroll = dying(transport.EnrollmentClient.enroll, after=True)
+code = main(sys.argv[2:])
+print(count)
+sys.exit(code)
+"""
+
+
+def test_an_enrollment_that_is_killed_at_any_step_is_made_again_with_the_same_token_and_key(
+    authority: Authority, tmp_path: Path
+) -> None:
+    desk = Desk(authority)
+    file = pem_of(authority, tmp_path)
+    (tmp_path / "token").write_text(TOKEN)
+    with offering(desk, authority) as port:
+        for die_at in range(1, 200):
+            state = tmp_path / f"state-{die_at}"
+            flags = {
+                "--collector": "127.0.0.1",
+                "--token-file": tmp_path / "token",
+                "--ca": file,
+                "--ca-fingerprint": authority.fingerprint,
+                "--enroll-port": port,
+                "--state-dir": state,
+            }
+            arguments = ["enroll", *(str(word) for pair in flags.items() for word in pair)]
+
+            def run(step: int, arguments: list[str] = arguments) -> subprocess.CompletedProcess[str]:
+                return subprocess.run(
+                    [sys.executable, "-c", DYING, str(step), *arguments],
+                    capture_output=True,
+                    text=True,
+                    check=False,
+                    timeout=60,
+                )
+
+            desk.enrolled.clear()
+            done = run(die_at)
+            if done.returncode == 0:
+                break
+            assert done.returncode == -9, done.stderr
+            before = IdentityFolder(state).current()
+            again = run(0)
+            assert again.returncode == 0, again.stderr
+            identity = IdentityFolder(state).current()
+            assert identity is not None
+            if before is not None:
+                assert again.stdout.startswith("enrolled already")
+                assert identity == before
+            keys = {
+                x509.load_der_x509_csr(one.certificate_signing_request)
+                .public_key()
+                .public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+                for one in desk.enrolled
+            }
+            assert len(keys) == 1
+    assert done.returncode == 0, "the enrollment never came to its end"
+    assert 15 < int(done.stdout.splitlines()[-1]) < die_at

@@ -240,7 +240,9 @@ def test_the_report_of_a_later_version_is_kept_as_it_is(spool: Spool) -> None:
 
 def facts_with(kernel: str, shared: list[AddressedFact]) -> list[AddressedFact]:
     """A host like another one, but for its platform."""
-    platform = encode_fact(Platform(kernel=kernel, loaders=tuple(f"/{kernel}/{'x' * 80}/{one:02d}" for one in range(50))))
+    platform = encode_fact(
+        Platform(kernel=kernel, loaders=tuple(f"/{kernel}/{'x' * 80}/{one:02d}" for one in range(50)))
+    )
     inventory = Inventory(Host(hostname="a"), platform[1], shared[2][1])
     return [encode_fact(inventory), platform, shared[2]]
 

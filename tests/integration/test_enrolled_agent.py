@@ -21,6 +21,7 @@ from libcensus.agent.delivery import Courier
 from libcensus.agent.enrollment import Request, enroll
 from libcensus.agent.errors import IdentityError
 from libcensus.agent.identity import find_identity
+from libcensus.agent.resident import Resident
 from libcensus.agent.state import StateFolder
 from libcensus.agent.target import parse_target
 from libcensus.collector.app import Collector
@@ -31,6 +32,7 @@ from libcensus.collector.pki.records import CertificateRecord
 from libcensus.collector.pki.tokens import make_token
 from libcensus.collector.store.sql import SqlStore
 from tests.integration.reporting_host import config_for, scan_of
+from tests.integration.test_run import NOBODY, QUICK, Scanner, meanwhile, wait_for_reports
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -430,3 +432,61 @@ def test_an_unchanged_report_with_all_that_is_told_of_the_spool_stays_below_a_ki
     assert unchanged.report.agent_state == AgentState(0, 2**40, 2**40)
     assert len(encode_report(replace(unchanged.report, agent_state=None))) <= REPORT_BYTES
     assert unchanged.acknowledgement.request_bytes + unchanged.acknowledgement.response_bytes < 1024
+
+
+# --- the resident agent -----------------------------------------------------------------------------------------------
+
+
+def reside(fleet: Fleet, state: Path, caplog: pytest.LogCaptureFixture, reports: int, **more: Any) -> list[str]:
+    """Run the resident agent until so many reports were acknowledged; returns what it logged."""
+    caplog.clear()
+    caplog.set_level("INFO", "libcensus")
+    config = fleet.config(state, **{**QUICK, **more})
+    scanner = Scanner()
+    with meanwhile(lambda: wait_for_reports(caplog, reports)):
+        Resident(lambda: config, NOBODY, scan_host=scanner, watched_root=str(state)).run()
+    return [record.getMessage() for record in caplog.records]
+
+
+def test_a_resident_agent_that_a_collector_knows_spreads_its_start(
+    fleet: Fleet, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    fleet.start()
+    state = tmp_path / "state"
+    fleet.enroll(state)
+    first = reside(fleet, state, caplog, 1)
+    assert not any("the start is spread" in line for line in first)
+    again = reside(fleet, state, caplog, 1, **{"run.start_spread_seconds": 0.2})
+    assert again[0].startswith("the first scan follows in 0 s: the start is spread over 0 s")
+    assert any(line.startswith("scan (start): ") for line in again)
+
+
+@pytest.mark.parametrize(
+    ("setting", "interval", "expected"), [(300.0, 3600.0, 300.0), (300.0, 60.0, 60.0), (0.0, 60.0, 0)]
+)
+def test_the_start_is_spread_over_the_setting_and_at_most_the_interval(
+    fleet: Fleet, tmp_path: Path, setting: float, interval: float, expected: float
+) -> None:
+    fleet.start()
+    state = tmp_path / "state"
+    fleet.enroll(state)
+    config = fleet.config(state, **{"run.start_spread_seconds": setting})
+    resident = Resident(lambda: config, NOBODY, spread=lambda _low, high: high)
+    assert resident._start_wait(config) == 0
+    StateFolder(state).update({"last_acknowledged": {"next_interval_seconds": interval}})
+    assert resident._start_wait(config) == expected
+
+
+def test_a_resident_agent_renews_its_certificate(
+    fleet: Fleet, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    fleet.back = 5 * DAY
+    fleet.start()
+    state = tmp_path / "state"
+    fleet.enroll(state)
+    fleet.back = timedelta()
+    told = reside(fleet, state, caplog, 2, **{"run.interval_seconds": 0.1})
+    assert len([line for line in told if "this host's certificate was renewed" in line]) == 1
+    identity = IdentityFolder(state).current()
+    assert identity is not None
+    assert identity.folder.name == "000002"

@@ -270,6 +270,7 @@ class Resident:
             return 0.0
         wait = self._spread(0, spread)
         _LOG.info("the first scan follows in %s: the start is spread over %s", _span(wait), _span(spread))
+        self._manager.tell_status(f"first scan in {_span(wait)}")
         return wait
 
     def _serve(self, config: AgentConfig, reason: str, signals: Signals, wait: float) -> AgentConfig:
