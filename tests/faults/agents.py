@@ -87,6 +87,7 @@ class SimulatedHost:
     installs: tuple[int, ...]
     acknowledged: list[str] = field(default_factory=list)
     made: list[str] = field(default_factory=list)
+    settings: dict[str, str] = field(default_factory=dict)
 
     @property
     def host_id(self) -> str:
@@ -98,7 +99,7 @@ class SimulatedHost:
             agent_process.HOST: self.host_id,
             agent_process.INSTALLS: " ".join(map(str, self.installs)),
             "LIBCENSUS_AGENT_STATE_FOLDER": str(self.state),
-            **{f"LIBCENSUS_AGENT_{name.upper()}": str(value) for name, value in settings.items()},
+            **{f"LIBCENSUS_AGENT_{name.upper()}": str(value) for name, value in {**self.settings, **settings}.items()},
         }
 
     def remembered(self) -> dict[str, Any]:

@@ -68,8 +68,10 @@ class _Link:
         fault: Fault,
         client: tuple[asyncio.StreamReader, asyncio.StreamWriter],
         server: tuple[asyncio.StreamReader, asyncio.StreamWriter],
+        passed: dict[Direction, int],
     ) -> None:
         self._fault = fault
+        self._passed = passed
         self._client, self._server = client, server
         self._blackholed = asyncio.Event()
 
@@ -119,6 +121,7 @@ class _Link:
                     writer.write_eof()
                 return
             passed += len(piece)
+            self._passed[direction] = passed
             writer.write(piece)
             await writer.drain()
 
@@ -154,6 +157,8 @@ class FaultyProxy:
         self._ready = threading.Event()
         self._thread = threading.Thread(target=self._run, name="faulty-proxy", daemon=True)
         self.address = ""
+        self.passed: dict[Direction, int] = {}
+        """How many bytes passed each way on the newest connection."""
 
     def __enter__(self) -> Self:
         """Listen; returns the proxy itself, with its address."""
@@ -222,6 +227,7 @@ class FaultyProxy:
                 writer.transport.abort()
                 return
             with suppress(asyncio.CancelledError):
-                await _Link(fault, (reader, writer), server).run()
+                self.passed = {}
+                await _Link(fault, (reader, writer), server, self.passed).run()
         finally:
             self._links.discard(task)

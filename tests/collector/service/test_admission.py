@@ -7,7 +7,7 @@ from itertools import count
 
 import pytest
 
-from libcensus.collector.service.admission import LONGEST_HINT_SECONDS, HostLimits, RetryLine, WorkerPool
+from libcensus.collector.service.admission import BYTES_OF_A_CALL, LONGEST_HINT_SECONDS, HostLimits, RetryLine, WorkerPool
 from libcensus.collector.service.errors import OverloadedError
 
 
@@ -68,6 +68,20 @@ def test_a_host_may_have_some_calls_open_at_once() -> None:
     hosts.enter("a")
 
 
+def test_large_messages_count_as_many_calls() -> None:
+    clock = Clock()
+    hosts = limits(clock)
+    hosts.enter("a")
+    hosts.charge("a", 3 * BYTES_OF_A_CALL)
+    assert calls_until_refused(hosts, "a")[0] == 1
+    hosts.charge("a", 1000 * BYTES_OF_A_CALL)
+    assert calls_until_refused(hosts, "a")[0] == 0
+    # The debt is bounded by a burst: it is paid after twice the time that filling one takes.
+    clock.now += 5
+    assert calls_until_refused(hosts, "a")[0] == 5
+    hosts.charge("unknown", BYTES_OF_A_CALL)
+
+
 def test_memory_holds_those_who_called_lately_and_never_more_than_the_bound() -> None:
     clock = Clock()
     hosts = limits(clock, max_hosts=100)
@@ -75,7 +89,7 @@ def test_memory_holds_those_who_called_lately_and_never_more_than_the_bound() ->
         hosts.enter(f"{number}")
         hosts.leave(f"{number}")
     assert hosts.remembered == 100
-    clock.now += 10
+    clock.now += 20
     for number in range(1000, 1100):
         hosts.enter(f"{number}")
         hosts.leave(f"{number}")

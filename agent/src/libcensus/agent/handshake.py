@@ -61,15 +61,20 @@ def served_validity(target: Target, roots: bytes) -> tuple[str, str] | None:
 
 
 def is_ended_after_handshake(target: Target, credentials: Credentials) -> bool:
-    """Tell whether a server whose certificate is in order ends the connection as soon as it has seen ours."""
+    """Tell whether a server whose certificate is in order ends the connection as soon as it has seen ours.
+
+    A connection that ends before the handshake has succeeded for us was cut by something else.
+    """
+    is_shaken = False
     try:
         context = _trusting(credentials.roots)
         context.load_cert_chain(credentials.chain_file, credentials.key_file, password="")
         with _connection(target, context) as wrapped:
+            is_shaken = True
             wrapped.sendall(_GREETING)
             return not wrapped.recv(1)
     except ssl.SSLEOFError:
-        return True
+        return is_shaken
     except ssl.SSLCertVerificationError:
         return False
     except ssl.SSLError as error:

@@ -37,6 +37,9 @@ LONGEST_HINT_SECONDS = 60.0
 
 _SHORTEST_HINT_SECONDS = 0.25
 
+BYTES_OF_A_CALL = 64 * 1024
+"""A message that is larger counts as several calls: what it costs to read grows with it."""
+
 MAX_HOSTS = 65_536
 """How many hosts are remembered at most; the one that called longest ago is forgotten first."""
 
@@ -186,6 +189,15 @@ class HostLimits:
             bucket.left -= 1
             bucket.active += 1
 
+    def charge(self, host_id: str, size: int) -> None:
+        """Take the bytes of a message from a host's bucket; a debt, of a burst at most, keeps its next calls out."""
+        cost = size // BYTES_OF_A_CALL
+        if cost:
+            with self._lock:
+                bucket = self._buckets.get(host_id)
+                if bucket is not None:
+                    bucket.left = max(-self._burst, bucket.left - cost)
+
     def leave(self, host_id: str) -> None:
         """Take note that a host's call has ended."""
         with self._lock:
@@ -195,7 +207,8 @@ class HostLimits:
 
     def _forget(self, now: float) -> None:
         """Forget hosts whose bucket is full again, which is as if they had never called; at most two for each new."""
-        filled = self._burst / self._rate
+        # From the deepest debt.
+        filled = 2 * self._burst / self._rate
         for _ in range(2):
             host_id, oldest = next(iter(self._buckets.items()))
             is_full = not oldest.active and now - oldest.moment > filled
@@ -248,6 +261,10 @@ class Admission:
         host_id = self._identity.host_id(context)
         self._hosts.enter(host_id)
         return host_id
+
+    def charge_host(self, host_id: str, size: int) -> None:
+        """Take note of a message of a host's, with its size in bytes."""
+        self._hosts.charge(host_id, size)
 
     def leave_host(self, host_id: str) -> None:
         """Take note that the host's call has ended."""

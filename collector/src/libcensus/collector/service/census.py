@@ -24,12 +24,14 @@ from libcensus.collector.service.errors import (
     OverloadedError,
     UploadTooLargeError,
 )
+from libcensus.collector.service.shape import check_shape
 from libcensus.collector.store.contract import FactRecord, ReceivedReport
 from libcensus.facts.codec import (
     decode_fact,
     digest_from_proto,
     digest_to_proto,
     fact_kind_from_proto,
+    fact_message_type,
     report_from_proto,
     seconds_to_proto,
 )
@@ -65,6 +67,7 @@ _CALLER_ERRORS = (CallError, InvalidFactError, InconsistentFactsError)
 
 def parse_message(message_type: type[_M], raw: bytes) -> _M:
     """Return the message that bytes stand for; raises MalformedMessageError naming the type."""
+    check_shape(message_type.DESCRIPTOR, raw)
     message = message_type()
     try:
         message.ParseFromString(raw)
@@ -252,6 +255,7 @@ def check_fact(raw: bytes) -> tuple[FactRecord, Fact]:
     computed = fact_digest(kind, message.payload)
     if digest != computed:
         raise InvalidFactError("digest", f"is {digest}, but the payload's is {computed}")
+    check_shape(fact_message_type(kind).DESCRIPTOR, message.payload)
     try:
         fact = decode_fact(kind, message.payload)
     except InvalidFactError as error:

@@ -232,20 +232,26 @@ class CallInterceptor(grpc.ServerInterceptor):  # type: ignore[type-arg]
         return grpc.stream_unary_rpc_method_handler(serve)
 
     @contextmanager
-    def _share(self, method: _Method, context: grpc.ServicerContext) -> Iterator[None]:
-        """Hold the caller's share while its call is served; raises IdentityError or OverloadedError."""
-        if self._admission is None or method.service != _HOSTS_SERVICE:
-            yield
+    def _share(
+        self, method: _Method, requests: Iterator[Any], context: grpc.ServicerContext
+    ) -> Iterator[Iterator[Any]]:
+        """Hold the caller's share while its call is served; yields the requests, each of which is charged to it.
+
+        Raises IdentityError or OverloadedError.
+        """
+        admission = self._admission
+        if admission is None or method.service != _HOSTS_SERVICE:
+            yield requests
             return
         try:
-            host_id = self._admission.enter_host(context)
+            host_id = admission.enter_host(context)
         except CallError:
             self._count_outcome(method)
             raise
         try:
-            yield
+            yield _charged(requests, lambda size: admission.charge_host(host_id, size))
         finally:
-            self._admission.leave_host(host_id)
+            admission.leave_host(host_id)
 
     def _count_outcome(self, method: _Method) -> None:
         """Count a report or an upload of which the servicer, which counts them, never hears."""
@@ -276,8 +282,8 @@ class CallInterceptor(grpc.ServerInterceptor):  # type: ignore[type-arg]
             code = grpc.StatusCode.OK.name
             try:
                 self._admit(method, context)
-                with self._share(method, context):
-                    request = requests if is_stream else self._read_single(requests, context)
+                with self._share(method, requests, context) as charged:
+                    request = charged if is_stream else self._read_single(charged, context)
                     response = behaviour(request, context)
                 code = _code_of(context)
             except grpc.RpcError:
@@ -309,8 +315,8 @@ class CallInterceptor(grpc.ServerInterceptor):  # type: ignore[type-arg]
             code = grpc.StatusCode.OK.name
             try:
                 self._admit(method, context)
-                with self._share(method, context):
-                    request = requests if is_stream else self._read_single(requests, context)
+                with self._share(method, requests, context) as charged:
+                    request = charged if is_stream else self._read_single(charged, context)
                     yield from behaviour(request, context)
                 code = _code_of(context)
             except (grpc.RpcError, GeneratorExit):
@@ -355,6 +361,13 @@ class CallInterceptor(grpc.ServerInterceptor):  # type: ignore[type-arg]
         self._metrics.count_handled(method.kind, method.service, method.name, code, seconds)
         if _LOGGER.isEnabledFor(logging.DEBUG):
             _LOGGER.debug("%s %s/%s %s %.1f ms", context.peer(), method.service, method.name, code, seconds * 1000)
+
+
+def _charged(requests: Iterator[bytes], charge: Callable[[int], None]) -> Iterator[bytes]:
+    """Yield requests, and have the size of each charged before."""
+    for request in requests:
+        charge(len(request))
+        yield request
 
 
 def _code_of(context: grpc.ServicerContext) -> str:
