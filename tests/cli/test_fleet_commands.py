@@ -110,7 +110,7 @@ FAILURES = [
     ("nobody-there", ("hosts", "--collector", closed_port()), 4, "cannot be reached"),
     ("beyond-this-machine", ("hosts", "--collector", "192.0.2.1:9444"), 5, "--collector: collector 192.0.2.1:9444"),
     ("no-address", ("hosts", "--collector", "a b"), 3, "--collector: collector address 'a b' cannot be understood"),
-    ("no-host", ("show",), 2, "Missing argument 'HOST'"),
+    ("no-host", ("show",), 2, "show takes the HOST to show"),
     ("no-command", ("shaw",), 2, "No such command 'shaw'"),
     ("no-option", ("hosts", "--colector", "x"), 2, "No such option"),
     ("no-severity", ("scan", "--fail-on", "awful"), 2, "'awful' is not one of"),

@@ -90,7 +90,11 @@ def test_the_page_tells_every_exit_code_that_the_help_tells() -> None:
 
 
 @pytest.mark.parametrize(
-    "option", ["--against", "--arch", "--require", "--strict", "--explain", "--collector", "--advisories-dir"]
+    "option",
+    [
+        *("--against", "--arch", "--require", "--strict", "--explain", "--selector", "--collector", "--advisories-dir"),
+        *("--identity", "--ca", "--certificate", "--key"),
+    ],
 )
 def test_the_page_tells_every_option(option: str) -> None:
     known = {name for parameter in libcensus.commands["check"].params for name in parameter.opts}
@@ -102,5 +106,5 @@ def test_the_test_above_forgets_no_option() -> None:
     known = {name for parameter in libcensus.commands["check"].params for name in parameter.opts if name[:2] == "--"}
     assert known == {
         *("--against", "--arch", "--require", "--strict", "--explain", "--collector", "--output"),
-        "--advisories-dir",
+        *("--selector", "--advisories-dir", "--identity", "--ca", "--certificate", "--key"),
     }

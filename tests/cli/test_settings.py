@@ -43,10 +43,13 @@ def test_flag_then_environment_then_own_file_then_system_file_then_default(tmp_p
         ("[collector", "is not TOML"),
         ("[colector]\n", "'colector' is not known; there are only [collector] and advisories_dir"),
         ("collector = 1\n", "collector must be a table"),
-        ('[collector]\nadress = "x"\n', "collector.adress is not known; there is only collector.address"),
+        (
+            '[collector]\nadress = "x"\n',
+            "collector.adress is not known; there are only collector.address, collector.enroll_address",
+        ),
         ("[collector]\naddress = 9444\n", "collector.address must be a text such as '127.0.0.1:9444'"),
         ('[collector]\naddress = ""\n', "collector.address must be a text"),
-        ('[collector]\nadvisories_dir = "/x"\n', "there is only collector.address; write it above [collector]"),
+        ('[collector]\nadvisories_dir = "/x"\n', "collector.key; write it above [collector]"),
     ],
     ids=["no-toml", "section", "no-table", "name", "number", "empty", "folder"],
 )
@@ -66,12 +69,14 @@ def test_a_file_that_is_a_folder_is_refused(tmp_path: Path) -> None:
 def test_config_show_tells_value_and_origin(run: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch) -> None:
     assert [line.split() for line in run("config", "show").out.splitlines()[1:]] == [
         ["collector.address", "127.0.0.1:9444"],
+        ["collector.identity", "-"],
         ["advisories_dir", "-"],
     ]
     monkeypatch.setenv("LIBCENSUS_COLLECTOR_ADDRESS", "[::1]:1")
     told = json.loads(run("config", "show", "--origin", "--output", "json", "--advisories-dir", "/srv/feeds").out)
     assert told == {
         "collector.address": {"value": "[::1]:1", "origin": "LIBCENSUS_COLLECTOR_ADDRESS"},
+        "collector.identity": {"value": None, "origin": "default"},
         "advisories_dir": {"value": "/srv/feeds", "origin": "--advisories-dir"},
     }
 

@@ -22,8 +22,13 @@ from libcensus.collector.config import (
 from libcensus.collector.errors import ConfigurationError
 
 HOME = {"HOME": "/home/someone"}
-_PLACES = frozenset({"database", "advisories_dir", "vex_dir"})
-"""Settings whose default depends on who runs the collector."""
+_PLACES = frozenset(
+    {
+        *("database", "advisories_dir", "vex_dir", "pki_dir", "audit_log"),
+        *("enroll_listen", "tls_certificate", "tls_key", "tls_client_ca", "web_config"),
+    }
+)
+"""Settings whose default depends on who runs the collector, or that are absent by default."""
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "collector-cli.md"
 
@@ -90,6 +95,18 @@ def test_every_setting_can_come_from_every_source(tmp_path: Path) -> None:
         "advisories_dir": "/tmp/advisories",
         "advisory_urls": "debian=https://mirror.example/json alpine=https://mirror.example/a alpine=https://mirror.example/b",
         "vex_dir": "/tmp/vex",
+        "enroll_listen": "127.0.0.1:4",
+        "pki_dir": "/tmp/pki",
+        "trust_domain": "census.example",
+        "server_names": "census.example,192.0.2.7",
+        "tls_certificate": "/tmp/server.pem",
+        "tls_key": "/tmp/server.key",
+        "tls_client_ca": "/tmp/clients.pem",
+        "certificate_lifetime": "1d",
+        "renewal_grace": "2d",
+        "web_config": "/tmp/web.yml",
+        "http_open": "true",
+        "audit_log": "/tmp/audit.jsonl",
         "log_format": "json",
         "log_level": "debug",
     }
@@ -143,6 +160,12 @@ def test_toml_numbers_are_as_good_as_texts(tmp_path: Path) -> None:
         pytest.param("workers", "1", "from 2 to 1024", id="number too small"),
         pytest.param("workers", "many", "a whole number", id="no number"),
         pytest.param("workers", "1.5", "a whole number", id="no whole number"),
+        pytest.param("trust_domain", "Census", "1 to 63 of a-z", id="no trust domain"),
+        pytest.param("trust_domain", "a/b", "1 to 63 of a-z", id="trust domain with a path"),
+        pytest.param("server_names", "census_example/x", "DNS names and IP addresses", id="no name"),
+        pytest.param("certificate_lifetime", "9m", "from 10m to 397d", id="life too short"),
+        pytest.param("renewal_grace", "367d", "from 0s to 366d", id="grace too long"),
+        pytest.param("http_open", "perhaps", "true or false", id="no switch"),
     ],
 )
 def test_a_value_that_is_not_allowed_is_refused_wherever_it_comes_from(
@@ -158,6 +181,14 @@ def test_a_value_that_is_not_allowed_is_refused_wherever_it_comes_from(
             load(**source)
         assert str(refused.value).startswith(f"{place}: ")
         assert allowed in str(refused.value)
+
+
+def test_names_are_separated_by_commas_or_a_list_in_the_file(tmp_path: Path) -> None:
+    names = ("census.example", "2001:db8::7", "*.example")
+    assert load(flags={"server_names": ",".join(names)}).settings.server_names == names
+    assert load(flags={"server_names": " ".join((*names, *names))}).settings.server_names == names
+    assert load(text=f"server_names = {list(names)}", folder=tmp_path).settings.server_names == names
+    assert load().settings.server_names == ()
 
 
 @pytest.mark.parametrize("value", ["true", "[1]", "{a = 1}", "1979-05-27", "nan", "inf"])

@@ -281,7 +281,7 @@ def test_hosts_are_asked_for_as_they_are_written(small: Collector, monkeypatch: 
     monkeypatch.setattr(FleetClient, "show_host", show)
     monkeypatch.setattr(source, "_AHEAD", 1)
     with FleetClient(find_collector(small.grpc_address, {})) as client:
-        hosts = source.all_hosts(client, set(VexStatus), lambda *_: None, lambda *_: None)
+        hosts = source.listed_hosts(client, client.list_hosts(), set(VexStatus), lambda *_: None, lambda *_: None)
         assert asked == []
         names = []
         for host in hosts:

@@ -156,7 +156,7 @@ def test_labels_are_set_listed_and_removed(database: str, capsys: Shown) -> None
         (["set", "web-1", "env"], 2, "'env' sets no label: write KEY=VALUE"),
         (["set", "web-1", "env=a b"], 2, "'a b' is no value of a label"),
         (["set", "web-1", *(f"k{number}=x" for number in range(65))], 2, "would have more than 64 labels"),
-        (["remove", "web-1", "env"], 2, "web-1 has no label env; nothing was removed"),
+        (["remove", "web-1", "env"], 2, "web-1 has no label env; nothing was changed"),
         (["remove", "web-1", "-"], 2, "'-' is no key"),
         (["list", "-l", "env="], 0, ""),
         (["list", "-l", ","], 2, "-l: the selector ',' holds an empty condition"),

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 import shlex
 import shutil
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
-from libcensus.agent.cli import cli as agent_cli
+from libcensus.agent.cli import agent as agent_cli
 from libcensus.collector.cli import cli, run
 from libcensus.collector.config import CollectorSettings
 from libcensus.collector.pki.audit import AuditLog
@@ -42,6 +43,7 @@ class Place:
     folder: Path
     database: str
     capture: pytest.CaptureFixture[str]
+    secrets: set[str] = field(default_factory=set)
 
     @property
     def pki(self) -> Path:
@@ -55,6 +57,7 @@ class Place:
         """Run a command; returns what it printed, on standard error where it failed."""
         assert run(list(words)) == code, self.capture.readouterr()
         out, err = self.capture.readouterr()
+        self.secrets.update(match[0].split("-")[2] for match in TOKEN.finditer(out))
         if code:
             assert out == ""
             assert err.startswith("libcensus-collector: error: ")
@@ -93,8 +96,10 @@ def place(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
-) -> Place:
-    """An empty place with tables, named by the environment."""
+    caplog: pytest.LogCaptureFixture,
+) -> Iterator[Place]:
+    """An empty place with tables, named by the environment; at the end no secret lies where it should not."""
+    caplog.set_level(logging.DEBUG)
     database = f"sqlite:///{tmp_path}/census.db"
     if request.param == "postgresql":
         database = request.getfixturevalue("postgres_url")
@@ -106,7 +111,14 @@ def place(
     monkeypatch.delenv("SUDO_UID", raising=False)
     monkeypatch.chdir(tmp_path)
     capsys.readouterr()
-    return Place(tmp_path, database, capsys)
+    made = Place(tmp_path, database, capsys)
+    yield made
+    told = caplog.text + (made.audit_file.read_text() if made.audit_file.exists() else "")
+    kept = b"".join(path.read_bytes() for path in tmp_path.glob("census.db*"))
+    for secret in made.secrets:
+        assert secret not in told
+        assert secret.encode() not in kept
+    assert "PRIVATE KEY" not in told
 
 
 @pytest.fixture

@@ -38,6 +38,7 @@ from libcensus.collector.service.fleet_codec import (
     HostDetail,
     HostPage,
     HostSummary,
+    LabelledHost,
     ToldVerdict,
     detail_from_proto,
     detail_to_proto,
@@ -45,10 +46,13 @@ from libcensus.collector.service.fleet_codec import (
     end_of_life_to_proto,
     finding_from_proto,
     finding_to_proto,
+    labelled_from_proto,
+    labelled_to_proto,
     page_from_proto,
     page_to_proto,
     tell_verdict,
 )
+from libcensus.facts.report import AgentState
 from libcensus.facts.validation import InvalidFactError
 from libcensus.facts.vocabulary import Linkage
 from libcensus.v1 import fleet_pb2
@@ -252,6 +256,9 @@ summaries = st.builds(
     outdated_processes=facts.maybe(counts),
     labels=st.dictionaries(facts.words, facts.words, max_size=3),
     accepted=counts,
+    agent_state=facts.maybe(
+        st.builds(AgentState, st.integers(0, 2**31 - 1), st.integers(0, 2**63 - 1), st.integers(0, 2**63 - 1))
+    ),
 )
 seen = st.builds(
     SeenQuirk,
@@ -307,10 +314,15 @@ def test_ends_of_life_survive_the_wire(value: EndOfLife) -> None:
 
 
 @settings(deadline=None, max_examples=50)
-@given(st.lists(summaries, max_size=3), facts.words)
-def test_pages_survive_the_wire(hosts: list[HostSummary], token: str) -> None:
-    page = HostPage(tuple(hosts), token)
+@given(st.lists(summaries, max_size=3), facts.words, st.lists(facts.words, max_size=2))
+def test_pages_survive_the_wire(hosts: list[HostSummary], token: str, unknown_keys: list[str]) -> None:
+    page = HostPage(tuple(hosts), token, tuple(unknown_keys))
     assert page_from_proto(page_to_proto(page)) == page
+
+
+@given(st.builds(LabelledHost, facts.words, facts.texts, st.dictionaries(facts.words, facts.words, max_size=3)))
+def test_labelled_hosts_survive_the_wire(value: LabelledHost) -> None:
+    assert labelled_from_proto(labelled_to_proto(value)) == value
 
 
 @settings(deadline=None, max_examples=50)

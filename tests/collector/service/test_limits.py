@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from libcensus.collector.service.enrollment import address_of
 from libcensus.collector.service.limits import AttemptLimit
+from libcensus.collector.service.peer import address_of
 
 
 class Clock:

@@ -61,7 +61,7 @@ places = st.builds(
     pythons=st.lists(facts.words, max_size=3).map(tuple),
 )
 answers = st.builds(
-    PortabilityAnswer, st.lists(st.builds(PlatformVerdict, places, verdicts), max_size=3).map(tuple), counts
+    PortabilityAnswer, st.lists(st.builds(PlatformVerdict, places, verdicts), max_size=3).map(tuple), counts, examples
 )
 libcs = st.builds(
     LibcAnswer,
@@ -89,7 +89,7 @@ def matrices(draw: DrawFn) -> Matrix:
     columns = tuple(draw(st.lists(places, max_size=3)))
     few = draw(st.lists(verdicts, min_size=1, max_size=3))
     cells = tuple(tuple(draw(st.sampled_from(few)) for _ in columns) for _ in rows)
-    return Matrix(rows, columns, cells, draw(counts))
+    return Matrix(rows, columns, cells, draw(counts), draw(examples))
 
 
 @settings(deadline=None, max_examples=50)

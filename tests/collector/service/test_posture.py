@@ -481,6 +481,7 @@ answers = st.builds(
             facts.texts, several(facts.texts), days, days, st.sampled_from(StatementState), many, counts, facts.texts,
         )
     ),
+    unknown_keys=several(facts.words),
 )  # fmt: skip
 
 

@@ -42,6 +42,7 @@ answers = st.builds(
     watched_since=facts.maybe(days),
     day=days,
     advisories_day=days,
+    unknown_keys=several(facts.words),
 )
 
 

@@ -64,6 +64,14 @@ HOST_COLUMNS = (
 
 _LABELS = Column("Labels", yields=2)
 
+SILENT_COLUMNS = (
+    Column("Host", is_path=True),
+    Column("System", yields=2),
+    Column("Last report"),
+    Column("Agent", yields=1),
+    Column("Labels", yields=3),
+)
+
 FINDING_COLUMNS = (
     Column("Severity"),
     Column("Status"),
@@ -426,14 +434,32 @@ def host_columns(hosts: Iterable[HostSummary]) -> tuple[Column, ...]:
     return (*HOST_COLUMNS, _LABELS) if any(host.labels for host in hosts) else HOST_COLUMNS
 
 
+def silent_row(host: HostSummary) -> tuple[Cell, ...]:
+    """Return one host as a row of :data:`SILENT_COLUMNS`: what somebody needs who asks why it is silent."""
+    return (
+        Cell(host.name),
+        Cell(_system(host)),
+        Cell(_moment(host.last_report)),
+        Cell(host.agent_version),
+        Cell(_labels(host)),
+    )
+
+
+def _system(host: HostSummary) -> str:
+    return " ".join(part for part in (host.os_id, host.os_version) if part) or "unknown"
+
+
+def _labels(host: HostSummary) -> str:
+    return ",".join(f"{key}={value}" for key, value in host.labels.items()) or "-"
+
+
 def host_row(host: HostSummary) -> tuple[Cell, ...]:
     """Return one host as a row of :func:`host_columns`, labels included."""
-    system = " ".join(part for part in (host.os_id, host.os_version) if part) or "unknown"
     libc = " ".join(part for part in (host.libc_family, host.libc_version) if part) or "unknown"
     worst = host.worst_severity
     return (
         Cell(host.name),
-        Cell(system),
+        Cell(_system(host)),
         Cell(host.arch or "unknown"),
         Cell(libc),
         Cell(str(host.installs)),
@@ -445,5 +471,5 @@ def host_row(host: HostSummary) -> tuple[Cell, ...]:
         Cell(str(host.under_investigation)),
         Cell(str(host.failed_probes), style="red" if host.failed_probes else ""),
         Cell(_moment(host.last_report), f"{host.last_report:%Y-%m-%d}"),
-        Cell(",".join(f"{key}={value}" for key, value in host.labels.items()) or "-"),
+        Cell(_labels(host)),
     )

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import rich_click as click
 
-from libcensus.cli.config import find_collector
 from libcensus.cli.errors import ArgumentError
 from libcensus.cli.help import Command
-from libcensus.cli.options import COLLECTOR_HELP, advisories_option, output_option, teach
+from libcensus.cli.options import advisories_option, collector_flags, output_option, selector_option, teach
+from libcensus.cli.selection import tell_nothing_chosen, warn_unknown_keys
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
 
     from libcensus.cli.answers import Answer
     from libcensus.cli.config import AdvisoriesFolder
+    from libcensus.cli.options import CollectorFlags
     from libcensus.facts.artefact import Artefact
 
 
@@ -41,6 +41,7 @@ def _complete_places(_context: click.Context, _parameter: click.Parameter, begun
     epilog=teach(
         "libcensus check dist/*.whl",
         "libcensus check dist/*.whl --require 99%",
+        "libcensus check dist/*.whl -l env=prod --require 100%",
         "libcensus check ./build/server --against host1.json --against host2.json",
         "libcensus check python.tar.zst --against debian:12 --against ubuntu:22.04",
         "libcensus check numpy-2.4.0-cp312-cp312-manylinux_2_27_x86_64.whl --explain",
@@ -71,7 +72,8 @@ def _complete_places(_context: click.Context, _parameter: click.Parameter, begun
 )
 @click.option("--strict", is_flag=True, help="Count a host on which some modules would not load as blocked.")
 @click.option("--explain", is_flag=True, help="Show every reason with its file and symbol, not the first few.")
-@click.option("--collector", metavar="HOST:PORT", help=COLLECTOR_HELP)
+@selector_option
+@collector_flags
 @advisories_option
 @output_option
 def check_command(
@@ -79,7 +81,8 @@ def check_command(
     against: tuple[str, ...],
     arch: str | None,
     require: str | None,
-    collector: str | None,
+    selector: str | None,
+    collector: CollectorFlags,
     advisories: AdvisoriesFolder | None,
     output: str,
     *,
@@ -90,7 +93,7 @@ def check_command(
 
     ARTEFACT is a program, a library, a wheel, a folder, an environment, an interpreter's prefix, a tar archive or a zip
     application; or the name of a wheel that is no file here, which is judged by its tags. It is read, never run.
-    Without --against every host of the collector's fleet is judged.
+    Without --against every host of the collector's fleet is judged, or those that --selector chooses.
     """
     from libcensus.cli.answers import EXIT_UNREADABLE, by_artefact, exit_code, parse_share, share_of  # noqa: PLC0415
     from libcensus.cli.document import answer_object  # noqa: PLC0415 - `--help` must not pay for gRPC
@@ -98,17 +101,26 @@ def check_command(
     from libcensus.cli.terminal import Output, say  # noqa: PLC0415
 
     wanted = None if require is None else parse_share(require)
-    if against and collector is not None:
-        raise ArgumentError("--against judges here and --collector asks a fleet: give one of them")
+    if against and collector.given is not None:
+        raise ArgumentError(f"--against judges here and {collector.given} asks a fleet: give one of them")
+    if against and selector is not None:
+        raise ArgumentError("--against judges here and --selector chooses hosts of a fleet: give one of them")
     if arch is not None and not against:
         raise ArgumentError("--arch is for distributions; name one, such as --against debian:12")
     if advisories is not None and advisories.origin == "--advisories-dir" and not against:
         raise ArgumentError("--advisories-dir is for what is judged here; name it with --against")
     unread: list[str] = []
+    unknown_keys: set[str] = set()
     names = tuple(dict.fromkeys(artefacts))
     answers = _answers(
-        names, unread, _asking_places(against, arch, advisories) if against else _asking_fleet(collector)
+        names,
+        unread,
+        _asking_places(against, arch, advisories)
+        if against
+        else _asking_fleet(collector, selector or "", unknown_keys),
     )
+    if answers:
+        warn_unknown_keys(sorted(unknown_keys))
     out = Output()
     if output == "json":
         out.json([answer_object(one) for one in answers])
@@ -118,7 +130,9 @@ def check_command(
         say(f"libcensus: error: {message}")
     if unread:
         return EXIT_UNREADABLE
-    if not answers:
+    if not answers and selector is not None:
+        say(f"libcensus: {tell_nothing_chosen(selector, sorted(unknown_keys))} Nothing was judged.")
+    elif not answers:
         say("libcensus: no host has reported to the collector yet: nothing was judged")
     elif wanted is not None:
         for name, own in by_artefact(answers).items():
@@ -170,9 +184,18 @@ def _asking_places(
 
 
 @contextmanager
-def _asking_fleet(collector: str | None) -> Iterator[Callable[[Artefact], list[Answer]]]:
+def _asking_fleet(
+    collector: CollectorFlags, selector: str, unknown_keys: set[str]
+) -> Iterator[Callable[[Artefact], list[Answer]]]:
+    """Yield what judges on the hosts that a selector chooses; ``unknown_keys`` gets those that no host has."""
     from libcensus.cli.answers import fleet_answers  # noqa: PLC0415
     from libcensus.cli.client import FleetClient  # noqa: PLC0415
 
-    with FleetClient(find_collector(collector, os.environ)) as client:
-        yield lambda artefact: fleet_answers(artefact, client.check_portability(artefact))
+    with FleetClient(collector.find()) as client:
+
+        def judge(artefact: Artefact) -> list[Answer]:
+            answer = client.check_portability(artefact, selector)
+            unknown_keys.update(answer.unknown_keys)
+            return fleet_answers(artefact, answer)
+
+        yield judge

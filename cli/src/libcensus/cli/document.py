@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from libcensus.collector.posture.quirks import Quirk
     from libcensus.collector.posture.staleness import Staleness
     from libcensus.collector.posture.verdict import Reason
-    from libcensus.collector.service.fleet_codec import HostSummary
+    from libcensus.collector.service.fleet_codec import HostSummary, LabelledHost
     from libcensus.collector.service.portability_codec import LibcAnswer, Matrix
     from libcensus.collector.service.posture_codec import AcceptedRisk, PostureAnswer
     from libcensus.collector.service.providers_codec import ProvidersAnswer
@@ -212,7 +212,15 @@ def summary_object(host: HostSummary) -> dict[str, object]:
         "first_report": _moment(host.first_report),
         "last_report": _moment(host.last_report),
         "agent_version": host.agent_version,
+        "waiting_reports": None if host.agent_state is None else host.agent_state.waiting_reports,
+        "dropped_reports": None if host.agent_state is None else host.agent_state.dropped_reports,
+        "dropped_facts": None if host.agent_state is None else host.agent_state.dropped_facts,
     }
+
+
+def labelled_object(host: LabelledHost) -> dict[str, object]:
+    """Return a host whose labels were changed as JSON has it."""
+    return {"host_id": host.host_id, "name": host.name, "labels": dict(host.labels)}
 
 
 def reason_object(reason: Reason) -> dict[str, object]:

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
-from libcensus.cli.config import find_collector
 from libcensus.cli.errors import ArgumentError
 from libcensus.cli.help import Command
-from libcensus.cli.options import COLLECTOR_HELP, advisories_option, output_option, teach
+from libcensus.cli.options import advisories_option, collector_flags, output_option, teach
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from libcensus.cli.config import AdvisoriesFolder
     from libcensus.cli.explained import Explanation
+    from libcensus.cli.options import CollectorFlags
 
 _ARGUMENTS = 3
 
@@ -39,14 +38,14 @@ _ARGUMENTS = 3
     "--scan", "file", metavar="FILE", type=click.Path(), help="Explain from this scan's JSON; HOST is then left out."
 )
 @click.option("--root", metavar="NAME", help="The path in this root, such as a container's.")
-@click.option("--collector", metavar="HOST:PORT", help=COLLECTOR_HELP)
+@collector_flags
 @advisories_option
 @output_option
 def explain_command(
     what: tuple[str, ...],
     file: str | None,
     root: str | None,
-    collector: str | None,
+    collector: CollectorFlags,
     advisories: AdvisoriesFolder | None,
     output: str,
 ) -> int:
@@ -86,10 +85,10 @@ def explain_command(
     return 0
 
 
-def _read(what: Sequence[str], file: str | None, collector: str | None) -> tuple[str, dict[str, Any], str, str]:
+def _read(what: Sequence[str], file: str | None, collector: CollectorFlags) -> tuple[str, dict[str, Any], str, str]:
     """Return the host's name, its scan with verdicts, the path and the advisory."""
-    if file is not None and collector is not None:
-        raise ArgumentError("--scan explains from a file and --collector asks a fleet: give one of them")
+    if file is not None and collector.given is not None:
+        raise ArgumentError(f"--scan explains from a file and {collector.given} asks a fleet: give one of them")
     wanted = _ARGUMENTS if file is None else _ARGUMENTS - 1
     if len(what) != wanted:
         told = "HOST, PATH and CVE" if file is None else "PATH and CVE, beside --scan"
@@ -109,7 +108,7 @@ def _read(what: Sequence[str], file: str | None, collector: str | None) -> tuple
     from libcensus.cli.client import FleetClient  # noqa: PLC0415
     from libcensus.cli.document import assessed_object  # noqa: PLC0415
 
-    with FleetClient(find_collector(collector, os.environ)) as client:
+    with FleetClient(collector.find()) as client:
         detail = client.show_host(what[0])
     return detail.summary.name, assessed_object(assessed_from_detail(detail)), path, advisory
 

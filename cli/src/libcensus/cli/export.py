@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import rich_click as click
 
 from libcensus.cli.help import Command
-from libcensus.cli.options import collector_option, teach
+from libcensus.cli.options import collector_option, selector_option, teach
+from libcensus.cli.selection import tell_nothing_chosen, warn_unknown_keys
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -29,6 +30,7 @@ _OPEN = STATUSES[:2]
     short_help="Write the fleet's components and findings for other programs.",
     epilog=teach(
         "libcensus export --format cyclonedx --output-file fleet.cdx.json",
+        "libcensus export --format csv -l env=prod",
         "libcensus export --format csv --host web-1 --host web-2",
         "libcensus export --format sarif --output-file libcensus.sarif",
         "libcensus export --format json --status affected | jq '.hosts[].components[].findings[].advisory'",
@@ -57,20 +59,27 @@ _OPEN = STATUSES[:2]
     metavar="FILE",
     help="Write to this file, which is there when it is complete.  [default: standard output]",
 )
+@selector_option
 @collector_option
 def export_command(
-    kind: str, names: tuple[str, ...], statuses: tuple[str, ...], output_file: str | None, collector: CollectorAddress
+    kind: str,
+    names: tuple[str, ...],
+    statuses: tuple[str, ...],
+    output_file: str | None,
+    selector: str | None,
+    collector: CollectorAddress,
 ) -> int:
     """Write every component of the fleet, or of some hosts, with its findings.
 
     Components are the interpreters, the crypto libraries that they use, further copies of those, and the C libraries.
-    Hosts come in the order of their names; what a format holds is told in docs/export.md.
+    Hosts come in the order of their names; what a format holds is told in docs/export.md. With --host and --selector
+    together a host must be both named and chosen.
     """
     from contextlib import closing  # noqa: PLC0415 - `--help` must not pay for gRPC
     from datetime import UTC, datetime  # noqa: PLC0415
 
     from libcensus.cli.client import FleetClient  # noqa: PLC0415
-    from libcensus.cli.exports.source import all_hosts, named_hosts  # noqa: PLC0415
+    from libcensus.cli.exports.source import listed_hosts, named_hosts  # noqa: PLC0415
     from libcensus.cli.exports.target import write_texts  # noqa: PLC0415
     from libcensus.cli.terminal import Progress, say  # noqa: PLC0415
     from libcensus.collector.posture.finding import VexStatus  # noqa: PLC0415
@@ -85,7 +94,15 @@ def export_command(
     progress = Progress()
     with FleetClient(collector) as client, closing(progress):
         hosts: Iterable[HostParts]
-        hosts = named_hosts(client, names, wanted) if names else all_hosts(client, wanted, leave_out, progress)
+        if names and selector is None:
+            hosts = named_hosts(client, names, wanted)
+        else:
+            page = client.hosts(selector or "")
+            warn_unknown_keys(page.unknown_keys)
+            listed = [host for host in page.hosts if not names or {host.host_id, host.name} & set(names)]
+            if selector is not None and not listed:
+                say(f"libcensus: warning: {tell_nothing_chosen(selector, page.unknown_keys)}")
+            hosts = listed_hosts(client, listed, wanted, leave_out, progress)
         write_texts(_texts(kind, hosts, datetime.now(UTC)), output_file)
     return EXIT_PARTIAL if left_out else 0
 

@@ -23,6 +23,7 @@ from libcensus.cli.export import export_command
 from libcensus.cli.fleet import fleet_group
 from libcensus.cli.help import Group
 from libcensus.cli.hosts import hosts_command
+from libcensus.cli.identity import identity_group
 from libcensus.cli.options import teach
 from libcensus.cli.posture import posture_command
 from libcensus.cli.providers import providers_command
@@ -86,6 +87,7 @@ for _command in (
     export_command,
     simulate_command,
     config_group,
+    identity_group,
     completion_command,
 ):
     libcensus.add_command(_command)

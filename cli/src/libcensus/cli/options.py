@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import os
+import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import rich_click as click
 
-from libcensus.cli.config import find_advisories, find_collector
-from libcensus.cli.errors import EXIT_CODES
+from libcensus.cli.config import IdentityFlags, find_advisories, find_collector
+from libcensus.cli.errors import EXIT_CODES, ArgumentError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -52,13 +55,46 @@ def day_option(name: str, words: str) -> Callable[[_F], _F]:
 
 
 def selector_option(command: _F) -> _F:
-    """Add the flag that chooses hosts by their labels; the command gets the selector's text, or None."""
+    """Add the flag that chooses hosts by their labels; the command gets the selector's text, or None.
+
+    What is no selector is refused here, with the words that a collector has for it.
+    """
+
+    def check(_context: click.Context, _parameter: click.Parameter, value: str | None) -> str | None:
+        if value is None:
+            return None
+        from libcensus.collector.posture.selector import InvalidLabelError, Selector  # noqa: PLC0415 - most have none
+
+        try:
+            return str(Selector.parse(value))
+        except InvalidLabelError as error:
+            raise ArgumentError(f"-l: {error}") from None
+
     return click.option(
         "-l",
         "--selector",
+        callback=check,
         metavar="SELECTOR",
         help="Only hosts with these labels: env=prod,team!=web,!legacy,'zone in (a,b)'.",
     )(command)
+
+
+_DURATION = re.compile(r"([0-9]{1,9})([smhdw])")
+_UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
+
+
+def duration_option(name: str, words: str) -> Callable[[_F], _F]:
+    """Return what adds a flag for a duration such as ``90m``, ``24h`` or ``7d``; the command gets seconds or None."""
+
+    def convert(_context: click.Context, _parameter: click.Parameter, value: str | None) -> int | None:
+        if value is None:
+            return None
+        match = _DURATION.fullmatch(value.strip().lower())
+        if match is None:
+            raise ArgumentError(f"{name}: {value[:40]!r} is no duration; write it as 90m, 24h or 7d (s, m, h, d, w)")
+        return int(match[1]) * _UNIT_SECONDS[match[2]]
+
+    return click.option(name, metavar="DURATION", callback=convert, help=words)
 
 
 def exclude_option(command: _F) -> _F:
@@ -68,18 +104,71 @@ def exclude_option(command: _F) -> _F:
     )(command)
 
 
+@dataclass(frozen=True, slots=True)
+class CollectorFlags:
+    """What the flags say of the collector; each absent where it is not given."""
+
+    address: str | None
+    identity: IdentityFlags
+
+    @property
+    def given(self) -> str | None:
+        """The first flag that was given; None where none was."""
+        names = ["--collector"] if self.address is not None else []
+        names += [f"--{name}" for name in ("identity", "ca", "certificate", "key") if getattr(self.identity, name)]
+        return names[0] if names else None
+
+    def find(self) -> CollectorAddress:
+        """Return the collector that is meant; raises ConfigurationError where a setting is wrong."""
+        return find_collector(self.address, os.environ, identity=self.identity)
+
+
+_IDENTITY_OPTIONS = (
+    click.option(
+        "--identity",
+        metavar="FILE",
+        help="The operator's identity, as `libcensus-collector operator create` makes it; `none` speaks plaintext to "
+        "this machine.  [default: LIBCENSUS_IDENTITY, the configuration file, or ~/.config/libcensus/operator.pem]",
+    ),
+    click.option("--ca", metavar="FILE", help="Roots (PEM) of an external CA, in the place of --identity."),
+    click.option("--certificate", metavar="FILE", help="Certificate chain (PEM) of an external CA."),
+    click.option("--key", metavar="FILE", help="Key (PEM) of --certificate."),
+)
+
+
+def collector_flags(command: _F) -> _F:
+    """Add the flags that name the collector and the operator; the command gets CollectorFlags as ``collector``."""
+
+    @functools.wraps(command)
+    def call(
+        *arguments: Any,
+        collector: str | None,
+        identity: str | None,
+        ca: str | None,
+        certificate: str | None,
+        key: str | None,
+        **others: Any,
+    ) -> Any:
+        flags = CollectorFlags(collector, IdentityFlags(identity, ca, certificate, key))
+        return command(*arguments, collector=flags, **others)
+
+    wrapped: Any = call
+    for option in reversed((click.option("--collector", metavar="HOST:PORT", help=COLLECTOR_HELP), *_IDENTITY_OPTIONS)):
+        wrapped = option(wrapped)
+    found: _F = wrapped
+    return found
+
+
 def collector_option(command: _F) -> _F:
-    """Add the flag that names the collector; the command gets a CollectorAddress."""
+    """Add the flags that name the collector and the operator; the command gets a CollectorAddress as ``collector``."""
 
-    def find(_context: click.Context, _parameter: click.Parameter, value: str | None) -> CollectorAddress:
-        return find_collector(value, os.environ)
+    @functools.wraps(command)
+    def call(*arguments: Any, collector: CollectorFlags, **others: Any) -> Any:
+        return command(*arguments, collector=collector.find(), **others)
 
-    return click.option(
-        "--collector",
-        callback=find,
-        metavar="HOST:PORT",
-        help=COLLECTOR_HELP,
-    )(command)
+    wrapped: Any = call
+    found: _F = collector_flags(wrapped)
+    return found
 
 
 def advisories_option(command: _F) -> _F:

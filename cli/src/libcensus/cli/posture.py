@@ -8,6 +8,7 @@ import rich_click as click
 
 from libcensus.cli.help import Command
 from libcensus.cli.options import collector_option, day_option, output_option, selector_option, teach
+from libcensus.cli.selection import tell_nothing_chosen, warn_unknown_keys
 
 if TYPE_CHECKING:
     from datetime import date
@@ -102,10 +103,12 @@ def posture_command(
             selector=selector or "",
         )
     out = Output()
+    if answer.hosts or output == "json":
+        warn_unknown_keys(answer.unknown_keys)
     if output == "json":
         out.json(posture_object(answer))
     elif not answer.hosts and selector:
-        out.line(f"No host has labels that {selector} chooses: `libcensus hosts` lists all with theirs.")
+        out.line(tell_nothing_chosen(selector, answer.unknown_keys))
     elif not answer.hosts and at is not None:
         out.line(f"No host had reported to {collector.address} by the end of {at}.")
     elif not answer.hosts:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import rich_click as click
 
 from libcensus.cli.help import Command
-from libcensus.cli.options import collector_option, day_option, output_option, teach
+from libcensus.cli.options import collector_option, day_option, output_option, selector_option, teach
+from libcensus.cli.selection import tell_nothing_chosen, warn_unknown_keys
 
 if TYPE_CHECKING:
     from datetime import date
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     epilog=teach(
         "libcensus providers",
         "libcensus providers --component openssl --since 2026-01-01",
+        "libcensus providers -l env=prod",
         "libcensus providers --at 2026-06-30 --output json | jq '.patching[] | {provider, within}'",
         codes=(0, 2, 3, 4, 5, 70),
     ),
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 @click.option("--component", metavar="NAME", help="Only this component: openssl, cpython, glibc.")
 @day_option("--since", "Only advisories published on this day or later.  [default: all]")
 @day_option("--at", "What was known at the end of this day (UTC).  [default: now]")
+@selector_option
 @collector_option
 @output_option
 def providers_command(
@@ -37,6 +40,7 @@ def providers_command(
     component: str | None,
     since: date | None,
     at: date | None,
+    selector: str | None,
     collector: CollectorAddress,
     output: str,
 ) -> int:
@@ -44,7 +48,8 @@ def providers_command(
 
     A patch is measured where the fix came while the host was watched: what a host had already when it reported first
     says nothing about how fast anybody was. Of some providers no source tells when they had a fix; they are counted
-    and have no times. Days are whole.
+    and have no times. Days are whole. --selector goes by the labels that hosts have now; when providers had a fix does
+    not depend on it.
     """
     from libcensus.cli.client import FleetClient  # noqa: PLC0415 - `--help` must not pay for gRPC
     from libcensus.cli.document import providers_object  # noqa: PLC0415
@@ -53,9 +58,17 @@ def providers_command(
 
     with FleetClient(collector) as client:
         answer = client.providers(
-            provider=(provider or "").lower(), component=(component or "").lower(), since=since, day=at
+            provider=(provider or "").lower(),
+            component=(component or "").lower(),
+            since=since,
+            day=at,
+            selector=selector or "",
         )
     out = Output()
+    if selector and not answer.hosts and output != "json":
+        out.line(tell_nothing_chosen(selector, answer.unknown_keys))
+        return 0
+    warn_unknown_keys(answer.unknown_keys)
     if output == "json":
         out.json(providers_object(answer))
     else:

@@ -17,9 +17,13 @@ if TYPE_CHECKING:
 def config_group() -> None:
     """Look at the configuration.
 
-    A flag goes before the environment (LIBCENSUS_COLLECTOR_ADDRESS, LIBCENSUS_ADVISORIES_DIR), that before the file
-    (~/.config/libcensus/config.toml, else /etc/libcensus/operator.toml: `advisories_dir = "DIR"`, and below it
-    `[collector]` with `address = "HOST:PORT"`), that before the default.
+    A flag goes before the environment (LIBCENSUS_COLLECTOR_ADDRESS, LIBCENSUS_IDENTITY, LIBCENSUS_ADVISORIES_DIR), that
+    before the file (~/.config/libcensus/config.toml, else /etc/libcensus/operator.toml: `advisories_dir = "DIR"`, and
+    below it `[collector]` with `address = "HOST:PORT"` and `identity = "FILE"`), that before the default.
+
+    With an external CA `ca`, `certificate` and `key` (LIBCENSUS_CA and so on) stand in the place of `identity`; one
+    place says all three. `enroll_address` (LIBCENSUS_ENROLL_ADDRESS) is where identities are renewed, where that is not
+    port 9446 of the collector's host.
     """
 
 
@@ -36,11 +40,12 @@ def config_group() -> None:
 def show_config_command(
     collector: CollectorAddress, advisories: AdvisoriesFolder | None, output: str, *, origin: bool
 ) -> int:
-    """Show the collector's address that the other commands would ask, and the folder of feeds that they would read."""
+    """Show the collector that the other commands would ask, by what they are known, and the feeds that they read."""
     from libcensus.cli.terminal import Cell, Column, Output  # noqa: PLC0415 - `--help` must not pay for rich's tables
 
     settings: list[tuple[str, str | None, str]] = [
         ("collector.address", collector.address, collector.origin),
+        *_identity_settings(collector),
         ("advisories_dir", *((None, "default") if advisories is None else (advisories.path, advisories.origin))),
     ]
     out = Output()
@@ -53,3 +58,12 @@ def show_config_command(
         [(Cell(name), Cell(value or "-"), *([Cell(said)] if origin else [])) for name, value, said in settings],
     )
     return 0
+
+
+def _identity_settings(collector: CollectorAddress) -> list[tuple[str, str | None, str]]:
+    """Return by what the operator is known, and who said so."""
+    files = collector.identity
+    if files is None:
+        return [("collector.identity", None, "default")]
+    named = ("identity", files.identity), ("ca", files.ca), ("certificate", files.certificate), ("key", files.key)
+    return [(f"collector.{name}", path, files.origin) for name, path in named if path is not None]

@@ -23,6 +23,7 @@ from libcensus.facts.platform import Platform
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from libcensus.collector.posture.selector import Selector
     from libcensus.collector.store.contract import HostStamp, HostState, Store
     from libcensus.facts.codec import Fact
 
@@ -66,7 +67,8 @@ class Fleet:
 
     ``groups`` are few. ``places`` are the same hosts told apart by the folders of their Pythons too, of which each host
     may have its own: only environments ask where a Python lies. ``build_hosts`` tells how many hosts have a build,
-    ``needed_glibc`` the highest glibc version that it needs, None where it needs none. Nobody changes what is in here.
+    ``needed_glibc`` the highest glibc version that it needs, None where it needs none. ``unknown_keys`` are those of
+    the selector that chose the hosts which no host of the whole fleet has a label of. Nobody changes what is in here.
     """
 
     groups: tuple[Group, ...]
@@ -76,6 +78,7 @@ class Fleet:
     build_hosts: Mapping[str, int]
     needed_glibc: Mapping[str, str | None]
     unreadable_hosts: int
+    unknown_keys: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,13 +112,27 @@ class FleetIndex:
     def fleet(self) -> Fleet:
         """Return the fleet as the store has it now. Raises StoreError."""
         with self._lock:
-            stamps = self._store.host_stamps()
-            self._update(stamps)
-            if self._is_stale:
-                self._purge()
-                self._fleet = self._join(stamps)
-                self._is_stale = False
+            self._bring_up(self._store.host_stamps())
             return self._fleet
+
+    def chosen(self, selector: Selector) -> Fleet:
+        """Return the hosts that a selector chooses as if there were no others. Raises StoreError.
+
+        Its builds and platforms are those of these hosts. What is kept of each host is counted anew: no fact is read.
+        """
+        with self._lock:
+            stamps = self._store.host_stamps()
+            self._bring_up(stamps)
+            labels = self._store.labels()
+            fleet = self._join([stamp for stamp in stamps if selector.matches(labels.get(stamp.host_id, {}))])
+        builds = fleet.build_hosts
+        platforms = {group.traits.platform for group in fleet.groups}
+        return replace(
+            fleet,
+            platforms={address: one for address, one in fleet.platforms.items() if address in platforms},
+            builds={digest: one for digest, one in fleet.builds.items() if digest in builds},
+            unknown_keys=selector.unknown_keys(labels.values()),
+        )
 
     def warm(self, is_wanted: Callable[[], bool]) -> None:
         """Read the hosts ahead of the first question, as long as that is wanted. Raises StoreError.
@@ -129,6 +146,14 @@ class FleetIndex:
                 changed = self._changed(self._store.host_stamps())
                 is_done = len(changed) <= _BATCH
                 self._take(changed[:_BATCH])
+
+    def _bring_up(self, stamps: list[HostStamp]) -> None:
+        """Make the whole fleet what the store has."""
+        self._update(stamps)
+        if self._is_stale:
+            self._purge()
+            self._fleet = self._join(stamps)
+            self._is_stale = False
 
     def _update(self, stamps: list[HostStamp]) -> None:
         known = {stamp.host_id for stamp in stamps}

@@ -1,8 +1,9 @@
-"""The commands ``labels set``, ``remove`` and ``list``: what they print, and the code that they end with."""
+"""How hosts get labels, and the commands ``labels set``, ``remove`` and ``list``."""
 
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from libcensus.collector.errors import ConfigurationError, LabelError
@@ -23,36 +24,60 @@ if TYPE_CHECKING:
     from libcensus.collector.store.contract import Store
 
 
+@dataclass(frozen=True, slots=True)
+class LabelledState:
+    """A host and all labels that it has after a change."""
+
+    host_id: str
+    name: str
+    labels: Mapping[str, str]
+
+
+def change_labels(
+    store: Store, name_or_id: str, given: Sequence[tuple[str, str]], taken: Sequence[str]
+) -> LabelledState | None:
+    """Give a host labels and take others from it; None where there is no such host.
+
+    Raises LabelError for what is no label, for a key that stands twice, and for one to take that is not there; then
+    nothing changed. Raises StoreError. What is taken is gone before what is given is there.
+    """
+    try:
+        labels = parse_labels(f"{key}={value}" for key, value in given)
+        for key in taken:
+            check_key(key)
+    except InvalidLabelError as error:
+        raise LabelError(str(error)) from None
+    both = sorted(labels.keys() & set(taken))
+    if both:
+        raise LabelError(f"the label {both[0]!r} is given and taken at once")
+    found = store.find_host(name_or_id)
+    if found is None:
+        return None
+    present = store.labels().get(found.host_id, {})
+    absent = sorted(set(taken) - present.keys())
+    if absent:
+        raise LabelError(f"{found.name} has no label {', '.join(absent)}; nothing was changed")
+    if len((present.keys() - set(taken)) | labels.keys()) > MOST_LABELS:
+        raise LabelError(f"{found.name} would have more than {MOST_LABELS} labels; remove some first")
+    if taken:
+        store.remove_labels(found.host_id, taken)
+    if labels:
+        store.set_labels(found.host_id, labels)
+    return LabelledState(found.host_id, found.name, store.labels().get(found.host_id, {}))
+
+
 def run_set(settings: CollectorSettings, host: str, words: Sequence[str], *, write: Callable[[str], None]) -> int:
     """Give a host labels and print all that it has; returns the exit code. Raises LabelError, StoreError."""
     try:
         labels = parse_labels(words)
     except InvalidLabelError as error:
         raise LabelError(str(error)) from None
-    with open_store(settings) as store:
-        host_id, name = _find(store, host)
-        if len(store.labels().get(host_id, {}).keys() | labels.keys()) > MOST_LABELS:
-            raise LabelError(f"{name} would have more than {MOST_LABELS} labels; remove some first")
-        store.set_labels(host_id, labels)
-        write(_line(name, store.labels().get(host_id, {})))
-    return 0
+    return _change(settings, host, tuple(labels.items()), (), write)
 
 
 def run_remove(settings: CollectorSettings, host: str, keys: Sequence[str], *, write: Callable[[str], None]) -> int:
     """Take labels from a host and print all that it has; returns the exit code. Raises LabelError, StoreError."""
-    try:
-        for key in keys:
-            check_key(key)
-    except InvalidLabelError as error:
-        raise LabelError(str(error)) from None
-    with open_store(settings) as store:
-        host_id, name = _find(store, host)
-        absent = sorted(set(keys) - store.labels().get(host_id, {}).keys())
-        if absent:
-            raise LabelError(f"{name} has no label {', '.join(absent)}; nothing was removed")
-        store.remove_labels(host_id, keys)
-        write(_line(name, store.labels().get(host_id, {})))
-    return 0
+    return _change(settings, host, (), keys, write)
 
 
 def run_list(settings: CollectorSettings, selector: str | None, output: str, *, write: Callable[[str], None]) -> int:
@@ -87,14 +112,19 @@ def show_labels(labels: Mapping[str, str]) -> str:
     return ",".join(f"{key}={value}" for key, value in sorted(labels.items())) or "-"
 
 
-def _find(store: Store, name_or_id: str) -> tuple[str, str]:
-    """Return id and name of a host; raises LabelError where there is none."""
-    found = store.find_host(name_or_id)
-    if found is None:
-        raise LabelError(
-            f"no host has the name or id {name_or_id[:255]!r}; `libcensus-collector labels list` lists them"
-        )
-    return found.host_id, found.name
+def _change(
+    settings: CollectorSettings,
+    host: str,
+    given: Sequence[tuple[str, str]],
+    taken: Sequence[str],
+    write: Callable[[str], None],
+) -> int:
+    with open_store(settings) as store:
+        changed = change_labels(store, host, given, taken)
+    if changed is None:
+        raise LabelError(f"no host has the name or id {host[:255]!r}; `libcensus-collector labels list` lists them")
+    write(_line(changed.name, changed.labels))
+    return 0
 
 
 def _line(name: str, labels: Mapping[str, str]) -> str:

@@ -19,6 +19,7 @@ from datetime import UTC, date, datetime, time
 from typing import TYPE_CHECKING, Protocol
 
 from libcensus.collector.acceptance.fleet import nothing_accepted
+from libcensus.collector.heap import collection_paused
 from libcensus.collector.hostfacts import HostFacts, wanted, wanted_by_roots
 from libcensus.collector.posture.acceptance import NOTHING, place_of
 from libcensus.collector.posture.assessment import Assessor
@@ -212,8 +213,10 @@ class PostureIndex:
         """
         with self._lock:
             assessor = self._assessor_for()
-            if assessor is not self._assessor and not self._judge_anew(assessor, is_wanted):
-                return None
+            if assessor is not self._assessor:
+                with collection_paused():
+                    if not self._judge_anew(assessor, is_wanted):
+                        return None
             self._accepted = self._accepted_for()
             if self._accepted.acceptances.place_scopes != self._places:
                 # Which things accepted risks are about, not only which hosts: each thing is looked at anew.

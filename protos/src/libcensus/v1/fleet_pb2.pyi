@@ -21,7 +21,7 @@ class HostLabel(_message.Message):
     def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
 
 class HostSummary(_message.Message):
-    __slots__ = ("host_id", "name", "os_id", "os_version", "arch", "libc_family", "libc_version", "installs", "affected", "worst_severity", "first_report", "last_report", "agent_version", "failed_probes", "under_investigation", "outdated_processes", "labels", "accepted")
+    __slots__ = ("host_id", "name", "os_id", "os_version", "arch", "libc_family", "libc_version", "installs", "affected", "worst_severity", "first_report", "last_report", "agent_version", "failed_probes", "under_investigation", "outdated_processes", "labels", "accepted", "agent_state")
     HOST_ID_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     OS_ID_FIELD_NUMBER: _ClassVar[int]
@@ -40,6 +40,7 @@ class HostSummary(_message.Message):
     OUTDATED_PROCESSES_FIELD_NUMBER: _ClassVar[int]
     LABELS_FIELD_NUMBER: _ClassVar[int]
     ACCEPTED_FIELD_NUMBER: _ClassVar[int]
+    AGENT_STATE_FIELD_NUMBER: _ClassVar[int]
     host_id: str
     name: str
     os_id: str
@@ -58,25 +59,30 @@ class HostSummary(_message.Message):
     outdated_processes: int
     labels: _containers.RepeatedCompositeFieldContainer[HostLabel]
     accepted: int
-    def __init__(self, host_id: _Optional[str] = ..., name: _Optional[str] = ..., os_id: _Optional[str] = ..., os_version: _Optional[str] = ..., arch: _Optional[str] = ..., libc_family: _Optional[str] = ..., libc_version: _Optional[str] = ..., installs: _Optional[int] = ..., affected: _Optional[int] = ..., worst_severity: _Optional[str] = ..., first_report: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., last_report: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., agent_version: _Optional[str] = ..., failed_probes: _Optional[int] = ..., under_investigation: _Optional[int] = ..., outdated_processes: _Optional[int] = ..., labels: _Optional[_Iterable[_Union[HostLabel, _Mapping]]] = ..., accepted: _Optional[int] = ...) -> None: ...
+    agent_state: _census_pb2.AgentState
+    def __init__(self, host_id: _Optional[str] = ..., name: _Optional[str] = ..., os_id: _Optional[str] = ..., os_version: _Optional[str] = ..., arch: _Optional[str] = ..., libc_family: _Optional[str] = ..., libc_version: _Optional[str] = ..., installs: _Optional[int] = ..., affected: _Optional[int] = ..., worst_severity: _Optional[str] = ..., first_report: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., last_report: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., agent_version: _Optional[str] = ..., failed_probes: _Optional[int] = ..., under_investigation: _Optional[int] = ..., outdated_processes: _Optional[int] = ..., labels: _Optional[_Iterable[_Union[HostLabel, _Mapping]]] = ..., accepted: _Optional[int] = ..., agent_state: _Optional[_Union[_census_pb2.AgentState, _Mapping]] = ...) -> None: ...
 
 class ListHostsRequest(_message.Message):
-    __slots__ = ("page_size", "page_token", "selector")
+    __slots__ = ("page_size", "page_token", "selector", "silent")
     PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
     PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
     SELECTOR_FIELD_NUMBER: _ClassVar[int]
+    SILENT_FIELD_NUMBER: _ClassVar[int]
     page_size: int
     page_token: str
     selector: str
-    def __init__(self, page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., selector: _Optional[str] = ...) -> None: ...
+    silent: _duration_pb2.Duration
+    def __init__(self, page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., selector: _Optional[str] = ..., silent: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
 
 class ListHostsResponse(_message.Message):
-    __slots__ = ("hosts", "next_page_token")
+    __slots__ = ("hosts", "next_page_token", "unknown_keys")
     HOSTS_FIELD_NUMBER: _ClassVar[int]
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    UNKNOWN_KEYS_FIELD_NUMBER: _ClassVar[int]
     hosts: _containers.RepeatedCompositeFieldContainer[HostSummary]
     next_page_token: str
-    def __init__(self, hosts: _Optional[_Iterable[_Union[HostSummary, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+    unknown_keys: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, hosts: _Optional[_Iterable[_Union[HostSummary, _Mapping]]] = ..., next_page_token: _Optional[str] = ..., unknown_keys: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class GetHostRequest(_message.Message):
     __slots__ = ("host",)
@@ -305,10 +311,12 @@ class PlatformHosts(_message.Message):
     def __init__(self, platform: _Optional[bytes] = ..., label: _Optional[str] = ..., hosts: _Optional[int] = ..., examples: _Optional[_Iterable[str]] = ..., arch: _Optional[str] = ..., libc_family: _Optional[str] = ..., libc_version: _Optional[str] = ..., pythons: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class CheckPortabilityRequest(_message.Message):
-    __slots__ = ("artefact",)
+    __slots__ = ("artefact", "selector")
     ARTEFACT_FIELD_NUMBER: _ClassVar[int]
+    SELECTOR_FIELD_NUMBER: _ClassVar[int]
     artefact: _facts_pb2.Artefact
-    def __init__(self, artefact: _Optional[_Union[_facts_pb2.Artefact, _Mapping]] = ...) -> None: ...
+    selector: str
+    def __init__(self, artefact: _Optional[_Union[_facts_pb2.Artefact, _Mapping]] = ..., selector: _Optional[str] = ...) -> None: ...
 
 class PlatformVerdict(_message.Message):
     __slots__ = ("on", "verdict", "reasons", "degraded")
@@ -323,16 +331,20 @@ class PlatformVerdict(_message.Message):
     def __init__(self, on: _Optional[_Union[PlatformHosts, _Mapping]] = ..., verdict: _Optional[str] = ..., reasons: _Optional[_Iterable[_Union[PortabilityReason, _Mapping]]] = ..., degraded: _Optional[_Iterable[_Union[PortabilityReason, _Mapping]]] = ...) -> None: ...
 
 class CheckPortabilityResponse(_message.Message):
-    __slots__ = ("verdicts", "unreadable_hosts")
+    __slots__ = ("verdicts", "unreadable_hosts", "unknown_keys")
     VERDICTS_FIELD_NUMBER: _ClassVar[int]
     UNREADABLE_HOSTS_FIELD_NUMBER: _ClassVar[int]
+    UNKNOWN_KEYS_FIELD_NUMBER: _ClassVar[int]
     verdicts: _containers.RepeatedCompositeFieldContainer[PlatformVerdict]
     unreadable_hosts: int
-    def __init__(self, verdicts: _Optional[_Iterable[_Union[PlatformVerdict, _Mapping]]] = ..., unreadable_hosts: _Optional[int] = ...) -> None: ...
+    unknown_keys: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, verdicts: _Optional[_Iterable[_Union[PlatformVerdict, _Mapping]]] = ..., unreadable_hosts: _Optional[int] = ..., unknown_keys: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class GetLibcHostsRequest(_message.Message):
-    __slots__ = ()
-    def __init__(self) -> None: ...
+    __slots__ = ("selector",)
+    SELECTOR_FIELD_NUMBER: _ClassVar[int]
+    selector: str
+    def __init__(self, selector: _Optional[str] = ...) -> None: ...
 
 class LibcHosts(_message.Message):
     __slots__ = ("arch", "family", "version", "hosts", "examples")
@@ -349,22 +361,26 @@ class LibcHosts(_message.Message):
     def __init__(self, arch: _Optional[str] = ..., family: _Optional[str] = ..., version: _Optional[str] = ..., hosts: _Optional[int] = ..., examples: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class GetLibcHostsResponse(_message.Message):
-    __slots__ = ("libcs", "unreadable_hosts")
+    __slots__ = ("libcs", "unreadable_hosts", "unknown_keys")
     LIBCS_FIELD_NUMBER: _ClassVar[int]
     UNREADABLE_HOSTS_FIELD_NUMBER: _ClassVar[int]
+    UNKNOWN_KEYS_FIELD_NUMBER: _ClassVar[int]
     libcs: _containers.RepeatedCompositeFieldContainer[LibcHosts]
     unreadable_hosts: int
-    def __init__(self, libcs: _Optional[_Iterable[_Union[LibcHosts, _Mapping]]] = ..., unreadable_hosts: _Optional[int] = ...) -> None: ...
+    unknown_keys: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, libcs: _Optional[_Iterable[_Union[LibcHosts, _Mapping]]] = ..., unreadable_hosts: _Optional[int] = ..., unknown_keys: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class GetMatrixRequest(_message.Message):
-    __slots__ = ("implementation", "provider", "arch")
+    __slots__ = ("implementation", "provider", "arch", "selector")
     IMPLEMENTATION_FIELD_NUMBER: _ClassVar[int]
     PROVIDER_FIELD_NUMBER: _ClassVar[int]
     ARCH_FIELD_NUMBER: _ClassVar[int]
+    SELECTOR_FIELD_NUMBER: _ClassVar[int]
     implementation: str
     provider: str
     arch: str
-    def __init__(self, implementation: _Optional[str] = ..., provider: _Optional[str] = ..., arch: _Optional[str] = ...) -> None: ...
+    selector: str
+    def __init__(self, implementation: _Optional[str] = ..., provider: _Optional[str] = ..., arch: _Optional[str] = ..., selector: _Optional[str] = ...) -> None: ...
 
 class MatrixBuild(_message.Message):
     __slots__ = ("digest", "implementation", "version", "provider", "provider_build", "arch", "flags", "hosts", "glibc")
@@ -403,18 +419,20 @@ class MatrixCell(_message.Message):
     def __init__(self, build: _Optional[int] = ..., platform: _Optional[int] = ..., verdict: _Optional[str] = ..., reasons: _Optional[_Iterable[int]] = ..., degraded: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class GetMatrixResponse(_message.Message):
-    __slots__ = ("builds", "platforms", "reasons", "cells", "unreadable_hosts")
+    __slots__ = ("builds", "platforms", "reasons", "cells", "unreadable_hosts", "unknown_keys")
     BUILDS_FIELD_NUMBER: _ClassVar[int]
     PLATFORMS_FIELD_NUMBER: _ClassVar[int]
     REASONS_FIELD_NUMBER: _ClassVar[int]
     CELLS_FIELD_NUMBER: _ClassVar[int]
     UNREADABLE_HOSTS_FIELD_NUMBER: _ClassVar[int]
+    UNKNOWN_KEYS_FIELD_NUMBER: _ClassVar[int]
     builds: _containers.RepeatedCompositeFieldContainer[MatrixBuild]
     platforms: _containers.RepeatedCompositeFieldContainer[PlatformHosts]
     reasons: _containers.RepeatedCompositeFieldContainer[PortabilityReason]
     cells: _containers.RepeatedCompositeFieldContainer[MatrixCell]
     unreadable_hosts: int
-    def __init__(self, builds: _Optional[_Iterable[_Union[MatrixBuild, _Mapping]]] = ..., platforms: _Optional[_Iterable[_Union[PlatformHosts, _Mapping]]] = ..., reasons: _Optional[_Iterable[_Union[PortabilityReason, _Mapping]]] = ..., cells: _Optional[_Iterable[_Union[MatrixCell, _Mapping]]] = ..., unreadable_hosts: _Optional[int] = ...) -> None: ...
+    unknown_keys: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, builds: _Optional[_Iterable[_Union[MatrixBuild, _Mapping]]] = ..., platforms: _Optional[_Iterable[_Union[PlatformHosts, _Mapping]]] = ..., reasons: _Optional[_Iterable[_Union[PortabilityReason, _Mapping]]] = ..., cells: _Optional[_Iterable[_Union[MatrixCell, _Mapping]]] = ..., unreadable_hosts: _Optional[int] = ..., unknown_keys: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class GetPostureRequest(_message.Message):
     __slots__ = ("host", "advisory", "provider", "component", "limit", "day", "selector")
@@ -581,7 +599,7 @@ class AcceptedRisk(_message.Message):
     def __init__(self, statement: _Optional[str] = ..., document: _Optional[str] = ..., author: _Optional[str] = ..., advisories: _Optional[_Iterable[str]] = ..., status: _Optional[str] = ..., justification: _Optional[str] = ..., reason: _Optional[str] = ..., scopes: _Optional[_Iterable[str]] = ..., since: _Optional[str] = ..., expires: _Optional[str] = ..., state: _Optional[str] = ..., findings: _Optional[int] = ..., hosts: _Optional[int] = ..., note: _Optional[str] = ...) -> None: ...
 
 class GetPostureResponse(_message.Message):
-    __slots__ = ("hosts", "affected_hosts", "under_investigation_hosts", "unreadable_hosts", "counts", "providers", "advisories", "remedies", "remedies_total", "worst_hosts", "open_hosts", "day", "advisories_day", "exposed_hosts", "staleness", "accepted", "accepted_hosts", "accepted_risks")
+    __slots__ = ("hosts", "affected_hosts", "under_investigation_hosts", "unreadable_hosts", "counts", "providers", "advisories", "remedies", "remedies_total", "worst_hosts", "open_hosts", "day", "advisories_day", "exposed_hosts", "staleness", "accepted", "accepted_hosts", "accepted_risks", "unknown_keys")
     HOSTS_FIELD_NUMBER: _ClassVar[int]
     AFFECTED_HOSTS_FIELD_NUMBER: _ClassVar[int]
     UNDER_INVESTIGATION_HOSTS_FIELD_NUMBER: _ClassVar[int]
@@ -600,6 +618,7 @@ class GetPostureResponse(_message.Message):
     ACCEPTED_FIELD_NUMBER: _ClassVar[int]
     ACCEPTED_HOSTS_FIELD_NUMBER: _ClassVar[int]
     ACCEPTED_RISKS_FIELD_NUMBER: _ClassVar[int]
+    UNKNOWN_KEYS_FIELD_NUMBER: _ClassVar[int]
     hosts: int
     affected_hosts: int
     under_investigation_hosts: int
@@ -618,19 +637,22 @@ class GetPostureResponse(_message.Message):
     accepted: int
     accepted_hosts: int
     accepted_risks: _containers.RepeatedCompositeFieldContainer[AcceptedRisk]
-    def __init__(self, hosts: _Optional[int] = ..., affected_hosts: _Optional[int] = ..., under_investigation_hosts: _Optional[int] = ..., unreadable_hosts: _Optional[int] = ..., counts: _Optional[_Iterable[_Union[FindingCount, _Mapping]]] = ..., providers: _Optional[_Iterable[_Union[ProviderCount, _Mapping]]] = ..., advisories: _Optional[_Iterable[_Union[AdvisoryPosture, _Mapping]]] = ..., remedies: _Optional[_Iterable[_Union[RemedyCount, _Mapping]]] = ..., remedies_total: _Optional[int] = ..., worst_hosts: _Optional[_Iterable[_Union[HostPosture, _Mapping]]] = ..., open_hosts: _Optional[int] = ..., day: _Optional[str] = ..., advisories_day: _Optional[str] = ..., exposed_hosts: _Optional[int] = ..., staleness: _Optional[_Iterable[_Union[StaleCount, _Mapping]]] = ..., accepted: _Optional[int] = ..., accepted_hosts: _Optional[int] = ..., accepted_risks: _Optional[_Iterable[_Union[AcceptedRisk, _Mapping]]] = ...) -> None: ...
+    unknown_keys: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, hosts: _Optional[int] = ..., affected_hosts: _Optional[int] = ..., under_investigation_hosts: _Optional[int] = ..., unreadable_hosts: _Optional[int] = ..., counts: _Optional[_Iterable[_Union[FindingCount, _Mapping]]] = ..., providers: _Optional[_Iterable[_Union[ProviderCount, _Mapping]]] = ..., advisories: _Optional[_Iterable[_Union[AdvisoryPosture, _Mapping]]] = ..., remedies: _Optional[_Iterable[_Union[RemedyCount, _Mapping]]] = ..., remedies_total: _Optional[int] = ..., worst_hosts: _Optional[_Iterable[_Union[HostPosture, _Mapping]]] = ..., open_hosts: _Optional[int] = ..., day: _Optional[str] = ..., advisories_day: _Optional[str] = ..., exposed_hosts: _Optional[int] = ..., staleness: _Optional[_Iterable[_Union[StaleCount, _Mapping]]] = ..., accepted: _Optional[int] = ..., accepted_hosts: _Optional[int] = ..., accepted_risks: _Optional[_Iterable[_Union[AcceptedRisk, _Mapping]]] = ..., unknown_keys: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class GetProvidersRequest(_message.Message):
-    __slots__ = ("provider", "component", "since", "day")
+    __slots__ = ("provider", "component", "since", "day", "selector")
     PROVIDER_FIELD_NUMBER: _ClassVar[int]
     COMPONENT_FIELD_NUMBER: _ClassVar[int]
     SINCE_FIELD_NUMBER: _ClassVar[int]
     DAY_FIELD_NUMBER: _ClassVar[int]
+    SELECTOR_FIELD_NUMBER: _ClassVar[int]
     provider: str
     component: str
     since: str
     day: str
-    def __init__(self, provider: _Optional[str] = ..., component: _Optional[str] = ..., since: _Optional[str] = ..., day: _Optional[str] = ...) -> None: ...
+    selector: str
+    def __init__(self, provider: _Optional[str] = ..., component: _Optional[str] = ..., since: _Optional[str] = ..., day: _Optional[str] = ..., selector: _Optional[str] = ...) -> None: ...
 
 class PatchedShare(_message.Message):
     __slots__ = ("days", "patched", "total")
@@ -691,17 +713,39 @@ class ChannelLag(_message.Message):
     def __init__(self, channel: _Optional[str] = ..., component: _Optional[str] = ..., fixes: _Optional[int] = ..., median_days: _Optional[int] = ..., p90_days: _Optional[int] = ..., longest_days: _Optional[int] = ...) -> None: ...
 
 class GetProvidersResponse(_message.Message):
-    __slots__ = ("patching", "lags", "hosts", "watched_since", "day", "advisories_day")
+    __slots__ = ("patching", "lags", "hosts", "watched_since", "day", "advisories_day", "unknown_keys")
     PATCHING_FIELD_NUMBER: _ClassVar[int]
     LAGS_FIELD_NUMBER: _ClassVar[int]
     HOSTS_FIELD_NUMBER: _ClassVar[int]
     WATCHED_SINCE_FIELD_NUMBER: _ClassVar[int]
     DAY_FIELD_NUMBER: _ClassVar[int]
     ADVISORIES_DAY_FIELD_NUMBER: _ClassVar[int]
+    UNKNOWN_KEYS_FIELD_NUMBER: _ClassVar[int]
     patching: _containers.RepeatedCompositeFieldContainer[ProviderPatching]
     lags: _containers.RepeatedCompositeFieldContainer[ChannelLag]
     hosts: int
     watched_since: str
     day: str
     advisories_day: str
-    def __init__(self, patching: _Optional[_Iterable[_Union[ProviderPatching, _Mapping]]] = ..., lags: _Optional[_Iterable[_Union[ChannelLag, _Mapping]]] = ..., hosts: _Optional[int] = ..., watched_since: _Optional[str] = ..., day: _Optional[str] = ..., advisories_day: _Optional[str] = ...) -> None: ...
+    unknown_keys: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, patching: _Optional[_Iterable[_Union[ProviderPatching, _Mapping]]] = ..., lags: _Optional[_Iterable[_Union[ChannelLag, _Mapping]]] = ..., hosts: _Optional[int] = ..., watched_since: _Optional[str] = ..., day: _Optional[str] = ..., advisories_day: _Optional[str] = ..., unknown_keys: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class SetLabelsRequest(_message.Message):
+    __slots__ = ("host", "set", "remove")
+    HOST_FIELD_NUMBER: _ClassVar[int]
+    SET_FIELD_NUMBER: _ClassVar[int]
+    REMOVE_FIELD_NUMBER: _ClassVar[int]
+    host: str
+    set: _containers.RepeatedCompositeFieldContainer[HostLabel]
+    remove: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, host: _Optional[str] = ..., set: _Optional[_Iterable[_Union[HostLabel, _Mapping]]] = ..., remove: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class SetLabelsResponse(_message.Message):
+    __slots__ = ("host_id", "name", "labels")
+    HOST_ID_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    LABELS_FIELD_NUMBER: _ClassVar[int]
+    host_id: str
+    name: str
+    labels: _containers.RepeatedCompositeFieldContainer[HostLabel]
+    def __init__(self, host_id: _Optional[str] = ..., name: _Optional[str] = ..., labels: _Optional[_Iterable[_Union[HostLabel, _Mapping]]] = ...) -> None: ...

@@ -69,6 +69,11 @@ class FleetServiceStub:
                 request_serializer=libcensus_dot_v1_dot_fleet__pb2.GetProvidersRequest.SerializeToString,
                 response_deserializer=libcensus_dot_v1_dot_fleet__pb2.GetProvidersResponse.FromString,
                 _registered_method=True)
+        self.SetLabels = channel.unary_unary(
+                '/libcensus.v1.FleetService/SetLabels',
+                request_serializer=libcensus_dot_v1_dot_fleet__pb2.SetLabelsRequest.SerializeToString,
+                response_deserializer=libcensus_dot_v1_dot_fleet__pb2.SetLabelsResponse.FromString,
+                _registered_method=True)
 
 
 class FleetServiceServicer:
@@ -123,6 +128,13 @@ class FleetServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def SetLabels(self, request, context):
+        """Gives labels to a host and takes others from it; where one is refused, nothing changes.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_FleetServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -160,6 +172,11 @@ def add_FleetServiceServicer_to_server(servicer, server):
                     servicer.GetProviders,
                     request_deserializer=libcensus_dot_v1_dot_fleet__pb2.GetProvidersRequest.FromString,
                     response_serializer=libcensus_dot_v1_dot_fleet__pb2.GetProvidersResponse.SerializeToString,
+            ),
+            'SetLabels': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetLabels,
+                    request_deserializer=libcensus_dot_v1_dot_fleet__pb2.SetLabelsRequest.FromString,
+                    response_serializer=libcensus_dot_v1_dot_fleet__pb2.SetLabelsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -351,6 +368,33 @@ class FleetService:
             '/libcensus.v1.FleetService/GetProviders',
             libcensus_dot_v1_dot_fleet__pb2.GetProvidersRequest.SerializeToString,
             libcensus_dot_v1_dot_fleet__pb2.GetProvidersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetLabels(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/libcensus.v1.FleetService/SetLabels',
+            libcensus_dot_v1_dot_fleet__pb2.SetLabelsRequest.SerializeToString,
+            libcensus_dot_v1_dot_fleet__pb2.SetLabelsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -12,13 +12,13 @@ from libcensus.cli.errors import ArgumentError, CollectorAnswerError
 from libcensus.cli.exports.part import parts_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
     from concurrent.futures import Future
 
     from libcensus.cli.client import FleetClient
     from libcensus.cli.exports.part import HostParts
     from libcensus.collector.posture.finding import VexStatus
-    from libcensus.collector.service.fleet_codec import HostDetail
+    from libcensus.collector.service.fleet_codec import HostDetail, HostSummary
 
 _AHEAD = 4
 """Hosts that are asked for while one is written: memory stays flat however large the fleet is."""
@@ -31,17 +31,18 @@ def named_hosts(client: FleetClient, names: Sequence[str], statuses: Collection[
     return [_parts(detail, statuses) for detail in ordered]
 
 
-def all_hosts(
+def listed_hosts(
     client: FleetClient,
+    hosts: Iterable[HostSummary],
     statuses: Collection[VexStatus],
     left_out: Callable[[str, str], None],
     progress: Callable[[str, int, int | None], None],
 ) -> Iterator[HostParts]:
-    """Yield every host; ``left_out`` is told of one that cannot be read, with the reason.
+    """Yield the hosts of a list; ``left_out`` is told of one that cannot be read, with the reason.
 
     A host that was removed since the list was made is no longer of the fleet, and is passed over.
     """
-    listed = [(host.host_id, host.name) for host in client.list_hosts()]
+    listed = [(host.host_id, host.name) for host in hosts]
     waiting: deque[tuple[str, Future[HostDetail]]] = deque()
     with ThreadPoolExecutor(max_workers=_AHEAD) as workers:
         try:

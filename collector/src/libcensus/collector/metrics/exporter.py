@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from libcensus.collector.acceptance.fleet import nothing_accepted
 from libcensus.collector.exposures import ExposureReader
+from libcensus.collector.heap import collection_paused
 from libcensus.collector.hostfacts import HostFacts, wanted, wanted_by_roots
 from libcensus.collector.metrics.exposition import (
     END_OF_OPENMETRICS,
@@ -70,6 +71,7 @@ log = logging.getLogger(__name__)
 DEFAULT_SERIES_LIMIT = 100_000
 
 _NAME = "\0"
+_NAME_BYTES = _NAME.encode()
 """Stands for the host's name in a template; no fact can hold a NUL."""
 
 _BATCH = 500
@@ -101,6 +103,7 @@ class _Shape:
     ``inventory`` is the address of one host's: with it they can be judged anew.
     """
 
+    key: _ShapeKey
     inventory: str
     tally: tuple[tuple[Count, Labels, int], ...]
     templates: tuple[bytes, ...]
@@ -117,10 +120,9 @@ class _Entry:
     """
 
     stamp: HostStamp
-    shape: _ShapeKey | None
+    shape: _Shape | None
     reported: tuple[bytes, ...]
     facts: tuple[bytes, ...]
-    series: Counter[Detail]
     told: Counter[Detail]
     groups: Matched
 
@@ -162,7 +164,7 @@ class FleetExporter:
         self._shapes: dict[_ShapeKey, _Shape] = {}
         self._counts: dict[Count, Counter[Labels]] = {what: Counter() for what in Count}
         self._interned: dict[Labels, Labels] = {}
-        self._series: Counter[Detail] = Counter()
+        self._told: Counter[Detail] = Counter()
         self._builds: dict[str, Build] = {}
         self._needed_glibc: dict[str, str] = {}
         self._platforms: dict[str, Platform] = {}
@@ -205,7 +207,7 @@ class FleetExporter:
         stamps = self._store.host_stamps()
         known = {stamp.host_id for stamp in stamps}
         gone = [host_id for host_id in self._entries if host_id not in known]
-        has_changes = any(self._has_changed(stamp) for stamp in stamps)
+        has_changes = not judged_anew and any(self._has_changed(stamp) for stamp in stamps)
         if judged_anew or gone or has_changes:
             self._pages.clear()
             self._look_back()
@@ -216,7 +218,8 @@ class FleetExporter:
             self._forget()
             self._host_scopes = accepted.acceptances.host_scopes
         if judged_anew:
-            self._judge_anew(assessor)
+            with collection_paused():
+                self._judge_anew(assessor)
             self._assessor, self._judged_with = assessor, accepted.acceptances
         # What could not be judged anew has no entry any more, and is read again.
         changed = [stamp for stamp in stamps if self._has_changed(stamp)] if judged_anew or has_changes else []
@@ -234,12 +237,13 @@ class FleetExporter:
         return old.groups != self._accepted.groups_of(stamp.host_id, stamp.name)
 
     def _forget(self) -> None:
-        self._entries, self._shapes, self._series = {}, {}, Counter()
+        self._entries, self._shapes, self._told = {}, {}, Counter()
         self._counts = {what: Counter() for what in Count}
 
     def _judge_anew(self, assessor: Assessor) -> None:
         """Judge and render each shape once, and give its hosts the new text: their facts are the same."""
         fresh: dict[_ShapeKey, _Shape] = {}
+        renewed: dict[int, _Shape] = {}
         keys = list(self._shapes)
         for start in range(0, len(keys), _BATCH):
             part = {key: self._shapes[key].inventory for key in keys[start : start + _BATCH]}
@@ -247,20 +251,22 @@ class FleetExporter:
             inventories = {key: one for key, digest in part.items() if isinstance(one := found.get(digest), Inventory)}
             facts = self._facts_of(inventories.values())
             for key, inventory in inventories.items():
-                shape = self._shape(part[key], inventory, self._gather(inventory, facts), assessor, key.groups)
+                shape = self._shape(key, part[key], inventory, self._gather(inventory, facts), assessor)
                 if shape is not None:
                     shape.hosts = self._shapes[key].hosts
-                    fresh[key] = shape
+                    fresh[key] = renewed[id(self._shapes[key])] = shape
         self._shapes = fresh
         self._counts = {what: Counter() for what in Count}
         for shape in fresh.values():
             for what, labels, amount in shape.tally:
                 self._counts[what][labels] += amount * shape.hosts
-        entries, self._entries, self._series = self._entries, {}, Counter()
+        entries, self._entries = self._entries, {}
         for host_id, entry in entries.items():
-            known = None if entry.shape is None else fresh.get(entry.shape)
-            if known is not None and entry.shape is not None:
-                self._entries[host_id] = self._entry(entry.stamp, entry.shape, known, entry.reported, entry.told)
+            known = None if entry.shape is None else renewed.get(id(entry.shape))
+            if known is not None:
+                self._entries[host_id] = self._entry(entry.stamp, known, entry.reported, entry.told)
+            elif entry.shape is not None:
+                self._told.subtract(entry.told)
 
     def _facts_of(self, inventories: Iterable[HostState | Inventory]) -> dict[str, Fact]:
         """Return the facts that hosts need and that are not kept: builds and platforms are, from now on."""
@@ -297,7 +303,7 @@ class FleetExporter:
         for state in states:
             key = self._shape_key(state)
             if key not in self._shapes:
-                shape = self._shape(state.inventory, state, self._gather(state, facts), assessor, key.groups)
+                shape = self._shape(key, state.inventory, state, self._gather(state, facts), assessor)
                 if shape is not None:
                     self._shapes[key] = shape
             self._admit(stamps[state.host_id], state, key)
@@ -328,11 +334,11 @@ class FleetExporter:
 
     def _shape(
         self,
+        key: _ShapeKey,
         inventory: str,
         state: HostState | Inventory,
         facts: Mapping[str, Fact],
         assessor: Assessor,
-        groups: Matched,
     ) -> _Shape | None:
         """Judge and render facts that no host had so far; None where the store does not have them all."""
         known = HostFacts.of(state, facts)
@@ -348,7 +354,7 @@ class FleetExporter:
             builds=known.builds,
             needed_glibc={digest: self._needed_glibc[digest] for digest in known.builds},
             assessment=assessment,
-            covered=covered_by(self._accepted.acceptances, assessment, groups),
+            covered=covered_by(self._accepted.acceptances, assessment, key.groups),
         )
         tally = tuple(
             (what, self._interned.setdefault(labels, labels), amount)
@@ -356,6 +362,7 @@ class FleetExporter:
         )
         lines = [render_samples(family.name, family.labels, family.samples(view)) for family in self._facts_families]
         return _Shape(
+            key,
             inventory,
             tally,
             tuple(each.text for each in lines),
@@ -367,7 +374,7 @@ class FleetExporter:
         shape = self._shapes.get(key)
         if shape is None:
             log.warning("host %s: its stored facts cannot be read; metrics leave it out until it changes", stamp.name)
-            self._entries[stamp.host_id] = _Entry(stamp, None, (), (), Counter(), Counter(), key.groups)
+            self._entries[stamp.host_id] = _Entry(stamp, None, (), (), Counter(), key.groups)
             return
         shape.hosts += 1
         for what, labels, amount in shape.tally:
@@ -376,20 +383,15 @@ class FleetExporter:
             stamp.name, state.host_id, state.host, state.report, state.last_report, state.outdated_processes
         )
         lines = [render_samples(family.name, family.labels, family.samples(view)) for family in self._report_families]
-        entry = self._entry(
-            stamp, key, shape, tuple(each.text for each in lines), _count_series(self._report_families, lines)
-        )
-        self._entries[stamp.host_id] = entry
+        told = _count_series(self._report_families, lines)
+        self._told.update(told)
+        self._entries[stamp.host_id] = self._entry(stamp, shape, tuple(each.text for each in lines), told)
 
-    def _entry(
-        self, stamp: HostStamp, key: _ShapeKey, shape: _Shape, reported: tuple[bytes, ...], told: Counter[Detail]
-    ) -> _Entry:
-        """Return a host's entry, with its series counted; ``told`` are those of its report."""
+    def _entry(self, stamp: HostStamp, shape: _Shape, reported: tuple[bytes, ...], told: Counter[Detail]) -> _Entry:
+        """Return a host's entry; ``told`` are the series of its report."""
         name = escape_value(stamp.name).encode()
-        facts = tuple(template.replace(_NAME.encode(), name) for template in shape.templates)
-        series = told + shape.series
-        self._series.update(series)
-        return _Entry(stamp, key, reported, self._with_past(stamp, shape, facts), series, told, key.groups)
+        facts = tuple([template.replace(_NAME_BYTES, name) for template in shape.templates])
+        return _Entry(stamp, shape, reported, self._with_past(stamp, shape, facts), told, shape.key.groups)
 
     def _with_past(self, stamp: HostStamp, shape: _Shape, facts: tuple[bytes, ...]) -> tuple[bytes, ...]:
         """Return a host's text with what counts from its own changes; the series are the same, their values are not."""
@@ -404,11 +406,11 @@ class FleetExporter:
     def _release(self, entry: _Entry) -> None:
         if entry.shape is None:
             return
-        shape = self._shapes[entry.shape]
+        shape = entry.shape
         shape.hosts -= 1
         for what, labels, amount in shape.tally:
             self._counts[what][labels] -= amount
-        self._series.subtract(entry.series)
+        self._told.subtract(entry.told)
 
     def _purge(self) -> None:
         """Let go of what no host has any more."""
@@ -450,7 +452,10 @@ class FleetExporter:
         )
         fleet = [render_samples(family.name, family.labels, family.samples(view)) for family in FLEET_FAMILIES]
         latency = render_histograms(PATCH_LATENCY.name, PATCH_LATENCY.labels, PATCH_LATENCY.values(view))
-        series = Counter(self._series)
+        series = Counter(self._told)
+        for shape in self._shapes.values():
+            for detail, number in shape.series.items():
+                series[detail] += number * shape.hosts
         series[Detail.FLEET] = sum(lines.number for lines in (*fleet, latency))
         self._watch_limit(series)
         view = replace(view, series=series)

@@ -126,6 +126,18 @@ class Selector:
         """Tell whether a host with these labels is chosen."""
         return all(requirement.matches(labels) for requirement in self.requirements)
 
+    def unknown_keys(self, labels: Iterable[Mapping[str, str]]) -> tuple[str, ...]:
+        """Return its keys that none of these hosts has a label of, sorted: likely a slip of who wrote it.
+
+        A label that must not be there is none of them: that no host has it is what was hoped for.
+        """
+        wanted = {one.key for one in self.requirements if one.operator is not Operator.ABSENT}
+        for own in labels:
+            if not wanted:
+                break
+            wanted.difference_update(own)
+        return tuple(sorted(wanted))
+
     def __str__(self) -> str:
         """Return the selector as it is written."""
         return ",".join(map(str, self.requirements))

@@ -14,6 +14,7 @@ from libcensus.collector.pki.errors import PkiError
 from libcensus.collector.service.census import parse_message
 from libcensus.collector.service.errors import CallError, InvalidFieldError, OverloadedError
 from libcensus.collector.service.limits import AttemptLimit
+from libcensus.collector.service.peer import address_of
 from libcensus.v1 import enrollment_pb2
 
 if TYPE_CHECKING:
@@ -113,14 +114,6 @@ class EnrollmentServicer:
             self._metrics.count_enrollment(method, "refused")
         else:
             self._metrics.count_enrollment(method, "failed")
-
-
-def address_of(peer: str) -> str:
-    """Return the address of gRPC's text for a peer, without its port: ``ipv4:192.0.2.7:41234`` is ``192.0.2.7``."""
-    kind, _, rest = peer.partition(":")
-    if kind in {"ipv4", "ipv6"}:
-        return rest.rpartition(":")[0].strip("[]").replace("%5B", "").replace("%5D", "")
-    return kind
 
 
 def _check_text(field: str, value: str) -> None:

@@ -88,17 +88,25 @@ class InvalidFieldError(CallError):
 
 
 class IdentityError(CallError):
-    """The connection does not tell who speaks, or tells one who is refused; ``reason`` is the countable form."""
+    """The connection does not tell who speaks, or tells one who is refused.
 
-    def __init__(self, message: str, reason: str = "unknown") -> None:
+    ``reason`` is the countable form; ``subject`` is who that is, where it is known.
+    """
+
+    def __init__(self, message: str, reason: str = "unknown", subject: str | None = None) -> None:
         super().__init__(message)
         self.reason = reason
+        self.subject = subject
 
 
 class RoleError(CallError):
-    """Who speaks is known, and may not call this method."""
+    """Who speaks is known, and may not call this method; ``subject`` is who that is."""
 
     reason = "role"
+
+    def __init__(self, message: str, subject: str | None = None) -> None:
+        super().__init__(message)
+        self.subject = subject
 
 
 class HostNotFoundError(CallError):

@@ -1,4 +1,7 @@
-"""``FleetService``: answers what operators ask. Reads only; everything it says is computed from stored facts."""
+"""``FleetService``: answers what operators ask; everything it says is computed from stored facts.
+
+It writes the labels of hosts and nothing else.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +11,15 @@ import threading
 from bisect import bisect_right
 from collections import Counter, OrderedDict
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import grpc
 
 from libcensus.collector.acceptance.fleet import nothing_accepted
-from libcensus.collector.errors import StoreCorruptError
+from libcensus.collector.errors import LabelError, StoreCorruptError
 from libcensus.collector.hostfacts import HostFacts, wanted, wanted_by_roots
+from libcensus.collector.labels import change_labels
 from libcensus.collector.posture.finding import VexStatus
 from libcensus.collector.posture.quirks import seen_quirks
 from libcensus.collector.service.census import parse_message
@@ -23,21 +28,24 @@ from libcensus.collector.service.fleet_codec import (
     HostDetail,
     HostPage,
     HostSummary,
+    LabelledHost,
     detail_to_proto,
+    labelled_to_proto,
     page_to_proto,
     tell_verdict,
 )
+from libcensus.collector.service.fleet_selection import selector_of
 from libcensus.collector.service.portability_codec import libcs_to_proto, matrix_to_proto, portability_to_proto
-from libcensus.collector.service.posture import Question, selector_of
+from libcensus.collector.service.posture import Question
 from libcensus.collector.service.posture_codec import posture_to_proto
 from libcensus.collector.service.providers_codec import providers_to_proto
-from libcensus.facts.codec import artefact_from_proto
+from libcensus.facts.codec import artefact_from_proto, seconds_from_proto
 from libcensus.facts.validation import InvalidFactError
 from libcensus.facts.vocabulary import LibcFamily, ProbeState
 from libcensus.v1 import fleet_pb2
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from collections.abc import Set as AbstractSet
 
     from libcensus.collector.acceptance.fleet import FleetAcceptances
@@ -80,15 +88,20 @@ _CountKey = tuple[str, "Matched"]
 
 
 class FleetReader:
-    """Joins stored facts and verdicts into what operators see. Methods may be called from several threads at once."""
+    """Joins stored facts and verdicts into what operators see. Methods may be called from several threads at once.
+
+    ``now`` is the clock by which a host is silent: the one that stamps reports.
+    """
 
     def __init__(
         self,
         store: Store,
         assessor_for: Callable[[], Assessor],
         accepted_for: Callable[[], FleetAcceptances] = nothing_accepted,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._store = store
+        self._now = now
         self._assessor_for = assessor_for
         self._accepted_for = accepted_for
         self._lock = threading.Lock()
@@ -96,18 +109,26 @@ class FleetReader:
         self._counts: OrderedDict[_CountKey, _Counts] = OrderedDict()
         self._counted_by: tuple[Assessor, Acceptances] | None = None
 
-    def list_hosts(self, page_size: int, page_token: str, selector: str = "") -> HostPage:
+    def list_hosts(
+        self, page_size: int, page_token: str, selector: str = "", silent_seconds: float | None = None
+    ) -> HostPage:
         """Return one page of hosts, sorted by display name; those that a selector chooses, where there is one.
 
-        Raises InvalidFieldError for a token or a selector that is none.
+        With ``silent_seconds`` only hosts whose last report is at least that long ago. Raises InvalidFieldError for a
+        token or a selector that is none.
         """
         size = min(page_size or DEFAULT_PAGE, LARGEST_PAGE)
         after = _decode_token(page_token)
         accepted = self._accepted_for()
+        unknown_keys: tuple[str, ...] = ()
         stamps = sorted(self._store.host_stamps(), key=lambda stamp: stamp.name)
         if selector:
             wanted_labels = selector_of(selector)
             stamps = [stamp for stamp in stamps if wanted_labels.matches(accepted.labels_of(stamp.host_id))]
+            unknown_keys = wanted_labels.unknown_keys(accepted.labels.values())
+        if silent_seconds is not None:
+            latest = _moment_before(self._now(), silent_seconds)
+            stamps = [stamp for stamp in stamps if stamp.last_report <= latest]
         start = 0 if after is None else bisect_right(stamps, after, key=lambda stamp: stamp.name)
         chosen = stamps[start : start + size]
         states = {state.host_id: state for state in self._store.hosts([stamp.host_id for stamp in chosen])}
@@ -117,7 +138,24 @@ class FleetReader:
             summarize_host(state, counts[state.host_id], accepted.labels_of(state.host_id)) for state in found
         )
         more = start + size < len(stamps)
-        return HostPage(hosts, _encode_token(chosen[-1].name) if more and chosen else "")
+        return HostPage(hosts, _encode_token(chosen[-1].name) if more and chosen else "", unknown_keys)
+
+    def set_labels(self, name_or_id: str, given: Sequence[tuple[str, str]], taken: Sequence[str]) -> LabelledHost:
+        """Give a host labels and take others from it; returns all that it has then.
+
+        Raises HostNotFoundError, and InvalidFieldError for what is no label or is not there to take.
+        """
+        if not name_or_id:
+            raise InvalidFieldError("host", "is empty; it is a display name or a host id")
+        if not given and not taken:
+            raise InvalidFieldError("set, remove", "are both empty; name a label to give or to take")
+        try:
+            changed = change_labels(self._store, name_or_id, given, taken)
+        except LabelError as error:
+            raise InvalidFieldError("labels", str(error)) from None
+        if changed is None:
+            raise HostNotFoundError(f"no host has the name or id {name_or_id[:255]!r}")
+        return LabelledHost(changed.host_id, changed.name, changed.labels)
 
     def show_host(self, name_or_id: str) -> HostDetail:
         """Return one host with everything that is known of it; raises HostNotFoundError."""
@@ -224,6 +262,9 @@ class FleetServicer:
             "GetPosture": grpc.unary_unary_rpc_method_handler(
                 self.get_posture, response_serializer=fleet_pb2.GetPostureResponse.SerializeToString
             ),
+            "SetLabels": grpc.unary_unary_rpc_method_handler(
+                self.set_labels, response_serializer=fleet_pb2.SetLabelsResponse.SerializeToString
+            ),
             "GetProviders": grpc.unary_unary_rpc_method_handler(
                 self.get_providers, response_serializer=fleet_pb2.GetProvidersResponse.SerializeToString
             ),
@@ -233,7 +274,8 @@ class FleetServicer:
         """Answer one page of hosts."""
         self._identity.require_operator(context)
         request = parse_message(fleet_pb2.ListHostsRequest, raw)
-        return page_to_proto(self._reader.list_hosts(request.page_size, request.page_token, request.selector))
+        silent = seconds_from_proto("silent", request.silent) if request.HasField("silent") else None
+        return page_to_proto(self._reader.list_hosts(request.page_size, request.page_token, request.selector, silent))
 
     def get_host(self, raw: bytes, context: grpc.ServicerContext) -> fleet_pb2.GetHostResponse:
         """Answer one host."""
@@ -251,19 +293,21 @@ class FleetServicer:
             artefact = artefact_from_proto(request.artefact)
         except InvalidFactError as error:
             raise error.within("artefact") from None
-        return portability_to_proto(self._portability.check(artefact, context.is_active))
+        return portability_to_proto(self._portability.check(artefact, context.is_active, request.selector))
 
     def get_libc_hosts(self, raw: bytes, context: grpc.ServicerContext) -> fleet_pb2.GetLibcHostsResponse:
         """Answer which C libraries the hosts have."""
         self._identity.require_operator(context)
-        parse_message(fleet_pb2.GetLibcHostsRequest, raw)
-        return libcs_to_proto(self._portability.libcs())
+        request = parse_message(fleet_pb2.GetLibcHostsRequest, raw)
+        return libcs_to_proto(self._portability.libcs(request.selector))
 
     def get_matrix(self, raw: bytes, context: grpc.ServicerContext) -> fleet_pb2.GetMatrixResponse:
         """Answer which builds would run on which platforms."""
         self._identity.require_operator(context)
         request = parse_message(fleet_pb2.GetMatrixRequest, raw)
-        return matrix_to_proto(self._portability.matrix(request.implementation, request.provider, request.arch))
+        return matrix_to_proto(
+            self._portability.matrix(request.implementation, request.provider, request.arch, request.selector)
+        )
 
     def get_posture(self, raw: bytes, context: grpc.ServicerContext) -> fleet_pb2.GetPostureResponse:
         """Answer how many findings there are, of what, and where the worst are."""
@@ -286,9 +330,21 @@ class FleetServicer:
         request = parse_message(fleet_pb2.GetProvidersRequest, raw)
         return providers_to_proto(
             self._providers.providers(
-                request.provider, request.component, request.since, request.day, context.is_active
+                request.provider,
+                request.component,
+                request.since,
+                request.day,
+                context.is_active,
+                request.selector,
             )
         )
+
+    def set_labels(self, raw: bytes, context: grpc.ServicerContext) -> fleet_pb2.SetLabelsResponse:
+        """Change a host's labels."""
+        self._identity.require_operator(context)
+        request = parse_message(fleet_pb2.SetLabelsRequest, raw)
+        given = [(label.key, label.value) for label in request.set]
+        return labelled_to_proto(self._reader.set_labels(request.host, given, request.remove))
 
 
 def summarize_host(state: HostState, counts: _Counts, labels: Mapping[str, str]) -> HostSummary:
@@ -313,7 +369,16 @@ def summarize_host(state: HostState, counts: _Counts, labels: Mapping[str, str])
         outdated_processes=state.outdated_processes,
         labels=labels,
         accepted=counts.accepted,
+        agent_state=state.report.agent_state,
     )
+
+
+def _moment_before(now: datetime, seconds: float) -> datetime:
+    """Return a moment so long ago; the first of all where that was before there were years."""
+    try:
+        return now - timedelta(seconds=seconds)
+    except OverflowError:
+        return datetime.min.replace(tzinfo=UTC)
 
 
 def _count_findings(

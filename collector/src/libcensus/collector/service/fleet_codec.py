@@ -34,6 +34,8 @@ from libcensus.collector.posture.staleness import (
 )
 from libcensus.collector.posture.verdict import PortabilityState, Verdict
 from libcensus.facts.codec import (
+    agent_state_from_proto,
+    agent_state_to_proto,
     build_from_proto,
     build_to_proto,
     changelog_from_proto,
@@ -79,7 +81,7 @@ if TYPE_CHECKING:
     from libcensus.facts.interpreter import Build, InstallSet
     from libcensus.facts.platform import Platform
     from libcensus.facts.process import ProcessSet
-    from libcensus.facts.report import ProbeResult
+    from libcensus.facts.report import AgentState, ProbeResult
 
     _Word = TypeVar("_Word", bound=StrEnum)
 
@@ -89,7 +91,7 @@ class HostSummary:
     """One host as a list shows it; ``affected`` counts findings, ``worst_severity`` is that of the worst of them.
 
     ``accepted`` counts those of the affected that an accepted risk covers.
-    ``outdated_processes`` is absent where the agent did not look at what runs.
+    ``outdated_processes`` is absent where the agent did not look at what runs, ``agent_state`` where it does not tell.
     """
 
     host_id: str
@@ -110,14 +112,28 @@ class HostSummary:
     outdated_processes: int | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
     accepted: int = 0
+    agent_state: AgentState | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class HostPage:
-    """One page of the list of hosts; ``next_page_token`` is empty on the last."""
+    """One page of the list of hosts; ``next_page_token`` is empty on the last.
+
+    ``unknown_keys`` are those of the selector that no host has a label of.
+    """
 
     hosts: tuple[HostSummary, ...]
     next_page_token: str = ""
+    unknown_keys: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledHost:
+    """A host with all its labels, as they are after a change."""
+
+    host_id: str
+    name: str
+    labels: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -390,8 +406,9 @@ def summary_to_proto(value: HostSummary) -> fleet_pb2.HostSummary:
         agent_version=value.agent_version,
         failed_probes=value.failed_probes,
         outdated_processes=value.outdated_processes,
-        labels=[fleet_pb2.HostLabel(key=key, value=label) for key, label in sorted(value.labels.items())],
+        labels=_labels_to_proto(value.labels),
         accepted=value.accepted,
+        agent_state=None if value.agent_state is None else agent_state_to_proto(value.agent_state),
     )
 
 
@@ -417,19 +434,38 @@ def summary_from_proto(message: fleet_pb2.HostSummary) -> HostSummary:
         outdated_processes=_optional(message, "outdated_processes"),
         labels={label.key: label.value for label in message.labels},
         accepted=message.accepted,
+        agent_state=agent_state_from_proto(message.agent_state) if message.HasField("agent_state") else None,
     )
 
 
 def page_to_proto(value: HostPage) -> fleet_pb2.ListHostsResponse:
     """Encode one page of the list of hosts."""
     return fleet_pb2.ListHostsResponse(
-        hosts=[summary_to_proto(host) for host in value.hosts], next_page_token=value.next_page_token
+        hosts=[summary_to_proto(host) for host in value.hosts],
+        next_page_token=value.next_page_token,
+        unknown_keys=value.unknown_keys,
     )
 
 
 def page_from_proto(message: fleet_pb2.ListHostsResponse) -> HostPage:
     """Decode one page of the list of hosts."""
-    return HostPage(tuple(summary_from_proto(host) for host in message.hosts), message.next_page_token)
+    return HostPage(
+        tuple(summary_from_proto(host) for host in message.hosts), message.next_page_token, tuple(message.unknown_keys)
+    )
+
+
+def labelled_to_proto(value: LabelledHost) -> fleet_pb2.SetLabelsResponse:
+    """Encode a host with its labels."""
+    return fleet_pb2.SetLabelsResponse(host_id=value.host_id, name=value.name, labels=_labels_to_proto(value.labels))
+
+
+def labelled_from_proto(message: fleet_pb2.SetLabelsResponse) -> LabelledHost:
+    """Decode a host with its labels."""
+    return LabelledHost(message.host_id, message.name, {label.key: label.value for label in message.labels})
+
+
+def _labels_to_proto(labels: Mapping[str, str]) -> list[fleet_pb2.HostLabel]:
+    return [fleet_pb2.HostLabel(key=key, value=value) for key, value in sorted(labels.items())]
 
 
 def detail_to_proto(value: HostDetail) -> fleet_pb2.GetHostResponse:

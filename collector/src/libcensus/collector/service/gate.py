@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from libcensus.collector.pki.audit import AuditEvent
 from libcensus.collector.pki.identity import Role
 from libcensus.collector.service.errors import IdentityError, RoleError
+from libcensus.collector.service.peer import address_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 _PEERS = 16_384
 _QUIET_SECONDS = 60.0
-"""How long the same refusal of the same peer is counted alone, and not written down again: whoever is refused may come
+"""How long the same refusal of the same one is counted alone, and not written down again: whoever is refused may come
 as often as it likes, and the audit log must not grow with that."""
 
 
@@ -52,15 +53,19 @@ class Gate:
             identity = self._identity.admit(service, context)
         except (IdentityError, RoleError) as error:
             self._metrics.count_refusal(error.reason)
-            address = peer.rpartition(":")[0]
-            if self._audit is not None and self._is_news(address, error.reason):
+            address = address_of(peer)
+            if self._audit is not None and self._is_news(error.subject or address, error.reason):
                 self._audit.record(
-                    AuditEvent.CALL_REFUSED, peer=peer, method=f"{service}/{method}", reason=f"{error.reason}: {error}"
+                    AuditEvent.CALL_REFUSED,
+                    subject=error.subject,
+                    peer=address,
+                    method=f"{service}/{method}",
+                    reason=f"{error.reason}: {error}",
                 )
             raise
         if self._audit is not None and identity is not None and identity.role is Role.OPERATOR:
             self._audit.record(
-                AuditEvent.OPERATOR_READ, subject=identity.subject, peer=peer, method=f"{service}/{method}"
+                AuditEvent.OPERATOR_READ, subject=identity.subject, peer=address_of(peer), method=f"{service}/{method}"
             )
 
     def _note_connection(self, peer: str) -> None:
@@ -74,14 +79,14 @@ class Gate:
                 self._peers.popitem(last=False)
         self._metrics.count_connection()
 
-    def _is_news(self, address: str, reason: str) -> bool:
+    def _is_news(self, whom: str, reason: str) -> bool:
         now = self._clock()
         with self._lock:
-            before = self._told.get((address, reason))
+            before = self._told.get((whom, reason))
             if before is not None and now - before < _QUIET_SECONDS:
                 return False
-            self._told[address, reason] = now
-            self._told.move_to_end((address, reason))
+            self._told[whom, reason] = now
+            self._told.move_to_end((whom, reason))
             if len(self._told) > _PEERS:
                 self._told.popitem(last=False)
             return True

@@ -118,7 +118,9 @@ class CertificateIdentity(IdentitySource):
         """Return the id of the host that the certificate names."""
         identity = self._identify(context).identity
         if identity.role is not Role.AGENT:
-            raise RoleError(f"{identity.subject} is no host: only the certificate of an agent can report")
+            raise RoleError(
+                f"{identity.subject} is no host: only the certificate of an agent can report", identity.subject
+            )
         return identity.name
 
     def certificate_end(self, context: grpc.ServicerContext) -> datetime | None:
@@ -129,13 +131,13 @@ class CertificateIdentity(IdentitySource):
         """Raise unless the certificate is an operator's."""
         identity = self._identify(context).identity
         if identity.role is not Role.OPERATOR:
-            raise RoleError(_not_for("the fleet", identity))
+            raise RoleError(_not_for("the fleet", identity), identity.subject)
 
     def admit(self, service: str, context: grpc.ServicerContext) -> Identity:
         """Return the holder of the certificate, who may call the service."""
         holder = self._judge(context)
         if not may_call(holder.identity.role, service):
-            raise RoleError(_not_for(service, holder.identity))
+            raise RoleError(_not_for(service, holder.identity), holder.identity.subject)
         # The handler that asks again runs in this thread, a moment later.
         self._of_thread.judged = (context, holder)
         return holder.identity
@@ -160,17 +162,20 @@ class CertificateIdentity(IdentitySource):
                 f"{holder.identity.subject} is banned; an operator of the collector can lift it with "
                 "`libcensus-collector unban`",
                 "banned",
+                holder.identity.subject,
             )
         if holder.serial in refusals.serials:
             raise IdentityError(
                 f"the certificate {holder.serial} of {holder.identity.subject} is revoked; enroll with a new token",
                 "revoked",
+                holder.identity.subject,
             )
         if holder.expires_at <= self._clock():
             raise IdentityError(
                 f"the certificate of {holder.identity.subject} expired at "
                 f"{holder.expires_at.isoformat(timespec='seconds').replace('+00:00', 'Z')}; renew it",
                 "expired",
+                holder.identity.subject,
             )
         self._refusals.note_use(holder.serial)
         return holder

@@ -19,6 +19,7 @@ from libcensus.collector.posture.reach import UNKNOWN
 from libcensus.collector.posture.verdict import ReasonKind
 from libcensus.collector.posture.wheel import installing, is_base, without_base
 from libcensus.collector.service.errors import InvalidFieldError, OverdueError
+from libcensus.collector.service.fleet_selection import selector_of
 from libcensus.collector.service.portability_codec import (
     LibcAnswer,
     LibcHosts,
@@ -77,14 +78,17 @@ class PortabilityReader:
         self._lock = threading.Lock()
         self._advice: tuple[Assessor, frozenset[str], Advice] | None = None
 
-    def check(self, artefact: Artefact, is_wanted: Callable[[], bool] = lambda: True) -> PortabilityAnswer:
-        """Return whether an artefact runs on each platform of the fleet.
+    def check(
+        self, artefact: Artefact, is_wanted: Callable[[], bool] = lambda: True, selector: str = ""
+    ) -> PortabilityAnswer:
+        """Return whether an artefact runs on each platform of the fleet, or of the hosts that a selector chooses.
 
-        Hosts of one platform whose Pythons make a difference are told apart. Raises OverdueError as soon as nobody
-        wants the answer any more.
+        Hosts of one platform whose Pythons make a difference are told apart. Raises InvalidFieldError for what is no
+        selector, and OverdueError as soon as nobody wants the answer any more.
         """
-        fleet, assessor = self._index.fleet(), self._assessor_for()
-        advice = self._advice_of(fleet, assessor)
+        fleet, assessor = self._fleet(selector), self._assessor_for()
+        # What would run instead may be what other hosts have.
+        advice = self._advice_of(self._index.fleet() if selector else fleet, assessor)
         asks = asks_for_a_python(artefact)
         groups_of = _by_platform(fleet.places if artefact.kind is ArtefactKind.ENVIRONMENT else fleet.groups)
         found: dict[tuple[str, Verdict], _Hosts] = {}
@@ -99,26 +103,30 @@ class PortabilityReader:
             for (digest, verdict), hosts in found.items()
         ]
         verdicts.sort(key=lambda one: (*_most_hosts_first(one.on), one.on.pythons))
-        return PortabilityAnswer(tuple(verdicts), fleet.unreadable_hosts)
+        return PortabilityAnswer(tuple(verdicts), fleet.unreadable_hosts, fleet.unknown_keys)
 
-    def libcs(self) -> LibcAnswer:
-        """Return how many hosts have which C library."""
-        fleet = self._index.fleet()
+    def libcs(self, selector: str = "") -> LibcAnswer:
+        """Return how many hosts have which C library, of those that a selector chooses where there is one.
+
+        Raises InvalidFieldError for what is no selector.
+        """
+        fleet = self._fleet(selector)
         found: dict[tuple[str, str, str], _Hosts] = {}
         for group in fleet.groups:
             found.setdefault(group.traits.libc, _Hosts()).add(group)
         ordered = sorted(found.items(), key=lambda item: (*item[0][:2], version_key(item[0][2])))
         libcs = tuple(LibcHosts(*libc, hosts.hosts, tuple(hosts.examples)) for libc, hosts in ordered)
-        return LibcAnswer(libcs, fleet.unreadable_hosts)
+        return LibcAnswer(libcs, fleet.unreadable_hosts, fleet.unknown_keys)
 
-    def matrix(self, implementation: str = "", provider: str = "", arch: str = "") -> Matrix:
+    def matrix(self, implementation: str = "", provider: str = "", arch: str = "", selector: str = "") -> Matrix:
         """Return which of the fleet's builds run on which of its platforms; an empty filter is none.
 
-        Raises InvalidFieldError for a word that no build can have, and where there would be too much to tell.
+        With a selector the fleet is the hosts that it chooses. Raises InvalidFieldError for what is none, for a word
+        that no build can have, and where there would be too much to tell.
         """
         _check_word("implementation", implementation, Implementation)
         _check_word("provider", provider, Provider)
-        fleet, assessor = self._index.fleet(), self._assessor_for()
+        fleet, assessor = self._fleet(selector), self._assessor_for()
         builds = [
             (digest, build)
             for digest, build in fleet.builds.items()
@@ -150,7 +158,11 @@ class PortabilityReader:
                 for digest, build in builds
             ),
             unreadable_hosts=fleet.unreadable_hosts,
+            unknown_keys=fleet.unknown_keys,
         )
+
+    def _fleet(self, selector: str) -> Fleet:
+        return self._index.chosen(selector_of(selector)) if selector else self._index.fleet()
 
     def warm(self, is_wanted: Callable[[], bool]) -> None:
         """Work out ahead of the first question what the matrix tells, as long as that is wanted. Raises StoreError."""

@@ -46,10 +46,14 @@ class PlatformVerdict:
 
 @dataclass(frozen=True, slots=True)
 class PortabilityAnswer:
-    """An artefact on every platform of the fleet, those with most hosts first."""
+    """An artefact on every platform of the fleet, those with most hosts first.
+
+    ``unknown_keys`` here and in the other answers are those of the selector that no host has a label of.
+    """
 
     verdicts: tuple[PlatformVerdict, ...]
     unreadable_hosts: int = 0
+    unknown_keys: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +73,7 @@ class LibcAnswer:
 
     libcs: tuple[LibcHosts, ...]
     unreadable_hosts: int = 0
+    unknown_keys: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +99,7 @@ class Matrix:
     platforms: tuple[PlatformHosts, ...]
     verdicts: tuple[tuple[Verdict, ...], ...]
     unreadable_hosts: int = 0
+    unknown_keys: tuple[str, ...] = ()
 
 
 def _optional(message: Any, name: str) -> Any:
@@ -179,6 +185,7 @@ def portability_to_proto(value: PortabilityAnswer) -> fleet_pb2.CheckPortability
             for item in value.verdicts
         ],
         unreadable_hosts=value.unreadable_hosts,
+        unknown_keys=value.unknown_keys,
     )
 
 
@@ -197,6 +204,7 @@ def portability_from_proto(message: fleet_pb2.CheckPortabilityResponse) -> Porta
             for item in message.verdicts
         ),
         message.unreadable_hosts,
+        tuple(message.unknown_keys),
     )
 
 
@@ -210,6 +218,7 @@ def libcs_to_proto(value: LibcAnswer) -> fleet_pb2.GetLibcHostsResponse:
             for one in value.libcs
         ],
         unreadable_hosts=value.unreadable_hosts,
+        unknown_keys=value.unknown_keys,
     )
 
 
@@ -218,6 +227,7 @@ def libcs_from_proto(message: fleet_pb2.GetLibcHostsResponse) -> LibcAnswer:
     return LibcAnswer(
         tuple(LibcHosts(one.arch, one.family, one.version, one.hosts, tuple(one.examples)) for one in message.libcs),
         message.unreadable_hosts,
+        tuple(message.unknown_keys),
     )
 
 
@@ -264,6 +274,7 @@ def matrix_to_proto(value: Matrix) -> fleet_pb2.GetMatrixResponse:
         reasons=[reason_to_proto(reason) for reason in table.reasons],
         cells=cells,
         unreadable_hosts=value.unreadable_hosts,
+        unknown_keys=value.unknown_keys,
     )
 
 
@@ -298,6 +309,7 @@ def matrix_from_proto(message: fleet_pb2.GetMatrixResponse) -> Matrix:
         platforms=tuple(platform_hosts_from_proto(platform) for platform in message.platforms),
         verdicts=tuple(tuple(found[row, column] for column in range(columns)) for row in range(rows)),
         unreadable_hosts=message.unreadable_hosts,
+        unknown_keys=tuple(message.unknown_keys),
     )
 
 

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from libcensus.collector.posture.acceptance import StatementState, why_unmatched
 from libcensus.collector.posture.finding import Component, Severity, VexStatus, at_place
-from libcensus.collector.posture.selector import InvalidLabelError, Selector
 from libcensus.collector.posture.staleness import StalenessKind, StalenessState
 from libcensus.collector.postureindex import hosts_by_grouped_pattern
 from libcensus.collector.service.errors import HostNotFoundError, InvalidFieldError, OverdueError
+from libcensus.collector.service.fleet_selection import chosen_fleet
 from libcensus.collector.service.posture_codec import (
     AcceptedRisk,
     AdvisoryPosture,
@@ -113,7 +113,7 @@ class PostureReader:
         if fleet is None:
             raise OverdueError("the fleet was not judged in the time of the call; what was judged is kept: ask again")
         _check(question, fleet, self._indexes.catalogue)
-        hosts = _chosen(question, fleet)
+        hosts, unknown_keys = _chosen(question, fleet)
         shapes = hosts_by_grouped_pattern(hosts)
         acceptances = fleet.accepted.acceptances
         today = fleet.assessor.today
@@ -155,6 +155,7 @@ class PostureReader:
             accepted=findings[affected],
             accepted_hosts=on_hosts[affected],
             accepted_risks=_accepted_risks(findings, on_hosts, fleet, question),
+            unknown_keys=unknown_keys,
         )
 
 
@@ -213,24 +214,14 @@ def require_provider(name: str, fleet: JudgedFleet) -> None:
         raise InvalidFieldError("provider", f"{name[:80]!r} is none of {', '.join(sorted(map(str, known)))}")
 
 
-def _chosen(question: Question, fleet: JudgedFleet) -> Sequence[JudgedHost]:
-    found: Sequence[JudgedHost] = fleet.hosts
-    if question.host:
-        found = [host for host in found if question.host in {host.host_id, host.name}]
-        if not found:
-            raise HostNotFoundError(f"no host has the name or id {question.host[:255]!r}")
-    if question.labels:
-        selector = selector_of(question.labels)
-        found = [host for host in found if selector.matches(fleet.accepted.labels_of(host.host_id))]
-    return found
-
-
-def selector_of(text: str) -> Selector:
-    """Return the selector of a request; raises InvalidFieldError for what is none."""
-    try:
-        return Selector.parse(text)
-    except InvalidLabelError as error:
-        raise InvalidFieldError("selector", str(error)) from None
+def _chosen(question: Question, fleet: JudgedFleet) -> tuple[Sequence[JudgedHost], tuple[str, ...]]:
+    """Return the hosts that are asked about, and the keys of the selector that no host has a label of."""
+    chosen, unknown_keys = chosen_fleet(fleet, question.labels)
+    if not question.host:
+        return chosen.hosts, unknown_keys
+    if all(question.host not in {host.host_id, host.name} for host in fleet.hosts):
+        raise HostNotFoundError(f"no host has the name or id {question.host[:255]!r}")
+    return [host for host in chosen.hosts if question.host in {host.host_id, host.name}], unknown_keys
 
 
 def _parts(shape: GroupedPattern) -> Iterator[_Part]:

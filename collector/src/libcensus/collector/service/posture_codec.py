@@ -151,6 +151,7 @@ class PostureAnswer:
     affected finding whose fix could have been applied by the day. ``staleness`` is empty where one advisory or
     component was asked about: nothing is stale by one. ``accepted`` counts affected findings that an accepted risk
     covers; ``accepted_risks`` are those that cover something that was asked about, and all where everything was.
+    ``unknown_keys`` are those of the selector that no host has a label of.
     """
 
     hosts: int
@@ -171,6 +172,7 @@ class PostureAnswer:
     accepted: int = 0
     accepted_hosts: int = 0
     accepted_risks: tuple[AcceptedRisk, ...] = ()
+    unknown_keys: tuple[str, ...] = ()
 
 
 def posture_to_proto(value: PostureAnswer) -> fleet_pb2.GetPostureResponse:
@@ -180,6 +182,7 @@ def posture_to_proto(value: PostureAnswer) -> fleet_pb2.GetPostureResponse:
         affected_hosts=value.affected_hosts,
         under_investigation_hosts=value.under_investigation_hosts,
         unreadable_hosts=value.unreadable_hosts,
+        unknown_keys=value.unknown_keys,
         counts=[
             fleet_pb2.FindingCount(
                 component=one.component,
@@ -304,6 +307,7 @@ def posture_from_proto(message: fleet_pb2.GetPostureResponse) -> PostureAnswer:
         affected_hosts=message.affected_hosts,
         under_investigation_hosts=message.under_investigation_hosts,
         unreadable_hosts=message.unreadable_hosts,
+        unknown_keys=tuple(message.unknown_keys),
         counts=tuple(
             FindingCount(
                 word_of(Component, "counts.component", one.component),

@@ -9,6 +9,7 @@ from libcensus.collector.exposures import ExposureReader
 from libcensus.collector.posture.lag import fix_lags, summaries
 from libcensus.collector.postureindex import end_of
 from libcensus.collector.service.errors import InvalidFieldError, OverdueError
+from libcensus.collector.service.fleet_selection import chosen_fleet
 from libcensus.collector.service.posture import day_of, require_component, require_provider
 from libcensus.collector.service.providers_codec import PatchedShare, ProviderPatching, ProvidersAnswer
 
@@ -33,11 +34,13 @@ class ProvidersReader:
         since: str = "",
         day: str = "",
         is_wanted: Callable[[], bool] = lambda: True,
+        selector: str = "",
     ) -> ProvidersAnswer:
         """Return how long fixes took, of advisories published since a day, as was known at the end of another.
 
-        An empty text is everything, and now. Raises InvalidFieldError for what nothing can be of, and OverdueError as
-        soon as nobody wants the answer any more.
+        An empty text is everything, and now. A selector chooses hosts by the labels that they have now; when providers
+        had a fix does not depend on it. Raises InvalidFieldError for what nothing can be of, and OverdueError as soon
+        as nobody wants the answer any more.
         """
         today = self._indexes.today
         on = day_of("day", day, today)
@@ -49,6 +52,7 @@ class ProvidersReader:
             raise OverdueError("the fleet was not judged in the time of the call; what was judged is kept: ask again")
         require_component(component)
         require_provider(provider, fleet)
+        fleet, unknown_keys = chosen_fleet(fleet, selector)
         tallies = ExposureReader(fleet, begin).tally(end_of(on))
         catalogue = fleet.assessor.catalogue
         lags = (one for one in fix_lags(catalogue) if one.available <= on and component in {"", one.component})
@@ -63,6 +67,7 @@ class ProvidersReader:
             watched_since=min((host.first_seen.date() for host in fleet.hosts), default=None),
             day=on,
             advisories_day=catalogue.snapshot_date,
+            unknown_keys=unknown_keys,
         )
 
 

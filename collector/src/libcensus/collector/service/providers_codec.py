@@ -65,6 +65,7 @@ class ProvidersAnswer:
     watched_since: date | None
     day: date
     advisories_day: date
+    unknown_keys: tuple[str, ...] = ()
 
 
 def providers_to_proto(value: ProvidersAnswer) -> fleet_pb2.GetProvidersResponse:
@@ -104,6 +105,7 @@ def providers_to_proto(value: ProvidersAnswer) -> fleet_pb2.GetProvidersResponse
             for one in value.lags
         ],
         hosts=value.hosts,
+        unknown_keys=value.unknown_keys,
         watched_since=None if value.watched_since is None else day_to_text(value.watched_since),
         day=day_to_text(value.day),
         advisories_day=day_to_text(value.advisories_day),
@@ -126,6 +128,7 @@ def providers_from_proto(message: fleet_pb2.GetProvidersResponse) -> ProvidersAn
             for one in message.lags
         ),
         hosts=message.hosts,
+        unknown_keys=tuple(message.unknown_keys),
         watched_since=day_from_text("watched_since", message.watched_since)
         if message.HasField("watched_since")
         else None,
