@@ -129,7 +129,9 @@ class Stage:
         self.proxy.play(fault or NO_FAULT, times)
         patience = 1.0 if fault is not None and fault.action is Action.BLACKHOLE else 30.0
         settings = {"collector_timeout_seconds": patience, "collector_upload_timeout_seconds": patience}
-        ended = self.starter.run(["report", "--collector", address], host.environment(collector_attempts=attempts, **settings))
+        ended = self.starter.run(
+            ["report", "--collector", address], host.environment(collector_attempts=attempts, **settings)
+        )
         host.note()
         after = self.ledger.reports(host.host_id)
         # What was acknowledged is durable; what is durable and was not acknowledged is at most what still waits.

@@ -7,7 +7,13 @@ from itertools import count
 
 import pytest
 
-from libcensus.collector.service.admission import BYTES_OF_A_CALL, LONGEST_HINT_SECONDS, HostLimits, RetryLine, WorkerPool
+from libcensus.collector.service.admission import (
+    BYTES_OF_A_CALL,
+    LONGEST_HINT_SECONDS,
+    HostLimits,
+    RetryLine,
+    WorkerPool,
+)
 from libcensus.collector.service.errors import OverloadedError
 
 

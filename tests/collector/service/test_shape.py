@@ -31,7 +31,7 @@ EMPTY_PROBE = b"\x32\x00"
 )
 def test_a_message_that_unpacks_to_too_much_is_refused(descriptor: object, raw: bytes) -> None:
     with pytest.raises(MalformedMessageError, match="holds more than"):
-        check_shape(descriptor, raw)  # type: ignore[arg-type]
+        check_shape(descriptor, raw)
 
 
 def test_a_host_with_ten_thousand_installs_passes() -> None:
@@ -48,5 +48,5 @@ def test_any_bytes_end(piece: bytes, times: int) -> None:
 
 def test_groups_and_what_is_cut_off_end_the_look() -> None:
     check_shape(REPORT, b"\x0b" * (2 * SMALL_BYTES))
-    check_shape(REPORT, b"\x80" * (2 * SMALL_BYTES))
+    check_shape(REPORT, b"\x80" * (16 << 20))
     check_shape(REPORT, b"\x32\xff\xff\xff\x7f" + bytes(2 * SMALL_BYTES))

@@ -65,9 +65,13 @@ _LATE_CANCEL_SECONDS = 0.025
 _CALLER_ERRORS = (CallError, InvalidFactError, InconsistentFactsError)
 
 
-def parse_message(message_type: type[_M], raw: bytes) -> _M:
-    """Return the message that bytes stand for; raises MalformedMessageError naming the type."""
-    check_shape(message_type.DESCRIPTOR, raw)
+def parse_message(message_type: type[_M], raw: bytes, *, is_checked: bool = False) -> _M:
+    """Return the message that bytes stand for; raises MalformedMessageError naming the type.
+
+    ``is_checked`` says that :func:`check_shape` has seen the bytes already.
+    """
+    if not is_checked:
+        check_shape(message_type.DESCRIPTOR, raw)
     message = message_type()
     try:
         message.ParseFromString(raw)
@@ -166,8 +170,11 @@ class CensusServicer:
             certificate_end = self._identity.certificate_end(context)
             received_at = datetime.now(UTC)
 
+            # Here and not by the writer, for which everybody waits.
+            check_shape(census_pb2.ReportRequest.DESCRIPTOR, raw)
+
             def read() -> ReceivedReport:
-                report = report_from_proto(parse_message(census_pb2.ReportRequest, raw))
+                report = report_from_proto(parse_message(census_pb2.ReportRequest, raw, is_checked=True))
                 return ReceivedReport(host_id, report, received_at, certificate_end)
 
             missing = self._ingest.read_report(read, remaining_seconds(context, self._settings.call_seconds))

@@ -8,7 +8,7 @@ fact comes near the bounds.
 from __future__ import annotations
 
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from google.protobuf.descriptor import FieldDescriptor
 
@@ -16,8 +16,6 @@ from libcensus.collector.service.errors import MalformedMessageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from google.protobuf.descriptor import Descriptor
 
 SMALL_BYTES = 32 * 1024
 """What is smaller cannot become large: 32 KiB of empty messages take less than 3 MiB."""
@@ -27,7 +25,7 @@ MAX_FIELDS = 1_000_000
 
 
 @cache
-def _inner(descriptor: Descriptor) -> Mapping[int, Descriptor]:
+def _inner(descriptor: Any) -> Mapping[int, Any]:
     """Return the types of the fields that are messages, by number."""
     return {
         number: field.message_type
@@ -36,10 +34,11 @@ def _inner(descriptor: Descriptor) -> Mapping[int, Descriptor]:
     }
 
 
-def check_shape(descriptor: Descriptor, raw: bytes) -> None:
+def check_shape(descriptor: Any, raw: bytes) -> None:
     """Raise MalformedMessageError for bytes that would unpack to more messages or fields than any real message has.
 
-    Bytes that are no message of the type pass: whoever unpacks them says so.
+    ``descriptor`` is the type's, of which protobuf's stubs know two kinds. Bytes that are no message of the type pass:
+    whoever unpacks them says so.
     """
     if len(raw) <= SMALL_BYTES:
         return
@@ -75,8 +74,9 @@ def check_shape(descriptor: Descriptor, raw: bytes) -> None:
 
 
 def _varint(raw: bytes, place: int, end: int) -> tuple[int, int]:
+    """Return a number and where it ends; what has more than ten bytes is none, and nothing behind it can be read."""
     value = shift = 0
-    while place < end:
+    while place < end and shift < 70:
         byte = raw[place]
         place += 1
         value |= (byte & 0x7F) << shift
