@@ -248,6 +248,7 @@ class Machine:
     changelogs: tuple[PackageChangelog, ...] = ()
     processes: ProcessSet | None = None
     agent_state: AgentState | None = None
+    certificate_expires_at: datetime | None = None
 
     @property
     def copy_set(self) -> CryptoCopySet:
@@ -457,5 +458,5 @@ def report(
         processes=machine.processes,
         agent_state=machine.agent_state,
     )
-    assert store.apply_reports([ReceivedReport(host_id, told, at)]) == [()]
+    assert store.apply_reports([ReceivedReport(host_id, told, at, machine.certificate_expires_at)]) == [()]
     return host_id

@@ -189,3 +189,18 @@ def test_openmetrics_understands_the_counters(store: SqlStore) -> None:
     kinds = {family.name: family.type for family in parse_openmetrics(page)}  # type: ignore[no-untyped-call]
     assert kinds["libcensus_host_dropped_reports"] == "counter"
     assert kinds["libcensus_host_waiting_reports"] == "gauge"
+
+
+def test_the_end_of_a_hosts_certificate_is_told_as_long_as_it_has_one(store: SqlStore) -> None:
+    end = fleet.NOON + timedelta(days=7)
+    name = "libcensus_host_certificate_expiry_timestamp_seconds"
+    fleet.report(store, fleet.Machine("plain"))
+    fleet.report(store, fleet.Machine("known", certificate_expires_at=end))
+    exporter = exporter_for(store)
+    found = {
+        dict(labels)["host"]: number for (each, labels), number in samples(exporter.render()[1]).items() if each == name
+    }
+    assert found == {"known": end.timestamp()}
+    later = fleet.Machine("known", certificate_expires_at=end + timedelta(days=5))
+    fleet.report(store, later, at=fleet.NOON + timedelta(minutes=1))
+    assert value(exporter.render()[1], name, host="known") == (end + timedelta(days=5)).timestamp()

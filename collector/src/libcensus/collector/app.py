@@ -35,6 +35,7 @@ from libcensus.collector.posture.assessment import Assessor
 from libcensus.collector.posture.prepared import PortabilityMemory
 from libcensus.collector.postureindex import PostureIndexes
 from libcensus.collector.process_metrics import CollectorMetrics
+from libcensus.collector.service.admission import Admission, HostLimits, WorkerPool
 from libcensus.collector.service.census import CensusServicer, UploadBudget
 from libcensus.collector.service.enrollment import EnrollmentServicer
 from libcensus.collector.service.fleet import FleetReader, FleetServicer
@@ -190,7 +191,7 @@ class Collector:
             http_servers = bind_http("http_listen", listening.http, pages.routes(), guard=guard)
             for http_server in http_servers:
                 undo.callback(http_server.stop)
-            keeper = StreamKeeper(settings.call_seconds)
+            keeper = StreamKeeper(settings.call_seconds, lambda: metrics.count_refusal("slow"))
             portability = PortabilityReader(FleetIndex(store), assessor_for)
             warmup = PortabilityWarmup(portability)
             grace = timedelta(seconds=settings.renewal_grace)
@@ -204,7 +205,13 @@ class Collector:
             )
             if certificates is not None:
                 metrics.show_certificates(lambda: certificates.current.ends)
-            workers = ThreadPoolExecutor(max_workers=settings.workers, thread_name_prefix="grpc-worker")
+            workers = WorkerPool(settings.workers)
+            admission = Admission(
+                identity,
+                lambda: workers.in_flight,
+                settings.max_concurrent_calls,
+                HostLimits(settings.host_calls_per_second, settings.host_burst, max(4, settings.workers // 8)),
+            )
             server = make_server(
                 settings,
                 workers,
@@ -217,7 +224,7 @@ class Collector:
                     identity,
                 ),
                 health_servicer,
-                CallInterceptor(metrics, keeper, Gate(identity, metrics, audit)),
+                CallInterceptor(metrics, keeper, Gate(identity, metrics, audit), admission),
             )
             undo.callback(server.stop, None)
             credentials = None
@@ -252,6 +259,7 @@ class Collector:
                 refusals.start()
                 undo.callback(refusals.stop)
             undo.callback(workers.shutdown, wait=True, cancel_futures=True)
+            undo.callback(admission.stop)
             undo.callback(enrollment_workers.shutdown, wait=True, cancel_futures=True)
             store_health.start()
             server.start()

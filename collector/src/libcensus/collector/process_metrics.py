@@ -35,6 +35,14 @@ REFUSAL_REASONS = (
     "banned",
     "role",
     "enrollment_rate",
+    "calls",
+    "host_calls",
+    "host_rate",
+    "queue",
+    "uploads",
+    "malformed",
+    "too_large",
+    "slow",
 )
 HANDSHAKE_PORTS = ("listen", "enroll")
 HTTP_REFUSAL_REASONS = ("tls", "plaintext", "no_password", "password", "rate")
@@ -139,7 +147,10 @@ _FAMILIES: tuple[ProcessFamily, ...] = (
         "counter",
         "Calls refused before they were served, by reason: unknown (the certificate names nobody), trust_domain, "
         "tls_version, expired, revoked, banned, role (agents report for themselves, operators read), enrollment_rate "
-        "(an address whose attempts failed too often).",
+        "(an address whose attempts failed too often), calls (too many in flight), host_calls (too many open of one "
+        "host), host_rate (one host calls too often), queue (too much waits for the database), uploads (too many, or "
+        "too much memory), malformed, too_large, slow (a request that did not come, or an upload that did not end, in "
+        "time). What gRPC itself refuses is not among them.",
         ("reason",),
     ),
     ProcessFamily(
@@ -271,6 +282,10 @@ class CollectorMetrics:
         self._counters["libcensus_collector_ingest_committed_reports_total"].inc(reports)
         self._counters["libcensus_collector_facts_stored_total"].inc(new_facts)
 
+    def count_refusal(self, reason: str) -> None:
+        """Count one call that was refused; ``reason`` is one of :data:`REFUSAL_REASONS`."""
+        self._refusals[reason].inc()
+
     def count_store_error(self, kind: str) -> None:
         """Count one refusal by the store."""
         self._store_errors[kind].inc()
@@ -293,10 +308,6 @@ class CollectorMetrics:
     def count_enrollment(self, method: str, outcome: str) -> None:
         """Count one answer to whoever asked for a certificate."""
         self._enrollments[method, outcome].inc()
-
-    def count_refusal(self, reason: str) -> None:
-        """Count one call that was refused before it was served."""
-        self._refusals[reason].inc()
 
     def count_http_refusal(self, reason: str) -> None:
         """Count one refusal by the HTTP pages."""

@@ -413,6 +413,7 @@ class FleetExporter:
             state.last_report,
             state.outdated_processes,
             self._accepted.labels_of(state.host_id),
+            state.certificate_expires_at,
         )
         lines = [render_samples(family.name, family.labels, family.samples(view)) for family in self._report_families]
         told = _count_series(self._report_families, lines)

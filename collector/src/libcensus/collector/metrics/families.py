@@ -397,6 +397,11 @@ def _outdated_processes(view: ReportView) -> Iterator[Sample]:
         yield (view.name,), view.outdated_processes
 
 
+def _certificate_expiry(view: ReportView) -> Iterator[Sample]:
+    if view.certificate_expires_at is not None:
+        yield (view.name,), view.certificate_expires_at.timestamp()
+
+
 def _waiting_reports(view: ReportView) -> Iterator[Sample]:
     if view.report.agent_state is not None:
         yield (view.name,), view.report.agent_state.waiting_reports
@@ -541,6 +546,14 @@ REPORT_FAMILIES: tuple[ReportFamily, ...] = (
         labels=("host",),
         detail=Detail.HOST,
         samples=_outdated_processes,
+    ),
+    ReportFamily(
+        name="libcensus_host_certificate_expiry_timestamp_seconds",
+        help="End of the certificate that the host's last report came with; it renews it at two thirds of its life. No "
+        "series without TLS.",
+        labels=("host",),
+        detail=Detail.HOST,
+        samples=_certificate_expiry,
     ),
     ReportFamily(
         name="libcensus_host_waiting_reports",

@@ -125,6 +125,7 @@ class ReportView:
     last_report: datetime
     outdated_processes: int | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
+    certificate_expires_at: datetime | None = None
 
 
 class Count(StrEnum):

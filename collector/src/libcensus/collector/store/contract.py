@@ -266,8 +266,8 @@ class Store(ABC):
 
         Returns False, and changes nothing, where the predecessor was revoked or is not kept, or where it has a
         successor already that was seen in use: whoever shows the predecessor then has a copy of its key. Successors
-        that nobody used are revoked, for their answer was lost. Of two that renew the same certificate at once, on any
-        collectors, one certificate stays good.
+        that nobody used are revoked, for their answer was lost. The predecessor counts as used from now on. Of two
+        that renew the same certificate at once, on any collectors, one certificate stays good.
         """
 
     @abstractmethod
