@@ -210,6 +210,8 @@ class Courier:
         report, facts = make_report(found)
         self._remember(LAST_SCAN, _describe(found, report))
         try:
+            if self._last_of_this_collector() is None:
+                self.spool.forget_known()
             return report, self.spool, self.spool.add(report, facts)
         except OSError as error:
             _LOG.warning("the report cannot be kept in %s (%s); it is sent from memory", self.spool.folder, error)
@@ -343,11 +345,16 @@ class Courier:
 
     def _known_processes(self) -> str | None:
         """Return the digest of the process set that this collector acknowledged last; asked anew for each report."""
+        last = self._last_of_this_collector()
+        digest = None if last is None else last.get("processes")
+        return digest if isinstance(digest, str) else None
+
+    def _last_of_this_collector(self) -> dict[str, object] | None:
+        """Return what is remembered of the last acknowledgement, None where another collector gave it."""
         last = self.state.read().get(LAST_ACKNOWLEDGED)
         if not isinstance(last, dict) or last.get("collector") != self._config.collector.address:
             return None
-        digest = last.get("processes")
-        return digest if isinstance(digest, str) else None
+        return last
 
     def _connect_by_grpc(self, host_id: str, credentials: Credentials | None) -> CollectorClient:
         from libcensus.agent.transport import CollectorClient  # noqa: PLC0415 - a scan must not pay for gRPC
