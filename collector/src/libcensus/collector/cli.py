@@ -10,6 +10,7 @@ import json
 import logging
 import os
 import platform
+import resource
 import signal
 import sys
 import threading
@@ -113,6 +114,7 @@ _METAVARS = {
     "advisories_dir": "FOLDER",
     "vex_dir": "FOLDER",
     "advisory_urls": "NAME=URL",
+    "metrics_labels": "KEYS",
     "report_interval": "TIME",
     "call_seconds": "TIME",
     "grace_seconds": "TIME",
@@ -255,9 +257,17 @@ def _make_state_folder(folder: Path) -> None:
         ) from error
 
 
+def _allow_connections() -> None:
+    """Raise the bound of open files to what the service manager allows: each agent's connection is one."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
 def _serve_until_told(settings: CollectorSettings) -> None:
     # Imported here: `--help`, `version` and `config show` need no database, gRPC or snapshot, and answer at once.
     from libcensus.collector.app import Collector  # noqa: PLC0415
+
+    _allow_connections()
 
     told = threading.Event()
     names: list[str] = []
