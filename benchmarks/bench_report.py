@@ -77,7 +77,7 @@ def start_collector(folder: Path) -> tuple[subprocess.Popen[str], tuple[str, int
     collector = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     assert collector.stderr is not None
     for line in collector.stderr:
-        if found := re.search(r"serving gRPC on ([\d.]+):(\d+)", line):
+        if found := re.search(r"serving gRPC \([a-zA-Z ]+\) on ([\d.]+):(\d+)", line):
             threading.Thread(target=collector.stderr.read, daemon=True).start()
             return collector, (found[1], int(found[2]))
     sys.exit("the collector did not start")
