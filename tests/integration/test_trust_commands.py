@@ -120,7 +120,7 @@ def test_a_host_and_an_operator_are_let_in_kept_through_a_rotation_and_put_out(s
     tokens = [site.enroll("--labels", "env=prod")]
     site.report()
     site.collector("operator", "create", "ada")
-    [host] = site.hosts()["hosts"]
+    [host] = site.hosts()
     labels = json.loads(site.collector("labels", "list", "-l", "env=prod", "--output", "json"))
     assert [one["name"] for one in labels] == [host["name"]]
 
