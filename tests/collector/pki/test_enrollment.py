@@ -514,7 +514,7 @@ def signed_by(authority: Authority, key: ec.EllipticCurvePrivateKey, names: list
     """Return a client's chain with names that the authority itself would not write."""
     usage = ExtendedKeyUsageOID.CLIENT_AUTH
     alternatives = x509.SubjectAlternativeName(names)
-    leaf = authority._sign(key.public_key(), x509.Name([]), alternatives, usage, NOON, HOUR, WEEK)
+    leaf = authority._sign(key.public_key(), authority.issuing_chain[0].subject, alternatives, usage, NOON, HOUR, WEEK)
     return [one.public_bytes(serialization.Encoding.DER) for one in (leaf, *authority.issuing_chain)]
 
 
