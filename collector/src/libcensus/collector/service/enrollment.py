@@ -104,8 +104,7 @@ class EnrollmentServicer:
         peer = address_of(context.peer())
         wait = self._limit.seconds_to_wait(peer)
         if wait > 0:
-            self._metrics.count_refusal("enrollment_rate")
-            raise OverloadedError("too many attempts that failed; try again later", max(1.0, wait))
+            raise OverloadedError("too many attempts that failed; try again later", max(1.0, wait), "enrollment_rate")
         return peer
 
     def _note(self, method: str, peer: str, error: CollectorError) -> None:

@@ -211,8 +211,8 @@ class Store(ABC):
         """
 
     @abstractmethod
-    def labels(self) -> Mapping[str, Mapping[str, str]]:
-        """Return the labels of every host that has any, by host id: keys are sorted."""
+    def labels(self, host_ids: Iterable[str] | None = None) -> Mapping[str, Mapping[str, str]]:
+        """Return the labels of every host, or of these, that has any, by host id: keys are sorted."""
 
     @abstractmethod
     def set_labels(self, host_id: str, labels: Mapping[str, str]) -> None:
