@@ -108,6 +108,8 @@ def drive(herd: Herd, pipe: Connection) -> None:
     """Let every agent report once, at most so many at a time; sends back what became of them."""
     import grpc  # noqa: PLC0415  each process starts gRPC for itself
 
+    # What an agent keeps its report for, and tries again.
+    passing = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED, grpc.StatusCode.DEADLINE_EXCEEDED}
     chance = random.Random()  # noqa: S311 - spread, no secret
     ended: queue.SimpleQueue[tuple[int, Any]] = queue.SimpleQueue()
     waiting = list(reversed(range(len(herd.agents))))
@@ -145,7 +147,7 @@ def drive(herd: Herd, pipe: Connection) -> None:
         hint = next((int(value) / 1000 for key, value in done.trailing_metadata() or () if "pushback" in key), None)
         if code is grpc.StatusCode.OK:
             seconds.append(time.monotonic() - (began[number] if herd.at_once < len(herd.agents) else started))
-        elif hint is not None or code is grpc.StatusCode.UNAVAILABLE:
+        elif hint is not None or code in passing:
             refused += hint is not None
             unreachable += hint is None
             tries = attempts[number] = attempts.get(number, 0) + (hint is None)
@@ -251,7 +253,7 @@ def measure_herd(collector: Running, agents: list[Agent], clients: int) -> list[
     slowest = max(scraper.seconds, default=0.0)
     print(f"{len(agents)} agents at once: all served after {taken:.0f} s, half of them after {half:.0f} s")
     print(f"  99 % after {most:.0f} s; {refused} answers asked to come back; counted by the collector: {counted}")
-    print(f"  {sum(one.unreachable for one in served)} connections that failed and were tried again")
+    print(f"  {sum(one.unreachable for one in served)} calls that failed otherwise and were tried again")
     print(f"  the collector's memory: {before:.0f} MiB before, {peak:.0f} MiB at the peak, {after:.0f} MiB after")
     print(
         f"  its metrics page meanwhile: {statistics.median(scraper.seconds or [0]):.2f} s in the middle, "

@@ -58,7 +58,7 @@ _TYPES = {
 }
 
 
-FIRST_MESSAGE_SECONDS = 10.0
+FIRST_MESSAGE_SECONDS = 20.0
 """How long a client may take to send the message of a call that it has opened."""
 
 
