@@ -15,6 +15,7 @@ import argparse
 import heapq
 import json
 import multiprocessing
+import os
 import queue
 import random
 import re
@@ -108,6 +109,8 @@ def drive(herd: Herd, pipe: Connection) -> None:
     """Let every agent report once, at most so many at a time; sends back what became of them."""
     import grpc  # noqa: PLC0415  each process starts gRPC for itself
 
+    # Agents have processors of their own: here they take only what the collector leaves.
+    os.nice(10)
     # What an agent keeps its report for, and tries again.
     passing = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED, grpc.StatusCode.DEADLINE_EXCEEDED}
     chance = random.Random()  # noqa: S311 - spread, no secret
