@@ -27,6 +27,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from fuzz import trust_readers
 from fuzz.feed_readers import ALLOWED, FEED_READERS
 from libcensus.agent.artefact import ArtefactSettings, read_artefact
 from libcensus.agent.artefact.wheel import parse_name
@@ -683,5 +684,9 @@ TARGETS = (
     *(
         Target(f"feed-{name}", run, lambda seed=seed: (seed,), allowed=ALLOWED)  # type: ignore[misc]
         for name, (run, seed) in FEED_READERS.items()
+    ),
+    *(
+        Target(f"trust-{name}", run, seeds, allowed=trust_readers.ALLOWED)
+        for name, (run, seeds) in trust_readers.TRUST_READERS.items()
     ),
 )

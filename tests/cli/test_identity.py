@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from cryptography import x509
 
-from libcensus.cli.config import IdentityFiles
+from libcensus.cli.client import enrollment_address
+from libcensus.cli.config import CollectorAddress, IdentityFiles
 from libcensus.cli.credential import load_credential
 from libcensus.collector.pki.authority import Authority
 from libcensus.collector.pki.identity import Role
@@ -421,3 +422,51 @@ def test_no_identity_is_shown_as_none(run: Run) -> None:
     assert (ended.code, ended.err) == (0, "")
     assert ended.out.startswith("No identity: only a collector on this machine can be asked")
     assert run("identity", "show", "--output", "json").out == "null\n"
+
+
+# --- where it is renewed, and what a death leaves ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("address", "enroll_address", "expected"),
+    [
+        ("census.example:9444", None, "census.example:9446"),
+        ("census.example", None, "census.example:9446"),
+        ("192.0.2.7:1234", None, "192.0.2.7:9446"),
+        ("[2001:db8::7]:9444", None, "[2001:db8::7]:9446"),
+        ("census.example:9444", "other.example:1", "other.example:1"),
+        ("unix:/run/census.sock", None, None),
+    ],
+)
+def test_identities_are_renewed_at_the_enrollment_port(
+    address: str, enroll_address: str | None, expected: str | None
+) -> None:
+    assert enrollment_address(CollectorAddress(address, "test", None, enroll_address)) == expected
+
+
+def test_a_command_that_dies_while_it_renews_leaves_an_identity_that_is_good(
+    run: Run, renewed_there: TrustedCollector, served: tuple[TrustedCollector, SqlStore], tmp_path: Path
+) -> None:
+    path = write_identity(tmp_path / "ada.pem", aged(renewed_there, served[1], "mortal", timedelta(days=8)))
+    identity = IdentityFiles("test", identity=str(path))
+    # A child that dies at each of the calls by which the file is replaced, as after a SIGKILL there.
+    for death in ("os.open", "os.fsync", "pathlib.Path.replace"):
+        module, _, name = death.rpartition(".")
+        program = (
+            "import os, pathlib, sys\n"
+            "from libcensus.cli.main import main\n"
+            "import libcensus.cli.client, libcensus.cli.credential as credential\n"
+            "whole = credential._replace\n"
+            "def die(*_arguments, **_named): os._exit(9)\n"
+            f"def replace(*arguments):\n    {module}.{name} = die\n    return whole(*arguments)\n"
+            "credential._replace = replace\n"
+            "sys.exit(main(sys.argv[1:]))\n"
+        )
+        command = [sys.executable, "-c", program, "hosts", "--collector", renewed_there.address]
+        ended = subprocess.run([*command, "--identity", str(path)], capture_output=True, timeout=120, check=False)
+        assert ended.returncode == 9, ended.stderr
+        assert load_credential(identity).chain
+    assert names(run("hosts", "--collector", renewed_there.address, "--identity", str(path), "--output", "json"))
+    assert load_credential(identity).ends_at > datetime.now(UTC)
+    # What those left behind, keys among it, is gone.
+    assert [entry.name for entry in tmp_path.iterdir()] == ["ada.pem"]

@@ -23,7 +23,7 @@ from libcensus.collector.acceptance.folder import AcceptanceSource
 from libcensus.collector.advisories.published import CatalogueSource
 from libcensus.collector.errors import ConfigurationError, StoreError
 from libcensus.collector.fleetindex import FleetIndex
-from libcensus.collector.http import Response, bind_http
+from libcensus.collector.http import Guard, Response, bind_http
 from libcensus.collector.ingest import Ingest
 from libcensus.collector.listening import decide_listening
 from libcensus.collector.metrics.exporter import FleetExporter
@@ -49,6 +49,7 @@ from libcensus.collector.service.providers import ProvidersReader
 from libcensus.collector.service.server import OFFERED, bind, make_enrollment_server, make_server
 from libcensus.collector.service.tls import server_credentials
 from libcensus.collector.store.sql import SqlStore
+from libcensus.collector.webconfig import WebConfig, WebState
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -59,6 +60,7 @@ if TYPE_CHECKING:
 
     from libcensus.collector.config import CollectorSettings
     from libcensus.collector.http import Request
+    from libcensus.collector.listening import Listening
     from libcensus.collector.posture.catalogue import Catalogue
     from libcensus.collector.store.contract import Store
 
@@ -178,10 +180,15 @@ class Collector:
                 settings.series_limit,
                 indexes.present,
                 accepted_for,
+                settings.metrics_labels,
             )
             roots = (lambda: None) if certificates is None else (lambda: certificates.roots_pem)
             pages = Pages(exporter, metrics, store_health, self.version, roots)
-            http_servers = bind_http("http_listen", listening.http, pages.routes())
+            web = _web_config(settings, listening)
+            if web is not None and web.current.certificate_ends_at is not None:
+                metrics.show_certificates(web.certificate_ends)
+            guard = Guard(WebState if web is None else lambda: web.current, metrics.count_http_refusal)
+            http_servers = bind_http("http_listen", listening.http, pages.routes(), guard=guard)
             for http_server in http_servers:
                 undo.callback(http_server.stop)
             keeper = StreamKeeper(settings.call_seconds, lambda: metrics.count_refusal("slow"))
@@ -267,10 +274,11 @@ class Collector:
             undo.callback(warmup.stop)
             self._undo = undo.pop_all()
         _LOGGER.info(
-            "serving gRPC (%s) on %s%s and HTTP on http://%s/",
+            "serving gRPC (%s) on %s%s and HTTP on %s://%s/",
             "plaintext" if certificates is None else "mutual TLS",
             self._grpc_address,
             f", enrollment on {self._enrollment_address}" if self._enrollment_address else "",
+            "http" if guard.web().tls is None else "https",
             self._http_address,
         )
         return self
@@ -323,6 +331,14 @@ class Collector:
 def _catalogues(settings: CollectorSettings) -> CatalogueSource:
     """Return the source of the catalogue: the snapshot on board alone where no folder with feeds is set."""
     return CatalogueSource(None if settings.advisories_dir is None else Path(settings.advisories_dir))
+
+
+def _web_config(settings: CollectorSettings, listening: Listening) -> WebConfig | None:
+    """Return TLS and users of the HTTP pages; raises ConfigurationError where they are wrong, or protect nothing."""
+    if settings.web_config is None:
+        return None
+    can_be_reached = not all(endpoint.is_loopback for endpoint in listening.http)
+    return WebConfig(Path(settings.web_config), must_protect=can_be_reached and not settings.http_open)
 
 
 class Pages:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from libcensus.collector.errors import ConfigurationError
 from libcensus.collector.log import LOG_FORMATS, LOG_LEVELS
+from libcensus.collector.posture.selector import InvalidLabelError, check_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -147,6 +148,17 @@ def _names(value: Any) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
+def _label_keys(value: Any) -> tuple[str, ...]:
+    """Return keys of labels; in a flag or variable they are separated by commas or spaces."""
+    keys = value.replace(",", " ").split() if isinstance(value, str) else value
+    try:
+        if isinstance(keys, list | tuple) and all(isinstance(key, str) and check_key(key) for key in keys):
+            return tuple(dict.fromkeys(keys))
+    except InvalidLabelError:
+        pass
+    raise _NotAllowedError("keys of labels, such as env,team,example.com/zone")
+
+
 def show_boolean(value: bool) -> str:
     """Return a switch as settings write it."""
     return "true" if value else "false"
@@ -191,6 +203,7 @@ class CollectorSettings:
     database: str | None = None
     report_interval: float = 3600.0
     metrics_detail: str = "install"
+    metrics_labels: tuple[str, ...] = ()
     series_limit: int = 100_000
     max_message_bytes: int = 16 * 1024**2
     max_upload_bytes: int = 32 * 1024**2
@@ -247,6 +260,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("http_listen", _parse_text, "address and port of /metrics and /healthz; loopback only"),
     Setting("database", _parse_text, "where facts are kept: sqlite:////path/file.db or postgresql://user@host/name"),
     Setting("report_interval", _duration(10, 30 * 86400), "how often each host is asked to report", show_seconds),
+    Setting("metrics_labels", _label_keys, "labels of hosts that /metrics exports as libcensus_host_labels", " ".join),
     Setting("metrics_detail", _one_of(*METRICS_DETAILS), "the finest series that /metrics exports"),
     Setting("series_limit", _whole_number(1, 100_000_000), "number of series above which /metrics warns"),
     Setting("max_message_bytes", _size(64 * 1024, 256 * 1024**2), "largest message, also after unpacking", show_bytes),

@@ -35,6 +35,7 @@ from cryptography.x509.verification import Store as TrustStore
 
 from libcensus.collector.errors import ConfigurationError
 from libcensus.collector.pki.errors import AuthorityExpiredError, ExpiredCertificateError, RenewalError
+from libcensus.collector.pki.foreign import BROKEN
 from libcensus.collector.pki.keyfiles import (
     certificates_pem,
     changing,
@@ -63,6 +64,9 @@ _BACKDATED = timedelta(days=1)
 
 _BACKDATED_CLIENT = timedelta(minutes=10)
 """The same for certificates of hosts and operators, which collectors alone look at."""
+
+_UNVERIFIED: tuple[type[Exception], ...] = (VerificationError, *BROKEN)
+"""What the library raises for a chain that proves nothing, or that it cannot read."""
 
 _MOST_CERTIFICATES = 8
 """Certificates that a chain may have: a leaf, the issuing one, and one for each rotated root that is still trusted."""
@@ -327,9 +331,9 @@ class Authority:
             raise RenewalError(f"a chain has 1 to {_MOST_CERTIFICATES} certificates, and this has {len(chain)}")
         try:
             leaf, *others = [x509.load_der_x509_certificate(one) for one in chain]
-        except ValueError:
+            end, begin = leaf.not_valid_after_utc, leaf.not_valid_before_utc
+        except BROKEN:
             raise RenewalError("the certificate chain is broken: it holds something that is no certificate") from None
-        end, begin = leaf.not_valid_after_utc, leaf.not_valid_before_utc
         if now < begin:
             raise RenewalError(
                 f"the certificate is good from {_second(begin)} on, and here it is {_second(now)}: set the "
@@ -340,7 +344,7 @@ class Authority:
         builder = PolicyBuilder().store(TrustStore(list(self.roots))).time(moment).max_chain_depth(_MOST_CERTIFICATES)
         try:
             builder.build_client_verifier().verify(leaf, others)
-        except VerificationError:
+        except _UNVERIFIED:
             # Not the reason in the library's words: they are of no use to whoever operates a host.
             raise RenewalError(
                 "the certificate does not lead to a root that this collector trusts: it is of another collector, of a "

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
@@ -26,6 +26,7 @@ from libcensus.collector.pki.errors import (
     SigningRequestError,
     TokenError,
 )
+from libcensus.collector.pki.foreign import BROKEN
 from libcensus.collector.pki.identity import HOST_ID, Identity, InvalidIdentityError, Role, parse_identity
 from libcensus.collector.pki.records import CertificateRecord
 from libcensus.collector.pki.tokens import parse_token
@@ -94,7 +95,7 @@ class Enrollment:
             kept = self._find_token(presented, hostname)
             identity = self._host_identity(machine_id_hash, hostname)
             subject = identity.subject
-            public_key = _requested_key(csr_der)
+            public_key = requested_key(csr_der)
             issued = self._enroll(kept, identity, public_key, hostname)
         except PkiError as error:
             self._audit.record(
@@ -222,7 +223,7 @@ class Enrollment:
             leaf = authority.verify(chain, now, self._grace)
             identity = _identity_of(leaf, authority.trust_domain)
             old_key = _prove_key(leaf, signature, challenge + csr_der)
-            public_key = _requested_key(csr_der)
+            public_key = requested_key(csr_der)
             if key_sha256(public_key) == key_sha256(old_key):
                 raise SigningRequestError("a renewal is for a new key, and this request is for the old one")
             self._refuse_banned(identity)
@@ -266,8 +267,6 @@ class Enrollment:
         lifetime = self._lifetime if identity.role is Role.AGENT else old.expires_at - old.issued_at
         issued = self._authority().issue(public_key, identity, lifetime, now)
         record = _record(issued, identity, now, hostname=old.hostname, predecessor=old.serial, token_id=old.token_id)
-        # Whoever proved the key uses the certificate: the one that it renews is renewed no more from here on.
-        self._store.note_certificate_use([old.serial], now)
         if not self._store.renew(record, now):
             raise self._clone_of(identity)
         return issued
@@ -295,7 +294,7 @@ class Enrollment:
         return [root.public_bytes(serialization.Encoding.DER) for root in self._authority().roots]
 
 
-def _requested_key(csr_der: bytes) -> ec.EllipticCurvePublicKey:
+def requested_key(csr_der: bytes) -> ec.EllipticCurvePublicKey:
     """Return the key of a signing request that proves that the sender has it; raises SigningRequestError."""
     if len(csr_der) > LONGEST_REQUEST:
         raise SigningRequestError(
@@ -305,7 +304,7 @@ def _requested_key(csr_der: bytes) -> ec.EllipticCurvePublicKey:
         request = x509.load_der_x509_csr(csr_der)
         public_key = request.public_key()
         is_signed = request.is_signature_valid
-    except (ValueError, TypeError, UnsupportedAlgorithm, InvalidSignature):
+    except BROKEN:
         raise SigningRequestError(
             "certificate_signing_request: is no PKCS #10 request in DER form for an ECDSA key"
         ) from None

@@ -135,6 +135,14 @@ class AuthorityCertificates(ServingCertificates):
         server = authority.issue_server(self._names, self._lifetime, now)
         self._renew_at = now + (server.not_after - now) * _RENEWED_AT
         self._authority = authority
+        if authority.should_rotate(now):
+            _LOGGER.warning(
+                "%s: the issuing certificate is good until %s and the root until %s, and nothing can be issued after "
+                "either; run `libcensus-collector ca rotate` (with --root for the root)",
+                self._folder,
+                _day(authority.issuing_expires_at),
+                _day(authority.root_expires_at),
+            )
         return ServingMaterial(
             number=1 if present is None else present.number + 1,
             key_pem=server.key_pem,
@@ -228,6 +236,10 @@ def _public(key: object) -> bytes:
         return b""
     encoded: bytes = encode(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
     return encoded
+
+
+def _day(moment: datetime) -> str:
+    return moment.date().isoformat()
 
 
 def _earliest(material: ServingMaterial) -> str:

@@ -172,7 +172,7 @@ CATALOGUE: Mapping[type[Exception], WireStatus] = {
     CloneError: WireStatus(grpc.StatusCode.ALREADY_EXISTS),
     RenewalError: WireStatus(grpc.StatusCode.UNAUTHENTICATED),
     ExpiredCertificateError: WireStatus(grpc.StatusCode.UNAUTHENTICATED),
-    ChallengeError: WireStatus(grpc.StatusCode.FAILED_PRECONDITION),
+    ChallengeError: WireStatus(grpc.StatusCode.ABORTED),
     BannedError: WireStatus(grpc.StatusCode.PERMISSION_DENIED),
     AuthorityExpiredError: WireStatus(
         grpc.StatusCode.UNAVAILABLE,

@@ -66,7 +66,7 @@ _Value = TypeVar("_Value")
 SERVICE_NAME = "libcensus.v1.FleetService"
 
 DEFAULT_PAGE = 100
-LARGEST_PAGE = 1000
+LARGEST_PAGE = 10_000
 
 _KEPT_FACTS = 4096
 _KEPT_COUNTS = 100_000
