@@ -91,6 +91,7 @@ def test_every_setting_can_come_from_every_source(tmp_path: Path) -> None:
         "max_queued": "21",
         "host_calls_per_second": "24",
         "host_burst": "25",
+        "max_connections": "26",
         "call_seconds": "22s",
         "grace_seconds": "23s",
         "advisories_dir": "/tmp/advisories",

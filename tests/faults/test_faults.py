@@ -99,14 +99,18 @@ class Stage:
 
     def __post_init__(self) -> None:
         self._numbers = itertools.count(1)
+        self._unchanged: SimulatedHost | None = None
 
     def host(self, kind: str) -> SimulatedHost:
-        """Return a new host; one that is to report unchanged has reported before."""
+        """Return a new host, or the one that has reported before and does not change."""
+        if kind == UNCHANGED and self._unchanged is not None:
+            return self._unchanged
         number = next(self._numbers)
         host = SimulatedHost(number, self.folder / f"host-{number}", (3 * number, 3 * number + 1, 3 * number + 2))
         host.settings = certify(self.authority, host.host_id).write(self.folder / f"certificate-{number}")
         if kind == UNCHANGED:
             self.deliver(host)
+            self._unchanged = host
         return host
 
     def deliver(self, host: SimulatedHost) -> Ended:
@@ -511,6 +515,33 @@ What holds in every row:
 """
 
 
+_TAIL = """
+## Overload and attack
+
+What the collector bounds, so that neither a fleet that comes back at once nor a host that turned against it takes more
+than its share. Each refusal is counted in `libcensus_collector_refusals_total` by its reason; the test of attacks
+(`tests/integration/test_attacks.py`) holds the cost of each against bounds of memory and processor time, with an honest
+host served meanwhile.
+
+| bound | setting | who comes beyond it |
+|---|---|---|
+| connections | `max_connections`, and the open files of the process less 512 | is closed before its handshake |
+| TLS handshakes | 10 s each | is closed; counted in `libcensus_collector_tls_handshakes_total` |
+| calls in flight | `max_concurrent_calls` | is refused by threads of their own, before its request is read: `calls` |
+| calls of one host | `host_calls_per_second`, `host_burst`, an eighth of `workers` | is refused: `host_rate`, `host_calls` |
+| the message of a call | 20 s until it has come | is ended: `slow` |
+| an upload | `call_seconds`, `max_upload_bytes`, `max_upload_facts` | is ended: `slow`, or refused: `too_large` |
+| uploads together | their memory, and three quarters of `workers` | is refused: `uploads` |
+| a message | `max_message_bytes`, also after unpacking | is refused by gRPC |
+| what it unpacks to | 200,000 messages or 1,000,000 fields | is refused before it is unpacked: `malformed` |
+| waiting for the database | `max_queued` | is refused: `queue` |
+
+A refusal for overload carries `grpc-retry-pushback-ms`: the more were sent away lately, and the slower calls are
+served, the longer, at most a minute, and spread at random. Agents wait that long and spread themselves once more, and
+such an answer uses up none of their attempts.
+"""
+
+
 def _rows() -> list[str]:
     lines = ["## The network", "", f"| what happens | {' | '.join(KINDS)} |", "|---|---|---|"]
     lines += [f"| {name} | {' | '.join(_MEASURED[name, kind] for kind in KINDS)} |" for name in FAULTS]
@@ -530,7 +561,7 @@ def _rows() -> list[str]:
 def test_the_page_tells_what_was_measured() -> None:
     if len(_MEASURED) < 2 * len(FAULTS) + 8:
         pytest.skip("not everything was measured in this run")
-    page = _HEAD + "\n" + "\n".join(_rows()) + "\n"
+    page = _HEAD + "\n" + "\n".join(_rows()) + "\n" + _TAIL
     if os.environ.get("UPDATE_GOLDEN") == "1":
         PAGE.write_text(page, encoding="utf-8")
     assert PAGE.read_text(encoding="utf-8") == page

@@ -102,7 +102,9 @@ def test_where_nobody_listens_the_client_is_sent_away(echo: str) -> None:
     with socket.socket() as taken, FaultyProxy(echo) as proxy:
         taken.bind(("127.0.0.1", 0))
         proxy.target(f"127.0.0.1:{taken.getsockname()[1]}")
-        assert talk(proxy.address, TEXT)[1] == "reset"
+        got, end = talk(proxy.address, TEXT)
+        # Whether a client meets the RST or only the end depends on where it is by then.
+        assert (got, end in {"reset", "end"}) == (b"", True)
 
 
 def test_a_delay_holds_every_piece_back(echo: str) -> None:

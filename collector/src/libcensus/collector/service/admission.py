@@ -264,7 +264,8 @@ class Admission:
 
     def charge_host(self, host_id: str, size: int) -> None:
         """Take note of a message of a host's, with its size in bytes."""
-        self._hosts.charge(host_id, size)
+        if size >= BYTES_OF_A_CALL:
+            self._hosts.charge(host_id, size)
 
     def leave_host(self, host_id: str) -> None:
         """Take note that the host's call has ended."""

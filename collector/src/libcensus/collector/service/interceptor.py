@@ -14,7 +14,6 @@ import itertools
 import logging
 import threading
 import time
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -49,6 +48,8 @@ _ALWAYS_SERVED = frozenset({"/grpc.health.v1.Health/Check"})
 _HOSTS_SERVICE = "libcensus.v1.CensusService"
 """The service whose callers are hosts, each of which has a share of its own."""
 
+_STREAMED = frozenset({"client_stream", "bidi_stream"})
+
 _TYPES = {
     (False, False): "unary",
     (True, False): "client_stream",
@@ -57,7 +58,7 @@ _TYPES = {
 }
 
 
-FIRST_MESSAGE_SECONDS = 10.0
+FIRST_MESSAGE_SECONDS = 20.0
 """How long a client may take to send the message of a call that it has opened."""
 
 
@@ -231,27 +232,38 @@ class CallInterceptor(grpc.ServerInterceptor):  # type: ignore[type-arg]
         serve.experimental_thread_pool = admission.aside  # type: ignore[attr-defined]
         return grpc.stream_unary_rpc_method_handler(serve)
 
-    @contextmanager
-    def _share(
-        self, method: _Method, requests: Iterator[Any], context: grpc.ServicerContext
-    ) -> Iterator[Iterator[Any]]:
-        """Hold the caller's share while its call is served; yields the requests, each of which is charged to it.
+    def _enter(self, method: _Method, context: grpc.ServicerContext) -> str | None:
+        """Admit a caller, and take the call from its share; returns the host to leave by, absent where none has one.
 
-        Raises IdentityError or OverloadedError.
+        Raises IdentityError, RoleError or OverloadedError.
         """
-        admission = self._admission
-        if admission is None or method.service != _HOSTS_SERVICE:
-            yield requests
-            return
         try:
-            host_id = admission.enter_host(context)
+            if self._gate is not None:
+                self._gate.admit(method.service, method.name, context)
+            if self._admission is not None and method.service == _HOSTS_SERVICE:
+                return self._admission.enter_host(context)
         except CallError:
             self._count_outcome(method)
             raise
-        try:
-            yield _charged(requests, lambda size: admission.charge_host(host_id, size))
-        finally:
-            admission.leave_host(host_id)
+        return None
+
+    def _leave(self, host_id: str | None) -> None:
+        if host_id is not None and self._admission is not None:
+            self._admission.leave_host(host_id)
+
+    def _read(
+        self, requests: Iterator[Any], host_id: str | None, method: _Method, context: grpc.ServicerContext
+    ) -> Any:
+        """Return what a handler gets: the one message of a call, or its stream; each message is charged to the host."""
+        admission = self._admission
+        if method.kind in _STREAMED:
+            if host_id is None or admission is None:
+                return requests
+            return _charged(requests, lambda size: admission.charge_host(host_id, size))
+        request = self._read_single(requests, context)
+        if host_id is not None and admission is not None:
+            admission.charge_host(host_id, len(request))
+        return request
 
     def _count_outcome(self, method: _Method) -> None:
         """Count a report or an upload of which the servicer, which counts them, never hears."""
@@ -273,18 +285,15 @@ class CallInterceptor(grpc.ServerInterceptor):  # type: ignore[type-arg]
     def _wrap_single(
         self, behaviour: Callable[[Any, grpc.ServicerContext], Any], method: _Method
     ) -> Callable[[Any, grpc.ServicerContext], Any]:
-        is_stream = method.kind == "client_stream"
-
         @functools.wraps(behaviour)
         def serve(requests: Iterator[Any], context: grpc.ServicerContext) -> Any:
             started = time.perf_counter()
-            key = self._keeper.watch(context.cancel) if is_stream else None
+            key = self._keeper.watch(context.cancel) if method.kind in _STREAMED else None
             code = grpc.StatusCode.OK.name
+            host_id = None
             try:
-                self._admit(method, context)
-                with self._share(method, requests, context) as charged:
-                    request = charged if is_stream else self._read_single(charged, context)
-                    response = behaviour(request, context)
+                host_id = self._enter(method, context)
+                response = behaviour(self._read(requests, host_id, method, context), context)
                 code = _code_of(context)
             except grpc.RpcError:
                 # The client went away while its request was read, or the keeper ended the call.
@@ -297,6 +306,7 @@ class CallInterceptor(grpc.ServerInterceptor):  # type: ignore[type-arg]
             else:
                 return response
             finally:
+                self._leave(host_id)
                 if key is not None:
                     self._keeper.forget(key)
                 self._count(method, code, started, context)
@@ -306,18 +316,15 @@ class CallInterceptor(grpc.ServerInterceptor):  # type: ignore[type-arg]
     def _wrap_stream(
         self, behaviour: Callable[[Any, grpc.ServicerContext], Iterator[Any]], method: _Method
     ) -> Callable[[Any, grpc.ServicerContext], Iterator[Any]]:
-        is_stream = method.kind == "bidi_stream"
-
         @functools.wraps(behaviour)
         def serve(requests: Iterator[Any], context: grpc.ServicerContext) -> Iterator[Any]:
             started = time.perf_counter()
             key = None if method.path in _LASTING else self._keeper.watch(context.cancel)
             code = grpc.StatusCode.OK.name
+            host_id = None
             try:
-                self._admit(method, context)
-                with self._share(method, requests, context) as charged:
-                    request = charged if is_stream else self._read_single(charged, context)
-                    yield from behaviour(request, context)
+                host_id = self._enter(method, context)
+                yield from behaviour(self._read(requests, host_id, method, context), context)
                 code = _code_of(context)
             except (grpc.RpcError, GeneratorExit):
                 # The client went away before the end.
@@ -328,20 +335,12 @@ class CallInterceptor(grpc.ServerInterceptor):  # type: ignore[type-arg]
                 code = refusal.code.name
                 context.abort(refusal.code, refusal.details)
             finally:
+                self._leave(host_id)
                 if key is not None:
                     self._keeper.forget(key)
                 self._count(method, code, started, context)
 
         return serve
-
-    def _admit(self, method: _Method, context: grpc.ServicerContext) -> None:
-        if self._gate is None:
-            return
-        try:
-            self._gate.admit(method.service, method.name, context)
-        except CallError:
-            self._count_outcome(method)
-            raise
 
     def _refuse(self, error: Exception, context: grpc.ServicerContext, method: _Method) -> Refusal:
         hint = 1.0

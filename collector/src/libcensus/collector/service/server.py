@@ -56,10 +56,9 @@ _OPTIONS = (
 )
 
 
-def most_connections() -> int:
-    """Return how many connections may be open at once, so that they never take the last files of the process."""
-    allowed = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    return max(16, min(allowed, 1 << 20) - _RESERVED_FILES)
+def most_connections(wanted: int) -> int:
+    """Return how many of the connections that are wanted leave the last files of the process to what needs them."""
+    return max(16, min(wanted, resource.getrlimit(resource.RLIMIT_NOFILE)[0] - _RESERVED_FILES))
 
 
 def make_server(
@@ -83,7 +82,7 @@ def make_server(
         options=(
             *_OPTIONS,
             ("grpc.max_receive_message_length", settings.max_message_bytes),
-            ("grpc.max_allowed_incoming_connections", most_connections()),
+            ("grpc.max_allowed_incoming_connections", most_connections(settings.max_connections)),
         ),
     )
     server.add_generic_rpc_handlers(
@@ -108,7 +107,7 @@ def make_enrollment_server(
         options=(
             *_OPTIONS,
             ("grpc.max_receive_message_length", _ENROLLMENT_BYTES),
-            ("grpc.max_allowed_incoming_connections", min(_ENROLLMENT_CONNECTIONS, most_connections())),
+            ("grpc.max_allowed_incoming_connections", most_connections(_ENROLLMENT_CONNECTIONS)),
         ),
     )
     server.add_generic_rpc_handlers(
