@@ -71,8 +71,6 @@ _UNVERIFIED: tuple[type[Exception], ...] = (VerificationError, *BROKEN)
 _MOST_CERTIFICATES = 8
 """Certificates that a chain may have: a leaf, the issuing one, and one for each rotated root that is still trusted."""
 
-_UNVERIFIED: tuple[type[Exception], ...] = (VerificationError, *BROKEN)
-
 _FILES = ("issuing.pem", "issuing.key", "roots.pem", "cross.pem")
 
 Stamp = tuple[tuple[int, int, int] | None, ...]
