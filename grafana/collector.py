@@ -381,4 +381,66 @@ def collector() -> Dashboard:
             sort=("Hosts", True),
         ),
     )
+    board.add(
+        8,
+        10,
+        trend(
+            "Reports that wait on hosts",
+            "Reports in the spools of all hosts beside their last one: they are sent as soon as the collector can be "
+            "reached.",
+            [Query(f"sum(job:libcensus_host_waiting_reports:sum{{{JOB}}})", "waiting")],
+            steps=worse_from(1, 100),
+            colors={"waiting": ("waiting", ORANGE)},
+        ),
+    )
+    board.add(
+        8,
+        10,
+        sheet(
+            "Hosts that wait or lost something",
+            "Hosts with reports in their spool, and those whose spool was so full that reports or facts were dropped (since "
+            "their agent was installed). Dropped facts are asked for again.",
+            [
+                f"max by (host) (libcensus_host_waiting_reports{{{JOB}}}) > 0",
+                f"max by (host) (libcensus_host_dropped_reports_total{{{JOB}}}) > 0",
+                f"max by (host) (libcensus_host_dropped_facts_total{{{JOB}}}) > 0",
+            ],
+            [
+                Column("host", "Host", link=to_host()),
+                Column("Value #A", "Waiting", width=90),
+                Column("Value #B", "Dropped", width=90, steps=((None, ORANGE),)),
+                Column("Value #C", "Facts dropped", width=120, steps=((None, ORANGE),)),
+            ],
+            sort=("Waiting", True),
+            none="no host waits",
+        ),
+    )
+    board.add(
+        8,
+        10,
+        sheet(
+            "Hosts' certificates that end first",
+            "The 50 hosts whose certificate ends first; it renews itself at two thirds of its life when the agent runs. Red "
+            "is over: such a host must enroll again. Empty without TLS.",
+            [
+                f"bottomk(50, max by (host) (libcensus_host_certificate_expiry_timestamp_seconds{{{JOB}}})) * 1000",
+                f"bottomk(50, max by (host) (libcensus_host_certificate_expiry_timestamp_seconds{{{JOB}}})) - time()",
+            ],
+            [
+                Column("host", "Host", link=to_host()),
+                Column("Value #A", "Good until", unit="dateTimeAsIso", width=170),
+                Column(
+                    "Value #B",
+                    "In",
+                    unit="s",
+                    decimals=0,
+                    width=110,
+                    paints=True,
+                    steps=((None, RED), (_DAY, ORANGE), (2 * _DAY, GREEN)),
+                ),
+            ],
+            sort=("Good until", False),
+            none="no TLS",
+        ),
+    )
     return board.build()

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from grafana.past import PastFleet, layers, moments, recorded, reports_of, write_blocks, write_recorded
+from grafana.past import LABELS, PastFleet, layers, moments, recorded, reports_of, write_blocks, write_recorded
 from libcensus.agent.config import load_config
 from libcensus.agent.spool import HeldFacts
 from libcensus.agent.transport import CollectorClient
@@ -101,6 +101,7 @@ def run(asked: argparse.Namespace, grafana: tuple[Path, Path | None] | None, fol
     move_blocks(folder / "recorded", data)
     print()
     serve = [str(Path(sys.executable).parent / "libcensus-collector"), "serve"]
+    serve += ["--metrics-labels", ",".join(LABELS)]
     state = [f"--{name}={folder / name}" for name in ("advisories-dir", "vex-dir", "pki-dir")]
     state.append(f"--audit-log={folder / 'audit.jsonl'}")
     started(

@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import json
 import subprocess
+import urllib.error
 import urllib.parse
 import urllib.request
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +25,7 @@ from libcensus.collector.metrics.exposition import Format, escape_value
 from libcensus.collector.posture.assessment import Assessor
 from libcensus.collector.simulation.facts import FactMaker
 from libcensus.collector.store.sql import SqlStore
+from libcensus.facts.report import AgentState
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -32,13 +35,43 @@ if TYPE_CHECKING:
     from libcensus.collector.simulation.fill import Simulation
 
 _BATCH = 200
+_CERTIFICATE = timedelta(days=7)
+
+LABELS = ("env", "team")
+"""The labels that hosts get here, as an operator would give them."""
+
+
+def labels_of(host_id: str) -> dict[str, str]:
+    """Return the labels of a host: the same for the same host."""
+    number = int(host_id[:8], 16)
+    return {
+        "env": ("prod", "prod", "prod", "staging", "dev")[number % 5],
+        "team": ("payments", "platform", "search", "web")[number // 5 % 4],
+    }
 
 
 def reports_of(simulation: Simulation) -> list[HostFacts]:
-    """Return all reports of a fleet with the facts that they rest on, the oldest first."""
+    """Return all reports of a fleet with the facts that they rest on, the oldest first.
+
+    What the simulation does not tell is as on hosts that have certificates, and agents some of which wait or lost
+    something: the dashboards show that, too.
+    """
     maker = FactMaker()
-    told = [maker.facts_of(state) for states in simulation.states() for state in states]
+    told = [_as_agents_tell(maker.facts_of(state)) for states in simulation.states() for state in states]
     return sorted(told, key=lambda one: (one.received.received_at, one.received.host_id))
+
+
+def _as_agents_tell(one: HostFacts) -> HostFacts:
+    received = one.received
+    number = int(received.host_id[8:16], 16)
+    state = AgentState(
+        waiting_reports=number % 5 if number % 20 == 1 else 0,
+        dropped_reports=2 if number % 50 == 2 else 0,
+        dropped_facts=7 if number % 50 == 2 else 0,
+    )
+    report = replace(received.report, agent_state=state)
+    ends = received.received_at + _CERTIFICATE
+    return replace(one, received=replace(received, report=report, certificate_expires_at=ends))
 
 
 def moments(now: datetime, days: int, every: timedelta) -> list[datetime]:
@@ -61,7 +94,7 @@ class PastFleet:
         waiting = list(self._reports)
         with SqlStore.open(f"sqlite:///{self._database}", clock=lambda: self._clock) as store:
             assessor = Assessor(catalogue, when[0].date())
-            exporter = FleetExporter(store, lambda: assessor)
+            exporter = FleetExporter(store, lambda: assessor, label_keys=LABELS)
             for moment in when:
                 self._clock = moment
                 came = [one for one in waiting if one.received.received_at <= moment]
@@ -79,6 +112,9 @@ def _put(store: SqlStore, hosts: Sequence[HostFacts]) -> None:
         records = {record.digest: record for host in part for record in host.records}
         store.put_facts([records[digest] for digest in sorted(records)])
         store.apply_reports([host.received for host in part])
+    labelled = store.labels()
+    for host_id in {host.received.host_id for host in hosts} - labelled.keys():
+        store.set_labels(host_id, labels_of(host_id))
 
 
 def write_blocks(

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 from grafana.demo import RULES, free_ports, move_blocks, started, wait_for
-from grafana.past import PastFleet, layers, moments, query, recorded, reports_of, write_blocks, write_recorded
+from grafana.past import LABELS, PastFleet, layers, moments, query, recorded, reports_of, write_blocks, write_recorded
 
 from libcensus.agent.config import load_config
 from libcensus.agent.spool import HeldFacts
@@ -90,6 +90,7 @@ class served:  # noqa: N801 - it reads as what it is in a with statement
                 advisories_dir=str(folder / "advisories"),
                 vex_dir=str(folder / "vex"),
                 audit_log=str(folder / f"audit-{secure}.jsonl"),
+                metrics_labels=LABELS,
                 log_level="warning",
             )
         )

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from grafana.demo import RULES
-from grafana.past import query, recorded
+from grafana.past import labels_of, query, recorded
 
 from libcensus.facts.vocabulary import EnvironmentState
 from tests.grafana.boards import BOARDS, Asked, filled, panels, queries
@@ -167,7 +167,7 @@ def test_every_metric_that_is_named_exists(watched: Watched) -> None:
         bare = re.sub(r'"[^"]*"', '""', one.expr)
         named |= set(re.findall(r"[a-z_]*:?libcensus[a-z0-9_]*(?::[a-z0-9_]+)*|(?:grpc|process)_[a-z_]+(?=\{)", bare))
     missing = {name for name in named if name not in known}
-    assert missing <= {"libcensus_host_labels"}, "labels of hosts are there where an operator allows some"
+    assert not missing
 
 
 # --- figures ------------------------------------------------------------------------------------------------------
@@ -200,6 +200,15 @@ def test_numbers_of_the_fleet_are_the_simulators(watched: Watched) -> None:
     assert told(watched, fleet, "Hosts on replaced libraries") == {(): truth.hosts_with_outdated_processes}
     assert told(watched, fleet, "Hosts with a failed probe") == {(): truth.hosts_with_failed_probes}
     assert told(watched, "libcensus-collector", "Silent for a day") == {(): silent}
+
+
+def test_a_label_that_the_operator_gave_chooses_hosts(watched: Watched) -> None:
+    hosts = {one.received.host_id for one in watched.reports}
+    one = next(one for one in queries() if (one.board, one.panel) == ("libcensus-fleet", "Hosts"))
+    for value in ("prod", "staging"):
+        expr = filled(one.expr, {**EVERYTHING, "label": "label_env", "value": value})
+        (series,) = query(watched.prometheus, expr, datetime.now(UTC))
+        assert float(series["value"][1]) == sum(labels_of(host)["env"] == value for host in hosts)
 
 
 def test_composition_is_the_simulators(watched: Watched) -> None:
