@@ -9,6 +9,7 @@ from grafana.panels import (
     CALM,
     GREEN,
     GREY,
+    JOB,
     ORANGE,
     RED,
     SEVERITIES,
@@ -17,6 +18,7 @@ from grafana.panels import (
     Column,
     Query,
     bars,
+    by_severity,
     choice,
     job_variable,
     number,
@@ -57,9 +59,9 @@ def label_variables() -> tuple[object, object]:
 
 
 UPGRADES = {
-    "system": ("A system upgrade brings the fix", BLUE),
-    "own": ("Whoever built the interpreter must", ORANGE),
-    "image": ("A new container image must", "#8F3BB8"),
+    "system": ("A system upgrade", BLUE),
+    "own": ("A new build from its provider", ORANGE),
+    "image": ("A new container image", "#8F3BB8"),
 }
 
 
@@ -78,7 +80,7 @@ def fleet() -> Dashboard:
         number(
             "Hosts",
             "Hosts that have reported at least once and that the variables select.",
-            f"count(libcensus_host_info{{{SYSTEM}}} {LABELLED})",
+            f"count(max by (job, host) (libcensus_host_info{{{SYSTEM}}}) {LABELLED})",
         ),
     )
     board.add(
@@ -88,7 +90,7 @@ def fleet() -> Dashboard:
             "Silent for a day",
             "Hosts whose last report is older than 24 hours: nobody knows what they are now. "
             "The table below and the one of agents name them.",
-            f'count((time() - libcensus_host_last_report_timestamp_seconds{{job=~"$job"}} > scalar(libcensus:silent_after_seconds:threshold)) {LABELLED})',
+            f'count((time() - job_host:libcensus_host_last_report_timestamp_seconds:max{{job=~"$job"}} > scalar(libcensus:silent_after_seconds:threshold)) {LABELLED})',
             steps=worse_from(1, 10),
             link=to_dashboard("Collector and agents", "libcensus-collector"),
         ),
@@ -97,11 +99,11 @@ def fleet() -> Dashboard:
         4,
         4,
         number(
-            "Hosts with a critical or high finding",
+            "Hosts with critical or high",
             "Hosts on which at least one interpreter, library or copy is affected "
             "by an advisory that its source rates critical or high.",
-            'count(sum by (job, host) (libcensus_host_findings{job=~"$job", status="affected", severity=~"critical|high"}) '
-            f"> 0 {LABELLED})",
+            f"count(count by (job, host) (job_host_severity:libcensus_host_affected_findings:max{{{JOB}, "
+            f'severity=~"critical|high"}}) {LABELLED})',
             steps=worse_from(1, 100),
             link=to_dashboard("Security posture", "libcensus-security"),
         ),
@@ -113,7 +115,7 @@ def fleet() -> Dashboard:
             "Hosts on replaced libraries",
             "Hosts with interpreter processes that still run on a crypto library or an "
             "executable which was replaced or deleted: they need a restart before an upgrade helps them.",
-            f'count(libcensus_host_outdated_processes{{job=~"$job"}} > 0 {LABELLED})',
+            f'count(job_host:libcensus_host_outdated_processes:max{{job=~"$job"}} > 0 {LABELLED})',
             steps=worse_from(1, 50),
             link=to_dashboard("Security posture", "libcensus-security"),
         ),
@@ -125,8 +127,7 @@ def fleet() -> Dashboard:
             "Installs past end of life",
             "Interpreters of which one component (the interpreter, its OpenSSL) is on a branch "
             "whose last day of support is over.",
-            'count(count by (job, host, root, path) (libcensus_install_eol_timestamp_seconds{job=~"$job"} < time()) '
-            f"{LABELLED})",
+            f"sum(job_host:libcensus_ended_installs:count{{{JOB}}} {LABELLED})",
             steps=worse_from(1, 100),
             link=to_dashboard("Security posture", "libcensus-security"),
         ),
@@ -137,7 +138,7 @@ def fleet() -> Dashboard:
         number(
             "Hosts with a failed probe",
             "Hosts whose last scan could not read something, so that facts are missing.",
-            f'count(count by (job, host) (libcensus_host_probe_success{{job=~"$job"}} == 0) {LABELLED})',
+            f"count(count by (job, host) (job_host_probe:libcensus_failed_probes:min{{{JOB}}}) {LABELLED})",
             steps=worse_from(1, 20),
             link=to_dashboard("Collector and agents", "libcensus-collector"),
         ),
@@ -150,12 +151,9 @@ def fleet() -> Dashboard:
             "Open findings by severity",
             "One advisory that affects one interpreter, library or copy on one host is one "
             "finding. Most advisories of CPython are not rated by anybody, so these are counted apart.",
-            [
-                Query(
-                    'sum by (severity) (libcensus_host_findings{job=~"$job", status="affected"} ' + LABELLED + ")",
-                    "{{severity}}",
-                )
-            ],
+            by_severity(
+                f'sum(job_host_severity:libcensus_host_affected_findings:max{{{JOB}, severity="%s"}} {LABELLED})'
+            ),
             colors=SEVERITIES,
         ),
     )
@@ -200,12 +198,10 @@ def fleet() -> Dashboard:
         trend(
             "Open findings",
             "Open findings by severity, by distribution and architecture of the host.",
-            [
-                Query(
-                    f"sum by (severity) (job_os_id_os_version_arch_severity:libcensus_host_affected_findings:sum{{{SYSTEM}}})",
-                    "{{severity}}",
-                )
-            ],
+            by_severity(
+                "sum(job_os_id_os_version_arch_severity:libcensus_host_affected_findings:sum"
+                f'{{{SYSTEM}, severity="%s"}})'
+            ),
             colors=SEVERITIES,
             stacked=True,
         ),
@@ -333,8 +329,8 @@ def fleet() -> Dashboard:
             "The 50 hosts with the most open findings rated critical or high. A click on a host opens it.",
             [
                 (
-                    'topk(50, sum by (host) (libcensus_host_findings{job=~"$job", status="affected", '
-                    f'severity=~"critical|high"}} {LABELLED})) > 0'
+                    f"topk(50, sum by (host) (job_host_severity:libcensus_host_affected_findings:max{{{JOB}, "
+                    f'severity=~"critical|high"}} {LABELLED}))'
                 ),
                 f"max by (host, os_id, os_version, arch) (libcensus_host_info{{{SYSTEM}}} {LABELLED})",
             ],

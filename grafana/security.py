@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from grafana.fleet import UPGRADES
 from grafana.panels import (
     BLUE,
+    DAYS,
     GREEN,
     JOB,
     ORANGE,
@@ -18,6 +19,7 @@ from grafana.panels import (
     Column,
     Query,
     bars,
+    by_severity,
     choice,
     job_variable,
     number,
@@ -40,6 +42,7 @@ STALE = {
 }
 SEVERITY_WORDS: dict[str, tuple[str, str | None]] = dict(SEVERITIES)
 _FINDINGS = f'job_os_id_arch_component_severity_provider_linkage_upgrade:libcensus_affected_findings:sum{{{SYSTEM}, component=~"$component", severity=~"$severity"}}'
+_EOL = "job_os_id_arch_component_branch:libcensus_install_eol_timestamp_seconds"
 _OF_HOSTS = "and on (job, host) libcensus_host_info{" + SYSTEM + "}"
 
 
@@ -137,7 +140,10 @@ def security() -> Dashboard:
         trend(
             "Open findings by severity",
             "Open findings of interpreters over time.",
-            [Query(f"sum by (severity) ({_FINDINGS})", "{{severity}}")],
+            by_severity(
+                "sum(job_os_id_arch_component_severity_provider_linkage_upgrade:libcensus_affected_findings:sum"
+                f'{{{SYSTEM}, component=~"$component", severity=~"$severity", severity="%s"}})'
+            ),
             colors=SEVERITIES,
             stacked=True,
         ),
@@ -154,7 +160,7 @@ def security() -> Dashboard:
     )
     board.row("What to do first")
     board.add(
-        12,
+        9,
         11,
         sheet(
             "Advisories by the hosts that they affect",
@@ -175,7 +181,7 @@ def security() -> Dashboard:
         ),
     )
     board.add(
-        12,
+        15,
         11,
         sheet(
             "Exposed for longest",
@@ -206,27 +212,26 @@ def security() -> Dashboard:
             "Branches in use and the last day of their support: by the distribution where it maintains the "
             "copy, else by the project. Red is over, orange within half a year.",
             [
-                f"min by (component, branch) ((libcensus_install_eol_timestamp_seconds{{{JOB}}} {_OF_HOSTS}) * 1000)",
-                f"min by (component, branch) ((libcensus_install_eol_timestamp_seconds{{{JOB}}} {_OF_HOSTS}) - time())",
-                f"max by (component, branch) ((libcensus_install_eol_timestamp_seconds{{{JOB}}} {_OF_HOSTS}) * 1000)",
-                f"count by (component, branch) (libcensus_install_eol_timestamp_seconds{{{JOB}}} {_OF_HOSTS})",
-                "count by (component, branch) ((libcensus_install_eol_timestamp_seconds{" + JOB + "} "
-                f"{_OF_HOSTS}) < time())",
+                f"min by (component, branch) ({_EOL}:min{{{SYSTEM}}}) * 1000",
+                f"min by (component, branch) ({_EOL}:min{{{SYSTEM}}}) / 86400 + 1 - time() / 86400",
+                f"max by (component, branch) ({_EOL}:max{{{SYSTEM}}}) * 1000",
+                f"sum by (component, branch) ({_EOL}:count{{{SYSTEM}}})",
+                f"sum by (component, branch) (job_os_id_arch_component_branch:libcensus_ended_installs:count{{{SYSTEM}}})",
             ],
             [
                 Column("component", "Component", width=130),
                 Column("branch", "Branch", width=110),
-                Column("Value #A", "First to end", unit="dateTimeAsIso", width=180),
+                Column("Value #A", "First to end", unit="time:YYYY-MM-DD", width=130),
                 Column(
                     "Value #B",
                     "In",
-                    unit="s",
+                    unit=DAYS,
                     decimals=0,
                     width=140,
                     paints=True,
-                    steps=((None, RED), (0, ORANGE), (180 * 86400, GREEN)),
+                    steps=((None, RED), (0, ORANGE), (180, GREEN)),
                 ),
-                Column("Value #C", "Last to end", unit="dateTimeAsIso", width=180),
+                Column("Value #C", "Last to end", unit="time:YYYY-MM-DD", width=130),
                 Column("Value #D", "Installs"),
                 Column("Value #E", "Of them past their end", steps=((None, "text"), (1, RED))),
             ],
@@ -261,7 +266,7 @@ def security() -> Dashboard:
         sheet(
             "Restart something here",
             "The 50 hosts with most processes that still run on a replaced or deleted crypto library or executable.",
-            [f"topk(50, max by (host) (libcensus_host_outdated_processes{{{JOB}}} {_OF_HOSTS})) > 0"],
+            [f"topk(50, max by (host) (job_host:libcensus_host_outdated_processes:max{{{JOB}}} {_OF_HOSTS})) > 0"],
             [
                 Column("host", "Host", link=to_host()),
                 Column("Value", "Processes", width=110, steps=((None, YELLOW), (3, ORANGE), (10, RED))),
