@@ -19,6 +19,7 @@ NEEDS: dict[str, list[tuple[str, str]]] = {
         ("readelf", "binutils"),
         ("strace", "strace"),
         ("promtool", "prometheus"),
+        ("amtool", "prometheus-alertmanager"),
         ("/usr/lib/postgresql/*/bin/initdb", "postgresql"),
         ("/usr/include/openssl/ssl.h", "libssl-dev"),
         ("/usr/include/stdio.h", "libc6-dev"),
