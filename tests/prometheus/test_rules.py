@@ -8,9 +8,13 @@ import subprocess
 from collections import Counter
 from pathlib import Path
 
+import click
 import promql_parser as promql
 import pytest
 
+from libcensus.agent.cli import agent
+from libcensus.cli.main import libcensus as operator
+from libcensus.collector.cli import cli as collector
 from tests.prometheus.rulefiles import (
     ALERTS,
     CASES,
@@ -228,3 +232,30 @@ def test_alerts_name_the_two_addresses_to_replace_and_no_other() -> None:
 def test_tools_are_there() -> None:
     assert shutil.which("promtool")
     assert shutil.which("amtool")
+
+
+GROUPS = {"libcensus": operator, "libcensus-agent": agent, "libcensus-collector": collector}
+
+
+def commands_in(path: Path) -> list[list[str]]:
+    """Return the product's own commands in the code blocks of a page, as words."""
+    blocks = re.findall(r"^```[a-z]*\n(.+?)^```", path.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    parts = [part.split("|")[0].strip() for block in blocks for line in block.splitlines() for part in line.split(";")]
+    return [words for part in parts if (words := part.split("#")[0].split()) and words[0] in GROUPS]
+
+
+@pytest.mark.parametrize("path", sorted(RUNBOOKS.glob("*.md")), ids=lambda path: path.stem)
+def test_commands_in_a_runbook_are_the_products(path: Path) -> None:
+    for words in commands_in(path):
+        command: click.Command = GROUPS[words[0]]
+        rest = words[1:]
+        while isinstance(command, click.Group):
+            found = command.get_command(click.Context(command), rest[0])
+            assert found is not None, words
+            command, rest = found, rest[1:]
+        known = {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
+        assert {word.partition("=")[0] for word in rest if word.startswith("-")} <= known, words
+
+
+def test_runbooks_use_the_products_commands() -> None:
+    assert sum(bool(commands_in(path)) for path in RUNBOOKS.glob("*.md")) > 20
