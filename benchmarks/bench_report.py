@@ -3,8 +3,9 @@
     python benchmarks/bench_report.py [--exclude PATH ...]
 
 A real collector is started on a free port with an empty database, and a real ``libcensus-agent report`` of this host is
-sent to it twice, through a proxy that counts every byte of the connection. Budgets: peak memory (VmHWM) under 64 MiB in
-both runs; messages of the unchanged report, request and response together, under 1 KiB. The last lines are JSON; the
+sent to it three times, through a proxy that counts every byte of the connection; then twice more by an enrolled agent
+over mutual TLS, to another collector, where the handshake counts too. Budgets: peak memory (VmHWM) under 64 MiB in
+all runs; messages of the unchanged report, request and response together, under 1 KiB. The last lines are JSON; the
 exit code is 1 when a budget is missed.
 """
 
@@ -20,6 +21,7 @@ import sys
 import tempfile
 import threading
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 MEMORY_BUDGET = 64 * 1024 * 1024
@@ -67,20 +69,76 @@ class CountingProxy:
                     self.bytes += len(data)
 
 
-def start_collector(folder: Path) -> tuple[subprocess.Popen[str], tuple[str, int]]:
-    """Start a collector with an empty database; returns it with its gRPC address."""
+BIN = Path(sys.prefix) / "bin"
+
+
+@dataclass
+class RunningCollector:
+    """A collector that serves, and where."""
+
+    process: subprocess.Popen[str]
+    reports: tuple[str, int]
+    enrollment: int
+    http: int
+
+    def stop(self) -> None:
+        """End it in good order."""
+        self.process.terminate()
+        self.process.wait(30)
+
+
+def settings_of(folder: Path) -> list[str]:
+    """Return the flag that names a collector's settings, which keep everything in one folder."""
+    file = folder / "collector.toml"
+    file.write_text(
+        f'database = "sqlite:///{folder}/collector.db"\npki_dir = "{folder}/pki"\n'
+        f'audit_log = "{folder}/audit.jsonl"\nserver_names = ["127.0.0.1"]\n'
+    )
+    return ["--config", str(file)]
+
+
+def start_collector(folder: Path) -> RunningCollector:
+    """Start a collector with an empty database, with mutual TLS where there is an authority in its folder."""
     command = [
-        *(str(Path(sys.prefix) / "bin" / "libcensus-collector"), "serve"),
+        *(str(BIN / "libcensus-collector"), "serve", *settings_of(folder), "--log-level", "info"),
         *("--listen", "127.0.0.1:0", "--http-listen", "127.0.0.1:0"),
-        *("--database", f"sqlite:///{folder}/collector.db", "--log-level", "info"),
     ]
+    if (folder / "pki").exists():
+        command += ["--enroll-listen", "127.0.0.1:0"]
     collector = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     assert collector.stderr is not None
+    pattern = re.compile(r"serving gRPC .*?on ([\d.]+):(\d+)(?:, enrollment on [\d.]+:(\d+))? and HTTP on .*:(\d+)/")
     for line in collector.stderr:
-        if found := re.search(r"serving gRPC on ([\d.]+):(\d+)", line):
+        if found := pattern.search(line):
             threading.Thread(target=collector.stderr.read, daemon=True).start()
-            return collector, (found[1], int(found[2]))
+            return RunningCollector(collector, (found[1], int(found[2])), int(found[3] or 0), int(found[4]))
     sys.exit("the collector did not start")
+
+
+def make_authority(folder: Path) -> None:
+    """Make a certificate authority."""
+    subprocess.run([BIN / "libcensus-collector", "ca", "init", *settings_of(folder)], check=True, capture_output=True)
+
+
+def enroll(collector: RunningCollector, folder: Path, state: Path) -> None:
+    """Enroll an agent by the commands that an operator uses."""
+    made = subprocess.run(
+        [BIN / "libcensus-collector", "token", "create", *settings_of(folder), "--file", folder / "token"],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    fingerprint = re.search(r"\b[0-9a-f]{64}\b", made.stdout)
+    assert fingerprint is not None
+    subprocess.run(
+        [
+            *(BIN / "libcensus-agent", "enroll", "--collector", "{}:{}".format(*collector.reports)),
+            *("--token-file", folder / "token", "--ca-fingerprint", fingerprint[0], "--state-dir", state),
+            *("--enroll-port", str(collector.enrollment), "--http-port", str(collector.http)),
+        ],
+        check=True,
+        capture_output=True,
+    )
 
 
 def report(port: int, state: Path, excluded: list[str]) -> dict[str, float]:
@@ -98,34 +156,43 @@ def report(port: int, state: Path, excluded: list[str]) -> dict[str, float]:
     return {"memory": int(memory[1]), "facts": facts, "bytes": sent + received, "seconds": seconds}
 
 
+def measure(folder: Path, excluded: list[str], number: int, *, tls: bool = False) -> list[dict[str, float]]:
+    """Report so many times to a collector of its own; returns what each cost."""
+    folder.mkdir()
+    if tls:
+        make_authority(folder)
+    collector = start_collector(folder)
+    runs = []
+    try:
+        if tls:
+            enroll(collector, folder, folder / "state")
+        proxy = CountingProxy(collector.reports)
+        for turn in range(number):
+            before = proxy.bytes
+            runs.append(report(proxy.port, folder / "state", excluded))
+            runs[-1]["wire"] = proxy.bytes - before
+            print(
+                f"report {turn + 1} ({'mutual TLS' if tls else 'plaintext'}): {runs[-1]['facts']:.0f} facts, "
+                f"messages {runs[-1]['bytes']:.0f} bytes, connection {runs[-1]['wire']:.0f} bytes, "
+                f"peak {runs[-1]['memory'] / 2**20:.1f} MiB, {runs[-1]['seconds']:.1f} s"
+            )
+    finally:
+        collector.stop()
+    return runs
+
+
 def main() -> None:
     """Measure, print, and compare with the budgets."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0] if __doc__ else None)
     parser.add_argument("--exclude", action="append", default=[], metavar="PATH", help="passed on to the agent")
     excluded: list[str] = parser.parse_args().exclude
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        collector, address = start_collector(folder)
-        try:
-            proxy = CountingProxy(address)
-            runs = []
-            for number in range(3):
-                before = proxy.bytes
-                runs.append(report(proxy.port, folder / "state", excluded))
-                wire = proxy.bytes - before
-                runs[-1]["wire"] = wire
-                print(
-                    f"report {number + 1}: {runs[-1]['facts']:.0f} facts, messages {runs[-1]['bytes']:.0f} bytes, "
-                    f"connection {wire} bytes (plaintext), peak {runs[-1]['memory'] / 2**20:.1f} MiB, "
-                    f"{runs[-1]['seconds']:.1f} s"
-                )
-        finally:
-            collector.terminate()
-            collector.wait(30)
-    unchanged = min((run for run in runs[1:] if not run["facts"]), key=lambda run: run["bytes"], default=None)
-    if unchanged is None:
+        plain = measure(Path(name) / "plain", excluded, 3)
+        secure = measure(Path(name) / "tls", excluded, 2, tls=True)
+    unchanged = min((run for run in plain[1:] if not run["facts"]), key=lambda run: run["bytes"], default=None)
+    if unchanged is None or secure[1]["facts"]:
         sys.exit("this host changed during the benchmark: no report was unchanged; exclude what changes")
-    peak = max(run["memory"] for run in runs)
+    peak = max(run["memory"] for run in [*plain, *secure])
     results = [
         {
             "what": "peak memory of libcensus-agent report",
@@ -142,8 +209,13 @@ def main() -> None:
             "met": unchanged["bytes"] < BYTES_BUDGET,
         },
         {"what": "connection of an unchanged report", "value": unchanged["wire"], "unit": "bytes"},
-        {"what": "messages of the first report", "value": runs[0]["bytes"], "unit": "bytes"},
-        {"what": "connection of the first report", "value": runs[0]["wire"], "unit": "bytes"},
+        {
+            "what": "connection of an unchanged report over mutual TLS, with its handshake",
+            "value": secure[1]["wire"],
+            "unit": "bytes",
+        },
+        {"what": "messages of the first report", "value": plain[0]["bytes"], "unit": "bytes"},
+        {"what": "connection of the first report", "value": plain[0]["wire"], "unit": "bytes"},
     ]
     for result in results:
         print(json.dumps(result))

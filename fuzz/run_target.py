@@ -9,7 +9,16 @@ import sys
 
 import atheris
 
-with atheris.instrument_imports(include=["libcensus.agent", "libcensus.collector.advisories", "fuzz.targets"]):
+INSTRUMENTED = [
+    "libcensus.agent",
+    "libcensus.collector.advisories",
+    "libcensus.collector.pki",
+    "libcensus.collector.service",
+    "libcensus.facts",
+    "fuzz.targets",
+]
+
+with atheris.instrument_imports(include=INSTRUMENTED):
     from fuzz.targets import TARGETS
 
 

@@ -6,6 +6,7 @@ too, which is how findings are replayed as tests.
 
 from __future__ import annotations
 
+import atexit
 import gzip
 import io
 import lzma
@@ -16,10 +17,15 @@ import tarfile
 import tempfile
 import zipfile
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from fuzz import trust_readers
 from fuzz.feed_readers import ALLOWED, FEED_READERS
@@ -67,7 +73,48 @@ from libcensus.agent.uv import read_settings, read_uv
 from libcensus.agent.walk import judge_mount, parse_mountinfo
 from libcensus.agent.wheels import read_bill, read_metadata, record_names
 from libcensus.agent.zstandard import decompress_frame
+from libcensus.collector.config import CollectorSettings
+from libcensus.collector.errors import CollectorError
+from libcensus.collector.pki.audit import AuditLog
+from libcensus.collector.pki.authority import Authority
+from libcensus.collector.pki.enrollment import Enrollment
+from libcensus.collector.pki.tokens import make_token
+from libcensus.collector.process_metrics import CollectorMetrics
+from libcensus.collector.service.census import check_fact, parse_message
+from libcensus.collector.service.enrollment import EnrollmentServicer
+from libcensus.collector.service.errors import CallError
+from libcensus.collector.service.limits import AttemptLimit
+from libcensus.collector.service.shape import check_shape
+from libcensus.collector.store.sql import SqlStore
+from libcensus.facts.codec import (
+    decode_fact,
+    digest_to_proto,
+    encode_fact,
+    fact_kind_to_proto,
+    process_set_digest,
+    report_from_proto,
+    report_to_proto,
+)
+from libcensus.facts.crypto import CryptoLibrary, CryptoUse
+from libcensus.facts.digest import FactKind, fact_digest
+from libcensus.facts.host import Host, Inventory
+from libcensus.facts.interpreter import Build, BuildFile, Install, InstallSet
+from libcensus.facts.platform import Platform
+from libcensus.facts.process import ProcessExample, ProcessGroup, ProcessSet
+from libcensus.facts.report import AgentState, ProbeResult, Report, SkipCount
 from libcensus.facts.validation import InvalidFactError
+from libcensus.facts.vocabulary import (
+    CryptoFamily,
+    FileRole,
+    Implementation,
+    Installer,
+    InstallKind,
+    Linkage,
+    MappingState,
+    ProbeState,
+    Provider,
+)
+from libcensus.v1 import census_pb2, enrollment_pb2
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -434,7 +481,166 @@ def _rpm_target(name: str, form: Callable[[BytesSource], BlobReader], *fixtures:
     )
 
 
+# --- the wire ---------------------------------------------------------------------------------------------------------
+
+
+def _run_report(data: bytes) -> None:
+    """Read a report as the collector does, and write what was understood: it must come back the same."""
+    check_shape(census_pb2.ReportRequest.DESCRIPTOR, data)
+    report = report_from_proto(parse_message(census_pb2.ReportRequest, data))
+    if report_from_proto(report_to_proto(report)) != report:
+        raise AssertionError("a report does not come back from its own encoding")
+
+
+def _run_upload(data: bytes) -> None:
+    record, fact = check_fact(data)
+    if decode_fact(record.kind, record.payload) != fact:
+        raise AssertionError("a fact is not what is stored of it")
+
+
+def _run_fact(data: bytes) -> None:
+    """Read a payload of the kind that the first byte names, with the digest that it really has."""
+    kinds = [kind for kind in FactKind if kind is not FactKind.UNKNOWN]
+    kind, payload = kinds[data[0] % len(kinds)] if data else kinds[0], data[1:]
+    _run_upload(
+        census_pb2.UploadFactsRequest(
+            kind=fact_kind_to_proto(kind), digest=digest_to_proto(fact_digest(kind, payload)), payload=payload
+        ).SerializeToString()
+    )
+
+
+class _Enrollment:
+    """The enrollment service over an authority and a store with one token, made once; it may only refuse."""
+
+    def __init__(self) -> None:
+        self._made: tuple[EnrollmentServicer, str] | None = None
+
+    def __call__(self, data: bytes) -> None:
+        """Feed one method, which the first byte names."""
+        servicer, _ = self._make()
+        methods = (servicer.enroll, servicer.renew, servicer.challenge)
+        caller: Any = _Caller()
+        methods[data[0] % len(methods) if data else 0](data[1:], caller)
+
+    @property
+    def token(self) -> str:
+        """The token that is good."""
+        return self._make()[1]
+
+    def _make(self) -> tuple[EnrollmentServicer, str]:
+        if self._made is None:
+            folder = tempfile.mkdtemp(prefix="fuzz-")
+            atexit.register(shutil.rmtree, folder, ignore_errors=True)
+            authority = Authority.init(Path(folder) / "pki", "libcensus", _now())
+            store = SqlStore.open(f"sqlite:///{folder}/fuzz.db")
+            atexit.register(store.close)
+            kept, token = make_token(_now(), timedelta(days=1), uses=1_000_000)
+            store.put_token(kept)
+            enrollment = Enrollment(store, lambda: authority, CollectorSettings(), AuditLog(None, _now), _now)
+            never = AttemptLimit(burst=1e9, rate=1e9, burst_of_all=1e9, rate_of_all=1e9)
+            metrics = CollectorMetrics("0", lambda: 0, lambda: 0, 0.0)
+            self._made = (EnrollmentServicer(enrollment, metrics, never), token)
+        return self._made
+
+
+class _Caller:
+    """As much of a call as the enrollment service looks at."""
+
+    def peer(self) -> str:
+        """Return an address."""
+        return "ipv4:192.0.2.7:41234"
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+_ENROLLMENT = _Enrollment()
+
+
+def _report_seeds() -> Iterator[bytes]:
+    report = Report(
+        bytes(16),
+        "0.1.0",
+        datetime(2026, 1, 1, tzinfo=UTC),
+        1.5,
+        "ab" * 32,
+        (ProbeResult("walk", ProbeState.FAILED, 0.5, "denied", (SkipCount("unreadable", 3, ("/a",)),)),),
+        agent_state=AgentState(3, 2, 1),
+    )
+    processes = ProcessSet(
+        (ProcessGroup("/", "/usr/bin/python3", MappingState.CURRENT, 2, examples=(ProcessExample(7),)),)
+    )
+    for one in (report, replace(report, processes=processes, processes_digest=process_set_digest(processes))):
+        yield report_to_proto(one).SerializeToString()
+
+
+def _fact_seeds() -> Iterator[tuple[FactKind, bytes]]:
+    file = BuildFile("bin/python3", FileRole.EXECUTABLE, "cd" * 32, 1000)
+    build = Build(Implementation.CPYTHON, "3.12.1", "x86_64", Provider.SOURCE, None, ("lto",), (file,))
+    digest = encode_fact(build)[1]
+    use = CryptoUse(Linkage.STATIC, "/opt/bin/python3", CryptoLibrary(CryptoFamily.OPENSSL, "3.0.14"))
+    install = Install(
+        "/",
+        "/opt/bin/python3",
+        "/opt/bin/python3",
+        InstallKind.BASE,
+        Implementation.CPYTHON,
+        Installer.UNKNOWN,
+        digest,
+        use,
+    )
+    platform = Platform(arch="x86_64", kernel="6.1", libc_version="2.36")
+    installs = InstallSet((install,))
+    inventory = Inventory(Host("h"), encode_fact(platform)[1], encode_fact(installs)[1], (digest,))
+    for fact in (build, platform, installs, inventory):
+        kind, _, payload = encode_fact(fact)
+        yield kind, payload
+
+
+def _upload_seeds() -> Iterator[bytes]:
+    for kind, payload in _fact_seeds():
+        yield census_pb2.UploadFactsRequest(
+            kind=fact_kind_to_proto(kind), digest=digest_to_proto(fact_digest(kind, payload)), payload=payload
+        ).SerializeToString()
+
+
+def _payload_seeds() -> Iterator[bytes]:
+    kinds: list[FactKind] = [kind for kind in FactKind if kind is not FactKind.UNKNOWN]
+    for kind, payload in _fact_seeds():
+        yield bytes([kinds.index(kind)]) + payload
+
+
+def _enrollment_seeds() -> Iterator[bytes]:
+    key = ec.generate_private_key(ec.SECP256R1())
+    request = (
+        x509.CertificateSigningRequestBuilder().subject_name(x509.Name([])).sign(key, hashes.SHA256())
+    ).public_bytes(serialization.Encoding.DER)
+    yield (
+        b"\0"
+        + enrollment_pb2.EnrollRequest(
+            token=_ENROLLMENT.token,
+            certificate_signing_request=request,
+            machine_id_hash="ab" * 16,
+            hostname="h",
+        ).SerializeToString()
+    )
+    yield (
+        b"\1"
+        + enrollment_pb2.RenewRequest(
+            certificate_signing_request=request, certificate_chain=[request], challenge=bytes(32), signature=bytes(70)
+        ).SerializeToString()
+    )
+    yield b"\2" + enrollment_pb2.ChallengeRequest().SerializeToString()
+
+
+_WIRE = (InvalidFactError, CallError)
+
 TARGETS = (
+    Target("wire-report", _run_report, _report_seeds, allowed=_WIRE),
+    Target("wire-upload", _run_upload, _upload_seeds, allowed=_WIRE),
+    Target("wire-fact", _run_fact, _payload_seeds, allowed=_WIRE),
+    Target("wire-enrollment", _ENROLLMENT, _enrollment_seeds, allowed=(CollectorError,)),
     Target("elf", _run_elf, _elf_seeds),
     Target("loader-cache", _run_loader_cache, lambda: _files(Path("/etc/ld.so.cache"))),
     Target(

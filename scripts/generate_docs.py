@@ -55,9 +55,9 @@ _METRICS_HEAD = f"""
 
 The collector serves these families at `http://ADDRESS:PORT/metrics`, in Prometheus' text format 0.0.4 or in
 OpenMetrics 1.0, whichever the scraper asks for, compressed when it accepts gzip. All of `libcensus_*` below except the
-collector's own are present state: gauges, no counters. Times are Unix timestamps, never ages: subtract them from
-`time()`. `_info` series are 1 and carry attributes; join them on `host`. The machine that a series is about is always
-the label `host`, never `instance`.
+collector's own are present state: gauges, and two counters that agents keep. Times are Unix timestamps, never ages:
+subtract them from `time()`. `_info` series are 1 and carry attributes; join them on `host`. The machine that a series
+is about is always the label `host`, never `instance`.
 
 `--metrics-detail fleet|host|install` chooses how much is exposed; each level holds the ones before it, and the default
 is `install`. `libcensus_series` tells how many series each level has. Above `--series-limit` ({DEFAULT_SERIES_LIMIT:,})

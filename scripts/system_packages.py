@@ -30,6 +30,7 @@ NEEDS: dict[str, list[tuple[str, str]]] = {
         ("ps", "procps"),
         ("rpm", "rpm"),
         ("zstd", "zstd"),
+        ("/usr/lib/*/faketime/libfaketimeMT.so.1", "libfaketime"),
     ],
     "fleet-test": [
         ("debootstrap", "debootstrap"),

@@ -18,9 +18,12 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from hypothesis import given
+from hypothesis import strategies as st
 
+from libcensus.agent.cli import main
 from libcensus.agent.config import CollectorSettings
-from libcensus.agent.credentials import IdentityFolder
+from libcensus.agent.credentials import IdentityFolder, certificate_to_pem, certificates_in
 from libcensus.agent.enrollment import (
     CA_MAX_BYTES,
     Request,
@@ -475,6 +478,92 @@ def test_a_renewal_brings_the_roots_of_a_rotated_ca(authority: Authority, tmp_pa
     with offering(desk, authority) as port:
         new = renew(old, IdentityFolder(tmp_path), settings_for(), parse_target(f"127.0.0.1:{port}"), None)
     assert new.credentials.roots == later.pem + authority.pem
+
+
+# --- the command ------------------------------------------------------------------------------------------------------
+
+
+def run_enroll(authority: Authority, port: int, state: Path, *more: str) -> int:
+    state.mkdir(exist_ok=True)
+    (state / "token").write_text(TOKEN)
+    flags = {
+        "--token-file": state / "token",
+        "--ca": pem_of(authority, state),
+        "--ca-fingerprint": authority.fingerprint,
+        "--enroll-port": port,
+        "--state-dir": state / "state",
+    }
+    return main(["enroll", *(str(word) for pair in flags.items() for word in pair), *more])
+
+
+@pytest.mark.parametrize(
+    ("collector", "message"),
+    [([], "--collector is missing"), (["--collector", "unix:/run/c.sock"], "needs no enrollment")],
+    ids=["none", "socket"],
+)
+def test_a_collector_that_can_be_reached_by_a_name_is_needed(
+    collector: list[str],
+    message: str,
+    authority: Authority,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("libcensus.agent.config.DEFAULT_FILE", tmp_path / "absent.toml")
+    assert run_enroll(authority, 1, tmp_path / "a", *collector) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_there_is_no_flag_for_the_token(authority: Authority, tmp_path: Path) -> None:
+    assert run_enroll(authority, 1, tmp_path / "a", "--collector", "c", "--token", TOKEN) == 2
+
+
+def test_a_full_disk_is_told_and_the_same_token_is_good_afterwards(
+    authority: Authority, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk = Desk(authority)
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with offering(desk, authority) as port:
+        with monkeypatch.context() as filled:
+            filled.setattr(IdentityFolder, "store", full)
+            assert run_enroll(authority, port, tmp_path / "a", "--collector", "127.0.0.1") == 70
+        assert "No space left on device; make room there" in capsys.readouterr().err
+        assert run_enroll(authority, port, tmp_path / "a", "--collector", "127.0.0.1") == 0
+    first, second = (x509.load_der_x509_csr(one.certificate_signing_request) for one in desk.enrolled)
+    assert first.public_key() == second.public_key()
+
+
+def test_moving_to_another_collector_needs_force(
+    authority: Authority, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = Authority()
+    desks = Desk(authority), Desk(other)
+    with offering(desks[0], authority) as port, offering(desks[1], other) as other_port:
+        assert run_enroll(authority, port, tmp_path / "a", "--collector", "127.0.0.1") == 0
+        assert run_enroll(other, other_port, tmp_path / "a", "--collector", "127.0.0.1:7") == 5
+        assert "use --force to enroll it at this one" in capsys.readouterr().err
+        assert run_enroll(other, other_port, tmp_path / "a", "--collector", "127.0.0.1:7", "--force") == 0
+    identity = IdentityFolder(tmp_path / "a" / "state").current()
+    assert identity is not None
+    assert (identity.credentials.roots, identity.facts.collector) == (other.pem, "127.0.0.1:7")
+
+
+# --- PEM --------------------------------------------------------------------------------------------------------------
+
+
+@given(st.lists(st.binary(min_size=1, max_size=300), max_size=4), st.text(max_size=20))
+def test_certificates_come_back_from_pem(ders: list[bytes], between: str) -> None:
+    pem = between.encode().join(certificate_to_pem(der) for der in ders)
+    assert list(certificates_in(pem)) == ders
+
+
+@given(st.binary(max_size=200))
+def test_whatever_stands_between_the_marks_harms_nobody(content: bytes) -> None:
+    for der in certificates_in(b"-----BEGIN CERTIFICATE-----" + content + b"-----END CERTIFICATE-----"):
+        assert isinstance(der, bytes)
 
 
 # --- death ------------------------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from libcensus.agent.errors import ConfigurationError
-from libcensus.agent.identity import find_identity, hash_machine_id, read_machine_id
+from libcensus.agent.identity import find_identity, hash_machine_id, known_host_id, read_machine_id
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -65,3 +65,15 @@ def test_a_damaged_kept_id_is_told_and_not_replaced(content: bytes, tmp_path: Pa
 def test_a_state_folder_that_is_missing_is_told(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="the state folder must be writable"):
         find_identity(tmp_path / "none", tmp_path / "absent")
+
+
+def test_an_id_is_told_without_making_one(tmp_path: Path) -> None:
+    absent = tmp_path / "absent"
+    assert known_host_id(tmp_path, absent) is None
+    assert not (tmp_path / "host-id").exists()
+    made = find_identity(tmp_path, absent).host_id
+    assert known_host_id(tmp_path, absent) == made
+    (tmp_path / "host-id").write_text("short")
+    assert known_host_id(tmp_path, absent) is None
+    (tmp_path / "machine-id").write_text("0123456789abcdef" * 2)
+    assert known_host_id(tmp_path, tmp_path / "machine-id") == hash_machine_id("0123456789abcdef" * 2)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -139,7 +142,7 @@ def test_a_collector_of_another_ca_gets_nothing(host: Enrolled) -> None:
 def test_a_collector_that_does_not_accept_the_certificate_is_told_from_one_that_is_away(host: Enrolled) -> None:
     host.enroll()
     # The server trusts clients of another authority: to this host's side the handshake looks fine.
-    server = grpc.server(__import__("concurrent.futures").futures.ThreadPoolExecutor(1))
+    server = grpc.server(ThreadPoolExecutor(1))
     pair = host.authority.server()
     port = server.add_secure_port("127.0.0.1:0", grpc.ssl_server_credentials([pair], Authority().pem, True))
     server.start()
@@ -152,6 +155,32 @@ def test_a_collector_that_does_not_accept_the_certificate_is_told_from_one_that_
         courier.deliver(lambda: scan_of(1, hour=1))
     assert away.value.exit_code == 4
     assert len(courier.spool.waiting()) == 2
+
+
+def test_a_connection_that_ends_before_the_handshake_is_through_says_nothing_about_the_certificate(
+    host: Enrolled,
+) -> None:
+    """What a load balancer does whose collectors are all away."""
+    host.enroll()
+
+    def hang_up(listener: socket.socket) -> None:
+        while True:
+            try:
+                channel, _ = listener.accept()
+            except OSError:
+                return
+            with channel:
+                channel.recv(1)
+                channel.shutdown(socket.SHUT_RDWR)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=hang_up, args=(listener,))
+        thread.start()
+        courier = Courier(config_for(f"127.0.0.1:{listener.getsockname()[1]}", host.state))
+        with pytest.raises(UnreachableError):
+            courier.deliver(lambda: scan_of(1))
+        listener.shutdown(socket.SHUT_RDWR)
+        thread.join()
 
 
 @pytest.mark.parametrize("code", [grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED])
@@ -304,6 +333,22 @@ def test_a_renewal_that_fails_is_a_warning_and_the_report_goes_out(
     assert failure["failures"] == 1
     assert "the database is busy" in failure["message"]
     assert failure["next_try"] >= failure["at"]
+
+
+def test_a_full_disk_stops_no_report_and_leaves_the_old_certificate(
+    host: Enrolled, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    due(host)
+    old = host.identity
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(IdentityFolder, "store", full)
+    host.courier().deliver(lambda: scan_of(1))
+    assert host.taker.callers == [old.facts.serial]
+    assert host.identity == old
+    assert "No space left on device" in caplog.text
 
 
 def test_the_next_try_is_put_off_twice_as_long_each_time_by_chance(host: Enrolled) -> None:

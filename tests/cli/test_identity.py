@@ -10,12 +10,14 @@ import subprocess
 import sys
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from cryptography import x509
 
-from libcensus.cli.config import IdentityFiles
+from libcensus.cli.client import enrollment_address
+from libcensus.cli.config import CollectorAddress, IdentityFiles
 from libcensus.cli.credential import load_credential
 from libcensus.collector.pki.authority import Authority
 from libcensus.collector.pki.identity import Role
@@ -27,7 +29,6 @@ from tests.collector.service.trusted import Holder, TrustedCollector, certify, t
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from tests.cli.conftest import Outcome
 
@@ -421,3 +422,93 @@ def test_no_identity_is_shown_as_none(run: Run) -> None:
     assert (ended.code, ended.err) == (0, "")
     assert ended.out.startswith("No identity: only a collector on this machine can be asked")
     assert run("identity", "show", "--output", "json").out == "null\n"
+
+
+# --- where it is renewed, and what a death leaves ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("address", "enroll_address", "expected"),
+    [
+        ("census.example:9444", None, "census.example:9446"),
+        ("census.example", None, "census.example:9446"),
+        ("192.0.2.7:1234", None, "192.0.2.7:9446"),
+        ("[2001:db8::7]:9444", None, "[2001:db8::7]:9446"),
+        ("census.example:9444", "other.example:1", "other.example:1"),
+        ("unix:/run/census.sock", None, None),
+    ],
+)
+def test_identities_are_renewed_at_the_enrollment_port(
+    address: str, enroll_address: str | None, expected: str | None
+) -> None:
+    assert enrollment_address(CollectorAddress(address, "test", None, enroll_address)) == expected
+
+
+def test_a_command_that_dies_while_it_renews_leaves_an_identity_that_is_good(
+    run: Run, renewed_there: TrustedCollector, served: tuple[TrustedCollector, SqlStore], tmp_path: Path
+) -> None:
+    path = write_identity(tmp_path / "ada.pem", aged(renewed_there, served[1], "mortal", timedelta(days=8)))
+    identity = IdentityFiles("test", identity=str(path))
+    # A child that dies at each of the calls by which the file is replaced, as after a SIGKILL there.
+    for death in ("os.open", "os.fsync", "pathlib.Path.replace"):
+        module, _, name = death.rpartition(".")
+        program = (
+            "import os, pathlib, sys\n"
+            "from libcensus.cli.main import main\n"
+            "import libcensus.cli.client, libcensus.cli.credential as credential\n"
+            "whole = credential._replace\n"
+            "def die(*_arguments, **_named): os._exit(9)\n"
+            f"def replace(*arguments):\n    {module}.{name} = die\n    return whole(*arguments)\n"
+            "credential._replace = replace\n"
+            "sys.exit(main(sys.argv[1:]))\n"
+        )
+        command = [sys.executable, "-c", program, "hosts", "--collector", renewed_there.address]
+        ended = subprocess.run([*command, "--identity", str(path)], capture_output=True, timeout=120, check=False)
+        assert ended.returncode == 9, ended.stderr
+        assert load_credential(identity).chain
+    assert names(run("hosts", "--collector", renewed_there.address, "--identity", str(path), "--output", "json"))
+    assert load_credential(identity).ends_at > datetime.now(UTC)
+    # What those left behind, keys among it, is gone.
+    assert [entry.name for entry in tmp_path.iterdir()] == ["ada.pem"]
+
+
+# --- with the collector's own command, and beyond loopback -----------------------------------------------------------
+
+
+def test_what_the_collector_makes_for_an_operator_is_an_identity(run: Run, tmp_path: Path) -> None:
+    with serving(tmp_path / "real") as (trusted, _):
+        path = tmp_path / ".config" / "libcensus" / "operator.pem"
+        path.parent.mkdir(parents=True)
+        program = str(Path(sys.executable).with_name("libcensus-collector"))
+        command = [program, "operator", "create", "ada", "--output", str(path)]
+        command += ["--pki-dir", str(trusted.folder / "pki"), "--audit-log", str(tmp_path / "audit.jsonl")]
+        command += ["--database", f"sqlite:///{trusted.folder / 'census.db'}"]
+        subprocess.run(command, check=True, capture_output=True, timeout=120)
+        assert names(run("hosts", "--collector", trusted.address, "--output", "json")) == ["web-1"]
+        told = json.loads(run("identity", "show", "--output", "json").out)
+        assert (told["name"], told["origin"], told["state"]) == ("spiffe://libcensus/operator/ada", "default", "good")
+
+
+def own_address() -> str:
+    """The address by which this machine would reach others; no packet is sent."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as trial:
+        try:
+            trial.connect(("192.0.2.1", 9))
+        except OSError:
+            pytest.skip("this machine has no address beside loopback")
+        return str(trial.getsockname()[0])
+
+
+def test_a_collector_beyond_loopback_is_asked_over_tls_alone(run: Run, tmp_path: Path) -> None:
+    address = own_address()
+    with serving(tmp_path / "far", listen=f"{address}:0", server_names=(address,)) as (trusted, store):
+        path = write_identity(tmp_path / "ada.pem", aged(trusted, store, "far", timedelta(days=6)))
+        asked = ("hosts", "--collector", trusted.address, "--output", "json")
+        assert run(*asked).code == 5
+        # It is renewed where the certificate of the collector is good, too.
+        enrollment = IdentityFiles("test", identity=str(path))
+        before = load_credential(enrollment).leaf.serial_number
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setenv("LIBCENSUS_ENROLL_ADDRESS", trusted.collector.enrollment_address)
+            assert names(run(*asked, "--identity", str(path))) == ["web-1"]
+        assert load_credential(enrollment).leaf.serial_number != before

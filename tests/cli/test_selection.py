@@ -13,6 +13,7 @@ from libcensus.cli.main import libcensus
 from libcensus.collector.app import Collector
 from libcensus.collector.config import CollectorSettings
 from libcensus.collector.store.sql import SqlStore
+from libcensus.facts.report import AgentState
 from tests.collector.metrics import fleet
 
 if TYPE_CHECKING:
@@ -44,7 +45,8 @@ def labelled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Collector]:
     folder = tmp_path_factory.mktemp("labelled")
     with SqlStore.open(f"sqlite:///{folder / 'census.db'}") as store:
         for number, name in enumerate(("web-1", "web-2", "db")):
-            fleet.report(store, fleet.Machine(name), at=fleet.NOON - timedelta(days=number))
+            told = AgentState(1, 2, 3) if name == "web-2" else None
+            fleet.report(store, fleet.Machine(name, agent_state=told), at=fleet.NOON - timedelta(days=number))
         store.set_labels(fleet.host_id_of("web-1"), {"env": "prod", "team": "web"})
         store.set_labels(fleet.host_id_of("db"), {"env": "dev"})
         settings = CollectorSettings(listen="127.0.0.1:0", http_listen="127.0.0.1:0")
@@ -103,6 +105,15 @@ def test_a_label_that_no_host_has_is_told_where_the_answer_is_not_empty(ask: Run
     ended = ask(*QUESTIONS[name], "-l", "evn!=prod")
     assert ended.code == 0
     assert ended.err == "libcensus: warning: no host has a label evn; `libcensus hosts` lists all with theirs\n"
+
+
+def test_a_policy_that_is_about_no_host_says_so(ask: Run) -> None:
+    ended = ask("posture", "-l", "env=elsewhere", "--fail-on", "low")
+    assert (ended.code, ended.err) == (
+        0,
+        "libcensus: warning: no host was looked at, so nothing is at or above low\n",
+    )
+    assert ask("posture", "-l", "env=prod", "--fail-on", "low").code == 1
 
 
 def test_an_empty_export_says_why(ask: Run) -> None:
@@ -207,6 +218,15 @@ def test_silent_hosts_come_with_their_last_report_the_longest_silent_first(ask: 
         ("web-1", "2026-11-20T12:00:00Z"),
     ]
     assert {one["waiting_reports"] for one in told} == {None}
+
+
+def test_what_an_agent_holds_back_and_lost_is_in_the_json(ask: Run) -> None:
+    told = {host["name"]: host for host in json.loads(ask("hosts", "--output", "json").out)}
+    names = ("waiting_reports", "dropped_reports", "dropped_facts")
+    assert [told["web-2"][name] for name in names] == [1, 2, 3]
+    assert [told["web-1"][name] for name in names] == [None, None, None]
+    assert told["web-2"]["agent_version"] == "0.1.0"
+    assert told["web-1"]["labels"] == {"env": "prod", "team": "web"}
 
 
 def test_nobody_is_silent_for_ever(ask: Run) -> None:

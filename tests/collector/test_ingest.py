@@ -278,7 +278,7 @@ def test_more_than_may_wait_is_refused_and_what_waits_is_taken(store: GatedStore
         wait_for(lambda: ingest.queued == 3)
         with pytest.raises(OverloadedError) as refused:
             ingest.take_report(received("e" * 32, census.address, NOON), 30)
-        assert refused.value.retry_seconds > 0
+        assert refused.value.reason == "queue"
         store.gate.set()
         assert [job.result(30) for job in jobs] == [()] * 4
     assert len(store.hosts()) == 4

@@ -33,6 +33,16 @@ def test_labels_are_set_replaced_and_removed(store: Store) -> None:
     assert store.labels() == {A: {"Env": "x", "team": "web"}}
 
 
+def test_labels_of_some_hosts_are_theirs_alone(store: Store) -> None:
+    store.set_labels(A, {"zone": "b", "env": "prod", "Env": "x"})
+    store.set_labels(B, {"env": "dev"})
+    found = store.labels([A, "c" * 32])
+    assert found == {A: {"Env": "x", "env": "prod", "zone": "b"}}
+    assert list(found[A]) == ["Env", "env", "zone"]
+    assert store.labels([]) == {}
+    assert store.labels([f"{number:032x}" for number in range(5000)] + [B]) == {B: {"env": "dev"}}
+
+
 def test_nothing_asked_changes_nothing(store: Store) -> None:
     store.set_labels(A, {"env": "prod"})
     store.set_labels(A, {})

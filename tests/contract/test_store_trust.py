@@ -230,6 +230,15 @@ def test_a_renewal_whose_answer_was_lost_is_given_again_and_the_lost_one_is_revo
     assert {one.serial: one.revoked_at for one in store.certificates()} == {"1": None, "2": NOON + 2 * HOUR, "3": None}
 
 
+def test_a_certificate_that_is_renewed_was_in_use(store: Store) -> None:
+    store.put_certificate(certificate("1"))
+    store.put_certificate(certificate("2", B, first_used_at=NOON))
+    for serial, subject in (("1", A), ("2", B)):
+        assert store.renew(certificate(f"{serial}0", subject, "2", predecessor=serial), NOON + HOUR)
+    first_used = {one.serial: one.first_used_at for one in store.certificates()}
+    assert first_used == {"1": NOON + HOUR, "10": None, "2": NOON, "20": None}
+
+
 def test_a_certificate_whose_successor_is_in_use_is_renewed_no_more(store: Store) -> None:
     store.put_certificate(certificate("1"))
     assert store.renew(certificate("2", key="2", predecessor="1"), NOON)

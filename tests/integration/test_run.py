@@ -11,18 +11,22 @@ import sys
 import threading
 import time
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import grpc
 import pytest
 
 from libcensus.agent.delivery import Courier
 from libcensus.agent.errors import ConfigurationError
 from libcensus.agent.notify import ServiceManager
 from libcensus.agent.resident import Resident
+from libcensus.agent.transport import PUSHBACK_METADATA
 from libcensus.collector.app import Collector
 from libcensus.collector.config import CollectorSettings
 from libcensus.collector.store.sql import SqlStore
+from tests.agent.test_transport import Refusal, Script, serving
 from tests.integration.reporting_host import config_for, scan_of
 
 if TYPE_CHECKING:
@@ -205,6 +209,21 @@ def test_it_outlives_a_collector_that_is_away_and_sends_what_waited_without_a_sc
     assert "sent again in 0 s, next scan in " in warned[0]
     with SqlStore.open(database) as store:
         assert len(list(store.hosts())) == 1
+
+
+def test_a_collector_that_asks_to_stay_away_is_left_alone_for_that_time(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "libcensus")
+    later = Refusal(grpc.StatusCode.UNAVAILABLE, "overloaded", ((PUSHBACK_METADATA, "1800000"),))
+    scanner = Scanner()
+    with serving(Script(reports=[later])) as address:
+        config = config_for(address, tmp_path / "state", **QUICK)
+        with meanwhile(lambda: wait_for(lambda: "sent again in 30 min" in caplog.text)):
+            Resident(lambda: config, NOBODY, scan_host=scanner, watched_root=str(tmp_path), retry_seconds=0.1).run()
+    failure = Courier(config).state.read()["last_failure"]
+    told = datetime.fromisoformat(failure["not_before"]) - datetime.fromisoformat(failure["at"])
+    assert told.total_seconds() == 1800
 
 
 def test_another_agent_on_the_same_state_is_waited_for(

@@ -18,7 +18,7 @@ from libcensus.facts.interpreter import Build, BuildFile, Install, InstallSet
 from libcensus.facts.package import Package
 from libcensus.facts.platform import Platform, PlatformLibrary
 from libcensus.facts.process import MappedLibrary, ProcessExample, ProcessGroup, ProcessSet
-from libcensus.facts.report import ProbeResult, Report, SkipCount
+from libcensus.facts.report import AgentState, ProbeResult, Report, SkipCount
 from libcensus.facts.requirement import LibraryNeed, RaisedBy, Requirement
 from libcensus.facts.root import Container, RootSet, ScannedRoot
 from libcensus.facts.tool import Tool, ToolSet, ToolSetting
@@ -431,6 +431,14 @@ probe_results = st.one_of(
 )
 
 
+agent_states = st.builds(
+    AgentState,
+    waiting_reports=st.integers(0, 2**31 - 1),
+    dropped_reports=st.integers(0, 2**63 - 1),
+    dropped_facts=st.integers(0, 2**63 - 1),
+)
+
+
 def _with_processes(report: Report, processes: ProcessSet | None, digest: str | None, *, told: bool) -> Report:
     """Return a report that names a process set of its own, holds it where it is told, or does neither."""
     if processes is None:
@@ -448,6 +456,7 @@ reports = st.builds(
         scan_seconds=seconds,
         inventory=digests,
         probes=st.lists(probe_results, max_size=3).map(tuple),
+        agent_state=maybe(agent_states),
     ),
     maybe(process_sets),
     maybe(digests),

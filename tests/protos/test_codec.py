@@ -87,6 +87,7 @@ PAIRS: dict[str, tuple[st.SearchStrategy[Any], Callable[[Any], Any], Callable[[A
         codec.probe_result_from_proto,
         census_pb2.ProbeResult,
     ),
+    "agent_state": (made.agent_states, codec.agent_state_to_proto, codec.agent_state_from_proto, census_pb2.AgentState),
     "report": (made.reports, codec.report_to_proto, codec.report_from_proto, census_pb2.ReportRequest),
 }
 

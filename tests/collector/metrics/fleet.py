@@ -20,7 +20,7 @@ from libcensus.facts.interpreter import Build, BuildFile, Install, InstallSet
 from libcensus.facts.package import Package
 from libcensus.facts.platform import Platform, PlatformLibrary
 from libcensus.facts.process import MappedLibrary, ProcessExample, ProcessGroup, ProcessSet
-from libcensus.facts.report import ProbeResult, Report, SkipCount
+from libcensus.facts.report import AgentState, ProbeResult, Report, SkipCount
 from libcensus.facts.requirement import LibraryNeed, RaisedBy, Requirement
 from libcensus.facts.root import Container, RootSet, ScannedRoot
 from libcensus.facts.tool import Tool, ToolSet, ToolSetting
@@ -247,6 +247,8 @@ class Machine:
     inner_platforms: tuple[Platform, ...] = ()
     changelogs: tuple[PackageChangelog, ...] = ()
     processes: ProcessSet | None = None
+    agent_state: AgentState | None = None
+    certificate_expires_at: datetime | None = None
 
     @property
     def copy_set(self) -> CryptoCopySet:
@@ -454,6 +456,7 @@ def report(
         probes=machine.probes,
         processes_digest=None if machine.processes is None else process_set_digest(machine.processes),
         processes=machine.processes,
+        agent_state=machine.agent_state,
     )
-    assert store.apply_reports([ReceivedReport(host_id, told, at)]) == [()]
+    assert store.apply_reports([ReceivedReport(host_id, told, at, machine.certificate_expires_at)]) == [()]
     return host_id

@@ -536,7 +536,7 @@ def test_more_calls_than_may_wait_are_shed_with_a_hint_when_to_come_back(tmp_pat
         assert codes.count(grpc.StatusCode.RESOURCE_EXHAUSTED) >= 4
         assert codes.count(grpc.StatusCode.OK) == 6 - codes.count(grpc.StatusCode.RESOURCE_EXHAUSTED)
         shed = next(call for call in calls if call.code() is grpc.StatusCode.RESOURCE_EXHAUSTED)
-        assert dict(shed.trailing_metadata())[PUSHBACK_KEY] == "1000"
+        assert int(dict(shed.trailing_metadata())[PUSHBACK_KEY]) > 0
 
 
 def test_a_deadline_of_the_client_is_kept_while_the_store_hangs(tmp_path: Path) -> None:

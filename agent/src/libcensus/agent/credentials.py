@@ -98,6 +98,8 @@ class IdentityFacts:
             raise TypeError("enroll_port")
         known["not_before"] = datetime.fromisoformat(table["not_before"])
         known["not_after"] = datetime.fromisoformat(table["not_after"])
+        if known["not_before"].tzinfo is None or known["not_after"].tzinfo is None:
+            raise ValueError("a moment without zone")
         return cls(**known)
 
     @property
@@ -126,13 +128,19 @@ class IdentityFolder:
 
         Raises ConfigurationError for one that cannot be read or is damaged.
         """
-        try:
-            name = (self.path / CURRENT).readlink().name
-        except FileNotFoundError:
-            return None
-        except OSError as error:
-            raise self._unreadable(self.path / CURRENT, error) from None
-        return self._read(self.path / name)
+        while True:
+            try:
+                name = (self.path / CURRENT).readlink().name
+            except FileNotFoundError:
+                return None
+            except OSError as error:
+                raise self._unreadable(self.path / CURRENT, error) from None
+            try:
+                return self._read(self.path / name)
+            except ConfigurationError:
+                # Whoever renews removes the old generation after the switch; then there is a newer one to read.
+                if self._current_name() == name:
+                    raise
 
     def previous(self) -> StoredIdentity | None:
         """Return the generation before the present one, as long as the collector has not taken the present one."""

@@ -9,6 +9,7 @@ Imported by `enroll` and by a renewal that is due alone: it is the one module of
 
 from __future__ import annotations
 
+import getpass
 import http.client
 import logging
 import os
@@ -88,11 +89,12 @@ def parse_fingerprint(text: str) -> str:
 def read_token(file: str) -> str:
     """Return the join token of a file, or of standard input for ``-``; raises UsageError, which never shows it."""
     if file == "-":
-        if sys.stdin.isatty():
-            sys.stderr.write("join token: ")
-            sys.stderr.flush()
-        raw = sys.stdin.buffer.readline(TOKEN_MAX_BYTES + 1)
         where = "standard input"
+        if sys.stdin.isatty():
+            # Without echo: a terminal is looked at, and keeps what scrolled by.
+            raw = getpass.getpass("join token: ").encode()
+        else:
+            raw = sys.stdin.buffer.readline(TOKEN_MAX_BYTES + 1)
     else:
         where = file
         try:

@@ -72,3 +72,15 @@ def find_identity(state: Path, machine_id_file: Path = MACHINE_ID) -> HostIdenti
             "state folder must be writable"
         ) from None
     return HostIdentity(made, "random")
+
+
+def known_host_id(state: Path, machine_id_file: Path = MACHINE_ID) -> str | None:
+    """Return the host's id where it has one already; makes none."""
+    machine_id = read_machine_id(machine_id_file)
+    if machine_id is not None:
+        return hash_machine_id(machine_id)
+    try:
+        text = (state / HOST_ID_FILE).read_text(encoding="ascii").strip()
+    except (OSError, UnicodeDecodeError):
+        return None
+    return text if _HEX_32.fullmatch(text) else None

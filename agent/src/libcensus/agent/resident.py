@@ -370,8 +370,8 @@ class Resident:
         self._manager.tell_status(f"{summary}; {outcome}; {plan}")
 
     def _pause(self, interval: float) -> float:
-        """Return how long to wait after a failure: twice as long each time, up to the interval."""
-        pause = min(interval, self._retry_seconds * 2.0**self._failures) * self._spread(0.5, 1.0)
+        """Return how long to wait after a failure: by chance, up to twice as long each time, up to the interval."""
+        pause = self._spread(0.0, min(interval, self._retry_seconds * 2.0**self._failures))
         self._failures = min(self._failures + 1, 30)
         return pause
 

@@ -247,8 +247,9 @@ class _Connection:
             if is_ended_after_handshake(self._target, own):
                 raise IdentityError(
                     f"{where}: it ended the connection when it saw this host's certificate ({own.chain_file}): the "
-                    "certificate has expired by the collector's clock, or is from a CA that the collector does not "
-                    f"trust; compare the clocks (this host's says {_now_text()}), or {ENROLL_AGAIN}"
+                    "certificate has expired by the collector's clock, is from a CA that the collector does not trust, "
+                    "or something between cuts connections; compare the clocks (this host's says "
+                    f"{_now_text()}), or {ENROLL_AGAIN}"
                 ) from None
 
     def _tell_clocks(self, details: str, roots: bytes) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import glob
 import os
 import re
 import secrets
@@ -39,6 +40,7 @@ _LONGEST_FILE = 1024 * 1024
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 _BLOCK = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----\r?\n.*?-----END \1-----\r?\n?", re.DOTALL)
 _RENEWED_AT = 2 / 3
+_TRIAL_BYTES = 8
 
 
 class RenewalRefusedError(Exception):
@@ -326,7 +328,11 @@ def _replace(path: Path, content: bytes) -> None:
     """Replace a file as a whole, durably; nobody else can read it at any moment. Raises OSError."""
     # A link is followed: what it points to is the file that somebody keeps.
     target = path.resolve()
-    trial = target.with_name(f".{target.name}.{secrets.token_hex(8)}")
+    trial = target.with_name(f".{target.name}.{secrets.token_hex(_TRIAL_BYTES)}")
+    for left in target.parent.glob(f".{glob.escape(target.name)}.{'[0-9a-f]' * 2 * _TRIAL_BYTES}"):
+        # Of a renewal that died: it holds a key that nobody uses.
+        with contextlib.suppress(OSError):
+            left.unlink()
     descriptor = os.open(trial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
         with os.fdopen(descriptor, "wb") as file:

@@ -115,6 +115,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):
             # A name that the locale cannot write is escaped; it must not end the command.
             stream.reconfigure(errors="backslashreplace")
+    # gRPC would write its own lines about a failed handshake beside the one that this command has for it.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     try:
         return _run(arguments)
     except Exit as leaving:

@@ -23,7 +23,7 @@ from libcensus.collector.acceptance.folder import AcceptanceSource
 from libcensus.collector.advisories.published import CatalogueSource
 from libcensus.collector.errors import ConfigurationError, StoreError
 from libcensus.collector.fleetindex import FleetIndex
-from libcensus.collector.http import Response, bind_http
+from libcensus.collector.http import Guard, Response, bind_http
 from libcensus.collector.ingest import Ingest
 from libcensus.collector.listening import decide_listening
 from libcensus.collector.metrics.exporter import FleetExporter
@@ -35,6 +35,7 @@ from libcensus.collector.posture.assessment import Assessor
 from libcensus.collector.posture.prepared import PortabilityMemory
 from libcensus.collector.postureindex import PostureIndexes
 from libcensus.collector.process_metrics import CollectorMetrics
+from libcensus.collector.service.admission import Admission, HostLimits, WorkerPool
 from libcensus.collector.service.census import CensusServicer, UploadBudget
 from libcensus.collector.service.enrollment import EnrollmentServicer
 from libcensus.collector.service.fleet import FleetReader, FleetServicer
@@ -48,6 +49,7 @@ from libcensus.collector.service.providers import ProvidersReader
 from libcensus.collector.service.server import OFFERED, bind, make_enrollment_server, make_server
 from libcensus.collector.service.tls import server_credentials
 from libcensus.collector.store.sql import SqlStore
+from libcensus.collector.webconfig import WebConfig, WebState
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -58,6 +60,7 @@ if TYPE_CHECKING:
 
     from libcensus.collector.config import CollectorSettings
     from libcensus.collector.http import Request
+    from libcensus.collector.listening import Listening
     from libcensus.collector.posture.catalogue import Catalogue
     from libcensus.collector.store.contract import Store
 
@@ -177,13 +180,18 @@ class Collector:
                 settings.series_limit,
                 indexes.present,
                 accepted_for,
+                settings.metrics_labels,
             )
             roots = (lambda: None) if certificates is None else (lambda: certificates.roots_pem)
             pages = Pages(exporter, metrics, store_health, self.version, roots)
-            http_servers = bind_http("http_listen", listening.http, pages.routes())
+            web = _web_config(settings, listening)
+            if web is not None and web.current.certificate_ends_at is not None:
+                metrics.show_certificates(web.certificate_ends)
+            guard = Guard(WebState if web is None else lambda: web.current, metrics.count_http_refusal)
+            http_servers = bind_http("http_listen", listening.http, pages.routes(), guard=guard)
             for http_server in http_servers:
                 undo.callback(http_server.stop)
-            keeper = StreamKeeper(settings.call_seconds)
+            keeper = StreamKeeper(settings.call_seconds, lambda: metrics.count_refusal("slow"))
             portability = PortabilityReader(FleetIndex(store), assessor_for)
             warmup = PortabilityWarmup(portability)
             grace = timedelta(seconds=settings.renewal_grace)
@@ -197,7 +205,13 @@ class Collector:
             )
             if certificates is not None:
                 metrics.show_certificates(lambda: certificates.current.ends)
-            workers = ThreadPoolExecutor(max_workers=settings.workers, thread_name_prefix="grpc-worker")
+            workers = WorkerPool(settings.workers)
+            admission = Admission(
+                identity,
+                lambda: workers.in_flight,
+                settings.max_concurrent_calls,
+                HostLimits(settings.host_calls_per_second, settings.host_burst, max(4, settings.workers // 8)),
+            )
             server = make_server(
                 settings,
                 workers,
@@ -208,9 +222,10 @@ class Collector:
                     PostureReader(indexes),
                     ProvidersReader(indexes),
                     identity,
+                    audit,
                 ),
                 health_servicer,
-                CallInterceptor(metrics, keeper, Gate(identity, metrics, audit)),
+                CallInterceptor(metrics, keeper, Gate(identity, metrics, audit), admission),
             )
             undo.callback(server.stop, None)
             credentials = None
@@ -245,6 +260,7 @@ class Collector:
                 refusals.start()
                 undo.callback(refusals.stop)
             undo.callback(workers.shutdown, wait=True, cancel_futures=True)
+            undo.callback(admission.stop)
             undo.callback(enrollment_workers.shutdown, wait=True, cancel_futures=True)
             store_health.start()
             server.start()
@@ -259,10 +275,11 @@ class Collector:
             undo.callback(warmup.stop)
             self._undo = undo.pop_all()
         _LOGGER.info(
-            "serving gRPC (%s) on %s%s and HTTP on http://%s/",
+            "serving gRPC (%s) on %s%s and HTTP on %s://%s/",
             "plaintext" if certificates is None else "mutual TLS",
             self._grpc_address,
             f", enrollment on {self._enrollment_address}" if self._enrollment_address else "",
+            "http" if guard.web().tls is None else "https",
             self._http_address,
         )
         return self
@@ -315,6 +332,14 @@ class Collector:
 def _catalogues(settings: CollectorSettings) -> CatalogueSource:
     """Return the source of the catalogue: the snapshot on board alone where no folder with feeds is set."""
     return CatalogueSource(None if settings.advisories_dir is None else Path(settings.advisories_dir))
+
+
+def _web_config(settings: CollectorSettings, listening: Listening) -> WebConfig | None:
+    """Return TLS and users of the HTTP pages; raises ConfigurationError where they are wrong, or protect nothing."""
+    if settings.web_config is None:
+        return None
+    can_be_reached = not all(endpoint.is_loopback for endpoint in listening.http)
+    return WebConfig(Path(settings.web_config), must_protect=can_be_reached and not settings.http_open)
 
 
 class Pages:

@@ -10,6 +10,7 @@ import json
 import logging
 import os
 import platform
+import resource
 import signal
 import sys
 import threading
@@ -113,6 +114,7 @@ _METAVARS = {
     "advisories_dir": "FOLDER",
     "vex_dir": "FOLDER",
     "advisory_urls": "NAME=URL",
+    "metrics_labels": "KEYS",
     "report_interval": "TIME",
     "call_seconds": "TIME",
     "grace_seconds": "TIME",
@@ -222,12 +224,14 @@ def cli() -> None:
 def serve(config: Path | None, **flags: Any) -> None:
     """Take reports over gRPC and show metrics over HTTP, until SIGTERM or Ctrl-C.
 
-    Listens on loopback only as long as there is no TLS identity; other hosts come in through an SSH tunnel. Stopping
-    is graceful: new calls are refused, calls in flight end, and everything acknowledged is in the database.
+    With a certificate authority (`ca init`), or certificates of an external one, gRPC is mutual TLS 1.3 on any
+    address, and hosts enroll on a port of its own; without either it is plaintext, on loopback only. Stopping is
+    graceful: new calls are refused, calls in flight end, and everything acknowledged is in the database.
 
     \b
     Examples:
       libcensus-collector serve
+      libcensus-collector serve --listen 0.0.0.0:9444 --server-names census.example
       libcensus-collector serve --listen [::1]:9444 --log-format journal
       libcensus-collector serve --database postgresql://census@db.example/census
       libcensus-collector serve --metrics-detail host --report-interval 15m
@@ -253,9 +257,17 @@ def _make_state_folder(folder: Path) -> None:
         ) from error
 
 
+def _allow_connections() -> None:
+    """Raise the bound of open files to what the service manager allows: each agent's connection is one."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
 def _serve_until_told(settings: CollectorSettings) -> None:
     # Imported here: `--help`, `version` and `config show` need no database, gRPC or snapshot, and answer at once.
     from libcensus.collector.app import Collector  # noqa: PLC0415
+
+    _allow_connections()
 
     told = threading.Event()
     names: list[str] = []

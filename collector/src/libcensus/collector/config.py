@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from libcensus.collector.errors import ConfigurationError
 from libcensus.collector.log import LOG_FORMATS, LOG_LEVELS
+from libcensus.collector.posture.selector import InvalidLabelError, check_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -147,6 +148,17 @@ def _names(value: Any) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
+def _label_keys(value: Any) -> tuple[str, ...]:
+    """Return keys of labels; in a flag or variable they are separated by commas or spaces."""
+    keys = value.replace(",", " ").split() if isinstance(value, str) else value
+    try:
+        if isinstance(keys, list | tuple) and all(isinstance(key, str) and check_key(key) for key in keys):
+            return tuple(dict.fromkeys(keys))
+    except InvalidLabelError:
+        pass
+    raise _NotAllowedError("keys of labels, such as env,team,example.com/zone")
+
+
 def show_boolean(value: bool) -> str:
     """Return a switch as settings write it."""
     return "true" if value else "false"
@@ -191,6 +203,7 @@ class CollectorSettings:
     database: str | None = None
     report_interval: float = 3600.0
     metrics_detail: str = "install"
+    metrics_labels: tuple[str, ...] = ()
     series_limit: int = 100_000
     max_message_bytes: int = 16 * 1024**2
     max_upload_bytes: int = 32 * 1024**2
@@ -198,6 +211,9 @@ class CollectorSettings:
     workers: int = 64
     max_concurrent_calls: int = 256
     max_queued: int = 1024
+    max_connections: int = 10_000
+    host_calls_per_second: int = 10
+    host_burst: int = 600
     call_seconds: float = 30.0
     grace_seconds: float = 20.0
     advisories_dir: str | None = None
@@ -244,6 +260,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("http_listen", _parse_text, "address and port of /metrics and /healthz; loopback only"),
     Setting("database", _parse_text, "where facts are kept: sqlite:////path/file.db or postgresql://user@host/name"),
     Setting("report_interval", _duration(10, 30 * 86400), "how often each host is asked to report", show_seconds),
+    Setting("metrics_labels", _label_keys, "labels of hosts that /metrics exports as libcensus_host_labels", " ".join),
     Setting("metrics_detail", _one_of(*METRICS_DETAILS), "the finest series that /metrics exports"),
     Setting("series_limit", _whole_number(1, 100_000_000), "number of series above which /metrics warns"),
     Setting("max_message_bytes", _size(64 * 1024, 256 * 1024**2), "largest message, also after unpacking", show_bytes),
@@ -252,6 +269,9 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("workers", _whole_number(2, 1024), "threads that serve calls; one call holds one until it is durable"),
     Setting("max_concurrent_calls", _whole_number(2, 100_000), "calls served or waiting; further ones are refused"),
     Setting("max_queued", _whole_number(1, 1_000_000), "reports and uploads waiting for the database"),
+    Setting("max_connections", _whole_number(16, 1_000_000), "connections open at once; each may take some 50 KiB"),
+    Setting("host_calls_per_second", _whole_number(1, 100_000), "calls that one host may make in the long run"),
+    Setting("host_burst", _whole_number(1, 1_000_000), "calls that one host may make at once, such as after an outage"),
     Setting("call_seconds", _duration(1, 600), "longest time that one call may take", show_seconds),
     Setting("grace_seconds", _duration(0, 600), "time for calls in flight to end when stopping", show_seconds),
     Setting("advisories_dir", _parse_text, "folder with the last good state of each feed of advisories"),

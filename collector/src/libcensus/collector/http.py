@@ -2,7 +2,7 @@
 
 Made for Prometheus, health checks and a person with a browser. It knows GET and HEAD, keeps every bound (length and
 time of a request's head, time to take an answer, number of connections), never reads a request's body, and never
-shows Python's text.
+shows Python's text. TLS, users and headers come from a ``web.config.yml`` (:mod:`libcensus.collector.webconfig`).
 """
 
 from __future__ import annotations
@@ -14,19 +14,31 @@ import socket
 import socketserver
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from email.utils import formatdate
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from libcensus.collector.address import Endpoint, probe_endpoints, refused_endpoint
+from libcensus.collector.passwords import PasswordCheck, PasswordOutcome
+from libcensus.collector.webconfig import WebState
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Callable, Mapping
 
 _LOGGER = logging.getLogger(__name__)
 
 _COMPRESS_FROM = 1024
+_PIECE_BYTES = 256 * 1024
+
+PUBLIC_PAGES = frozenset({"/ca.pem", "/healthz"})
+"""What is shown without a password: roots are public by nature, and a health check has none to give."""
+
+_TLS_HANDSHAKE = b"\x16"
+"""The first byte of every TLS connection."""
+
+_CHALLENGE = 'Basic realm="libcensus", charset="UTF-8"'
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +67,20 @@ class Response:
     body: bytes
     content_type: str = "text/plain; charset=utf-8"
     status: HTTPStatus = HTTPStatus.OK
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """What stands between a connection and the pages.
+
+    ``web`` tells what holds now, ``count_refusal`` is told why somebody was refused: ``tls`` (the handshake failed),
+    ``plaintext`` (no TLS where it is wanted), ``no_password``, ``password``, ``rate``.
+    """
+
+    web: Callable[[], WebState] = WebState
+    count_refusal: Callable[[str], None] = lambda _reason: None
+    passwords: PasswordCheck = field(default_factory=PasswordCheck)
 
 
 class _HeadError(Exception):
@@ -98,35 +124,71 @@ class _Connection(socketserver.BaseRequestHandler):
 
     def handle(self) -> None:
         """Serve requests until the client leaves, errs or is too slow."""
+        try:
+            self._secure()
+            self._serve()
+        except (_Closed, OSError) as error:
+            _LOGGER.debug("a connection ended: %s", type(error).__name__)
+
+    def _secure(self) -> None:
+        """Agree on TLS where that is set; raises _Closed where nobody does."""
+        state = self.server.guard.web()
+        if state.tls is None:
+            return
+        # An answer must not wait for the client's word about the end of the handshake.
+        self.request.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.request.settimeout(self.server.bounds.head_seconds)
+        first = self.request.recv(1, socket.MSG_PEEK)
+        if not first:
+            raise _Closed
+        if first != _TLS_HANDSHAKE:
+            self.server.guard.count_refusal("plaintext")
+            self._answer(_plain(HTTPStatus.BAD_REQUEST, "this server speaks HTTPS"), {}, head_only=False, keep=False)
+            raise _Closed
+        raw = self.request
+        secured = state.tls.wrap_socket(raw, server_side=True, do_handshake_on_connect=False)
+        self.server.follow(raw, secured)
+        self.request = secured
+        try:
+            secured.settimeout(self.server.bounds.head_seconds)
+            secured.do_handshake()
+        except OSError:
+            self.server.guard.count_refusal("tls")
+            raise
+        if state.allowed_names and not state.allowed_names & _names_of(secured):
+            self.server.guard.count_refusal("tls")
+            raise _Closed
+
+    def _serve(self) -> None:
         raw = _HeadReader(self.request)
         reader = io.BufferedReader(raw, 8192)
         bounds = self.server.bounds
         keep = True
-        try:
-            while keep:
-                raw.ends = time.monotonic() + bounds.idle_seconds
-                if not reader.peek(1):
-                    return
-                raw.ends = time.monotonic() + bounds.head_seconds
-                try:
-                    method, target, keep, headers = _read_head(reader, bounds.head_bytes)
-                except _HeadError as error:
-                    self._answer(_plain(error.status, str(error)), {}, head_only=False, keep=False)
-                    return
-                except TimeoutError:
-                    self._answer(
-                        _plain(HTTPStatus.REQUEST_TIMEOUT, "the request took too long"), {}, head_only=False, keep=False
-                    )
-                    return
-                response = self._respond(method, target, headers)
-                self._answer(response, headers, head_only=method == "HEAD", keep=keep)
-        except (_Closed, OSError) as error:
-            _LOGGER.debug("a connection ended: %s", type(error).__name__)
+        while keep:
+            raw.ends = time.monotonic() + bounds.idle_seconds
+            if not reader.peek(1):
+                return
+            raw.ends = time.monotonic() + bounds.head_seconds
+            try:
+                method, target, keep, headers = _read_head(reader, bounds.head_bytes)
+            except _HeadError as error:
+                self._answer(_plain(error.status, str(error)), {}, head_only=False, keep=False)
+                return
+            except TimeoutError:
+                self._answer(
+                    _plain(HTTPStatus.REQUEST_TIMEOUT, "the request took too long"), {}, head_only=False, keep=False
+                )
+                return
+            response = self._respond(method, target, headers)
+            self._answer(response, headers, head_only=method == "HEAD", keep=keep)
 
     def _respond(self, method: str, target: str, headers: Mapping[str, str]) -> Response:
+        path = target.split("?", 1)[0]
+        refusal = None if path in PUBLIC_PAGES else self._refuse(headers)
+        if refusal is not None:
+            return refusal
         if method not in ("GET", "HEAD"):
             return _plain(HTTPStatus.METHOD_NOT_ALLOWED, "this server is only for reading: GET and HEAD")
-        path = target.split("?", 1)[0]
         page = self.server.pages.get(path)
         if page is None:
             return _plain(HTTPStatus.NOT_FOUND, "there is no such page; see /")
@@ -136,16 +198,44 @@ class _Connection(socketserver.BaseRequestHandler):
             _LOGGER.exception("%s could not be made", path)
             return _plain(HTTPStatus.INTERNAL_SERVER_ERROR, "internal error; see the collector's log")
 
+    def _refuse(self, headers: Mapping[str, str]) -> Response | None:
+        """Return what is answered to who may not see the pages; None for who may."""
+        guard, users = self.server.guard, self.server.guard.web().users
+        if not users:
+            return None
+        peer = str(self.client_address[0])
+        outcome = guard.passwords.check(users, headers.get("authorization"), peer)
+        if outcome is PasswordOutcome.RIGHT:
+            return None
+        if outcome is PasswordOutcome.LIMITED:
+            guard.count_refusal("rate")
+            wait = max(1, round(guard.passwords.seconds_to_wait(peer)))
+            return Response(
+                b"too many attempts that failed; try again later\n",
+                status=HTTPStatus.TOO_MANY_REQUESTS,
+                headers=(("Retry-After", str(wait)),),
+            )
+        guard.count_refusal("no_password" if outcome is PasswordOutcome.ABSENT else "password")
+        text = (
+            "this page wants a user and a password"
+            if outcome is PasswordOutcome.ABSENT
+            else "user or password is wrong"
+        )
+        return Response(
+            f"{text}\n".encode(), status=HTTPStatus.UNAUTHORIZED, headers=(("WWW-Authenticate", _CHALLENGE),)
+        )
+
     def _answer(self, response: Response, headers: Mapping[str, str], *, head_only: bool, keep: bool) -> None:
         body = response.body
         lines = [
             f"HTTP/1.1 {response.status.value} {response.status.phrase}",
             f"Date: {formatdate(usegmt=True)}",
             f"Content-Type: {response.content_type}",
-            "X-Content-Type-Options: nosniff",
             "Cache-Control: no-store",
             "Vary: Accept, Accept-Encoding",
         ]
+        set_headers = {"X-Content-Type-Options": "nosniff", **dict(self.server.guard.web().headers)}
+        lines += [f"{name}: {value}" for name, value in (*set_headers.items(), *response.headers)]
         if len(body) >= _COMPRESS_FROM and _accepts_gzip(headers.get("accept-encoding", "")):
             body = gzip.compress(body, compresslevel=1, mtime=0)
             lines.append("Content-Encoding: gzip")
@@ -155,8 +245,14 @@ class _Connection(socketserver.BaseRequestHandler):
         lines.append("Connection: keep-alive" if keep else "Connection: close")
         head = ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
         # The time holds for the whole answer, not for each piece of it.
-        self.request.settimeout(self.server.bounds.send_seconds)
-        self.request.sendall(head if head_only else head + body)
+        ends = time.monotonic() + self.server.bounds.send_seconds
+        content = memoryview(head if head_only else head + body)
+        for start in range(0, len(content), _PIECE_BYTES):
+            left = ends - time.monotonic()
+            if left <= 0:
+                raise TimeoutError
+            self.request.settimeout(left)
+            self.request.sendall(content[start : start + _PIECE_BYTES])
 
 
 def _plain(status: HTTPStatus, text: str) -> Response:
@@ -200,6 +296,12 @@ def _read_head(reader: io.BufferedReader[_HeadReader], limit: int) -> tuple[str,
     return method, target, keep, headers
 
 
+def _names_of(secured: ssl.SSLSocket) -> frozenset[str]:
+    """Return the subject alternative names of a client's certificate, which was verified."""
+    certificate: Any = secured.getpeercert() or {}
+    return frozenset(str(value) for _, value in certificate.get("subjectAltName", ()))
+
+
 def _accepts_gzip(accepted: str) -> bool:
     for part in accepted.split(","):
         coding, *parameters = (piece.strip().lower().replace(" ", "") for piece in part.split(";"))
@@ -219,11 +321,17 @@ class HttpServer(socketserver.TCPServer):
     request_queue_size = 64
 
     def __init__(
-        self, endpoint: Endpoint, pages: Mapping[str, Callable[[Request], Response]], bounds: HttpBounds
+        self,
+        endpoint: Endpoint,
+        pages: Mapping[str, Callable[[Request], Response]],
+        bounds: HttpBounds,
+        guard: Guard | None = None,
     ) -> None:
         self.address_family = endpoint.family
         self.pages = pages
         self.bounds = bounds
+        self.guard = guard or Guard()
+        self._is_stopping = False
         self._connections: dict[int, tuple[socket.socket, threading.Thread]] = {}
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
@@ -247,11 +355,25 @@ class HttpServer(socketserver.TCPServer):
             self._thread = None
         self.server_close()
         with self._lock:
+            self._is_stopping = True
             open_connections = list(self._connections.values())
         for connection, _ in open_connections:
             _close_quietly(connection)
         for _, thread in open_connections:
             thread.join()
+
+    def follow(self, raw: socket.socket, secured: socket.socket) -> None:
+        """Take the TLS socket in the place of the one that it was made of, so that it is closed when this stops.
+
+        Raises _Closed when that is now.
+        """
+        with self._lock:
+            _, thread = self._connections[id(raw)]
+            self._connections[id(raw)] = secured, thread
+            if not self._is_stopping:
+                return
+        secured.close()
+        raise _Closed
 
     def process_request(self, request: Any, client_address: Any) -> None:
         """Serve a connection in a thread of its own, or refuse it when there are too many."""
@@ -265,11 +387,15 @@ class HttpServer(socketserver.TCPServer):
                 return
         _LOGGER.warning("an HTTP connection was refused: %d are open already", self.bounds.connections)
         try:
+            if self.guard.web().tls is not None:
+                # Nothing can be said before TLS is agreed on, and that is what there is no room for.
+                return
             request.settimeout(1.0)
             request.sendall(b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
         except OSError:
             _LOGGER.debug("the refused client had left already")
-        self.shutdown_request(request)
+        finally:
+            self.shutdown_request(request)
 
     def _serve_connection(self, request: socket.socket, client_address: Any) -> None:
         try:
@@ -277,14 +403,16 @@ class HttpServer(socketserver.TCPServer):
         except Exception:
             _LOGGER.exception("an HTTP connection failed")
         finally:
-            self.shutdown_request(request)
             with self._lock:
-                self._connections.pop(id(request), None)
+                open_now, _ = self._connections.pop(id(request), (request, None))
+            # TLS took the descriptor from the socket that was accepted.
+            self.shutdown_request(open_now)
 
 
 def _close_quietly(connection: socket.socket) -> None:
     try:
-        connection.shutdown(socket.SHUT_RDWR)
+        # Not TLS's own method, which takes the session from the thread that reads.
+        socket.socket.shutdown(connection, socket.SHUT_RDWR)
     except OSError:
         _LOGGER.debug("the connection was closed already")
 
@@ -294,8 +422,11 @@ def bind_http(
     endpoints: tuple[Endpoint, ...],
     pages: Mapping[str, Callable[[Request], Response]],
     bounds: HttpBounds | None = None,
+    guard: Guard | None = None,
 ) -> tuple[HttpServer, ...]:
     """Bind the endpoints that this host has, all on one port; the servers are not started yet.
+
+    ``guard`` is what stands before the pages; without one everybody may read them in plaintext.
 
     Raises ConfigurationError naming the address that cannot be bound.
     """
@@ -304,7 +435,7 @@ def bind_http(
         for endpoint in probe_endpoints(setting, endpoints):
             wanted = Endpoint(endpoint.address, endpoint.port or (servers[0].endpoint.port if servers else 0))
             try:
-                servers.append(HttpServer(wanted, pages, bounds or HttpBounds()))
+                servers.append(HttpServer(wanted, pages, bounds or HttpBounds(), guard))
             except OSError as error:
                 raise refused_endpoint(setting, wanted, error) from error
     except BaseException:

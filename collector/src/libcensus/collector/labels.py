@@ -53,7 +53,7 @@ def change_labels(
     found = store.find_host(name_or_id)
     if found is None:
         return None
-    present = store.labels().get(found.host_id, {})
+    present = store.labels([found.host_id]).get(found.host_id, {})
     absent = sorted(set(taken) - present.keys())
     if absent:
         raise LabelError(f"{found.name} has no label {', '.join(absent)}; nothing was changed")
@@ -63,7 +63,7 @@ def change_labels(
         store.remove_labels(found.host_id, taken)
     if labels:
         store.set_labels(found.host_id, labels)
-    return LabelledState(found.host_id, found.name, store.labels().get(found.host_id, {}))
+    return LabelledState(found.host_id, found.name, store.labels([found.host_id]).get(found.host_id, {}))
 
 
 def run_set(settings: CollectorSettings, host: str, words: Sequence[str], *, write: Callable[[str], None]) -> int:

@@ -35,8 +35,17 @@ REFUSAL_REASONS = (
     "banned",
     "role",
     "enrollment_rate",
+    "calls",
+    "host_calls",
+    "host_rate",
+    "queue",
+    "uploads",
+    "malformed",
+    "too_large",
+    "slow",
 )
 HANDSHAKE_PORTS = ("listen", "enroll")
+HTTP_REFUSAL_REASONS = ("tls", "plaintext", "no_password", "password", "rate")
 REPORT_OUTCOMES = ("acknowledged", "missing", "refused", "failed")
 SCRAPE_OUTCOMES = ("ok", "failed")
 STORE_ERROR_KINDS = ("busy", "full", "read_only", "corrupt", "other")
@@ -122,8 +131,8 @@ _FAMILIES: tuple[ProcessFamily, ...] = (
     ProcessFamily(
         "libcensus_collector_certificate_expiry_timestamp_seconds",
         "gauge",
-        "Until when the collector's certificates are good, in Unix time: its server's, and those of the CA (issuing, "
-        "root). Absent without TLS.",
+        "Until when the collector's certificates are good, in Unix time: its server's, those of the CA (issuing, "
+        "root), and that of the HTTP pages (http). Absent without TLS.",
         ("certificate",),
     ),
     ProcessFamily(
@@ -138,7 +147,18 @@ _FAMILIES: tuple[ProcessFamily, ...] = (
         "counter",
         "Calls refused before they were served, by reason: unknown (the certificate names nobody), trust_domain, "
         "tls_version, expired, revoked, banned, role (agents report for themselves, operators read), enrollment_rate "
-        "(an address whose attempts failed too often).",
+        "(an address whose attempts failed too often), calls (too many in flight), host_calls (too many open of one "
+        "host), host_rate (one host calls too often), queue (too much waits for the database), uploads (too many, or "
+        "too much memory), malformed, too_large, slow (a request that did not come, or an upload that did not end, in "
+        "time). What gRPC itself refuses is not among them.",
+        ("reason",),
+    ),
+    ProcessFamily(
+        "libcensus_collector_http_refusals_total",
+        "counter",
+        "Refusals by the HTTP pages, by reason: tls (the handshake failed), plaintext (no TLS where it is wanted), "
+        "no_password (browsers ask so at first), password (user or password is wrong), rate (an address whose attempts "
+        "failed too often).",
         ("reason",),
     ),
     ProcessFamily(
@@ -235,6 +255,7 @@ class CollectorMetrics:
         self._store_errors = self._children("libcensus_collector_store_errors_total", STORE_ERROR_KINDS)
         self._scrapes = self._children("libcensus_collector_scrapes_total", SCRAPE_OUTCOMES)
         self._refusals = self._children("libcensus_collector_refusals_total", REFUSAL_REASONS)
+        self._http_refusals = self._children("libcensus_collector_http_refusals_total", HTTP_REFUSAL_REASONS)
         self._handshakes = self._children("libcensus_collector_tls_handshakes_total", HANDSHAKE_PORTS)
         self._enrollments = {
             (method, outcome): self._counters["libcensus_collector_enrollments_total"].labels(method, outcome)
@@ -261,6 +282,10 @@ class CollectorMetrics:
         self._counters["libcensus_collector_ingest_committed_reports_total"].inc(reports)
         self._counters["libcensus_collector_facts_stored_total"].inc(new_facts)
 
+    def count_refusal(self, reason: str) -> None:
+        """Count one call that was refused; ``reason`` is one of :data:`REFUSAL_REASONS`."""
+        self._refusals[reason].inc()
+
     def count_store_error(self, kind: str) -> None:
         """Count one refusal by the store."""
         self._store_errors[kind].inc()
@@ -284,9 +309,9 @@ class CollectorMetrics:
         """Count one answer to whoever asked for a certificate."""
         self._enrollments[method, outcome].inc()
 
-    def count_refusal(self, reason: str) -> None:
-        """Count one call that was refused before it was served."""
-        self._refusals[reason].inc()
+    def count_http_refusal(self, reason: str) -> None:
+        """Count one refusal by the HTTP pages."""
+        self._http_refusals[reason].inc()
 
     def count_handshake(self, port: str) -> None:
         """Count one TLS handshake that began."""

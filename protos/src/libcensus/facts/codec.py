@@ -1042,6 +1042,13 @@ def encode_fact(fact: Fact) -> tuple[FactKind, str, bytes]:
     raise TypeError(f"{type(fact).__name__} is no addressed fact")
 
 
+def fact_message_type(kind: FactKind) -> type[Message]:
+    """Return the type of message that a fact of this kind is on the wire; raises InvalidFactError for no kind."""
+    if kind not in _FACTS:
+        raise InvalidFactError("kind", f"{kind} is no kind of fact that this version knows")
+    return _FACTS[kind][3]
+
+
 def decode_fact(kind: FactKind, payload: bytes) -> Fact:
     """Return the fact that canonical bytes stand for; raises InvalidFactError naming the field that is wrong."""
     if kind not in _FACTS:

@@ -17,8 +17,7 @@ if TYPE_CHECKING:
 
 _EPILOG = teach(
     "libcensus-agent enroll --collector census.example --token-file token --ca-fingerprint $SHA256",
-    "ssh admin@census.example libcensus-collector token create --quiet |"
-    " libcensus-agent enroll --collector census.example --token-file - --ca-fingerprint $SHA256",
+    "libcensus-agent enroll --collector census.example --token-file - --ca-fingerprint $SHA256   # asks for it",
     "libcensus-agent enroll --collector [2001:db8::7]:9444 --ca root.pem --token-file token --ca-fingerprint $SHA256",
     codes=(0, 2, 3, 4, 5, 70),
 )

@@ -9,6 +9,7 @@ import click
 
 from libcensus.agent.commands.options import common_options, load, output_option, setting_option, state_option, teach
 from libcensus.agent.commands.terminal import print_json, print_line
+from libcensus.agent.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -65,10 +66,12 @@ def status_command(context: click.Context, output: str, max_age: float | None, m
     config = load(context)
 
     from libcensus.agent.credentials import tell_moment  # noqa: PLC0415 - `--help` must not pay for it
+    from libcensus.agent.identity import known_host_id  # noqa: PLC0415
     from libcensus.agent.spool import Spool  # noqa: PLC0415
     from libcensus.agent.state import StateFolder  # noqa: PLC0415
 
     now = datetime.now(UTC)
+    host_id = known_host_id(config.state.folder)
     state = StateFolder(config.state.folder).read()
     spool = Spool(config.state.folder / "spool", max_reports=config.state.max_reports, max_bytes=config.state.max_bytes)
     waiting = [
@@ -89,6 +92,7 @@ def status_command(context: click.Context, output: str, max_age: float | None, m
                 "state": verdict,
                 "exit_code": code,
                 "state_folder": str(config.state.folder),
+                "host_id": host_id,
                 "collector": config.collector.address,
                 "certificate": certificate,
                 "last_scan": state.get("last_scan"),
@@ -106,6 +110,7 @@ def status_command(context: click.Context, output: str, max_age: float | None, m
         )
         return code
     print_line(f"state: {verdict}")
+    print_line(f"host: {host_id or 'no id yet'}")
     print_line(f"collector: {config.collector.address}")
     _print_certificate(certificate)
     _print_scan(state.get("last_scan"))
@@ -176,7 +181,12 @@ def find_certificate(config: AgentConfig) -> tuple[str, IdentityFacts | None]:
     )
 
     if config.collector.certificate is not None:
-        return "external", describe_given(read_given_file("collector.certificate", config.collector.certificate))
+        given = describe_given(read_given_file("collector.certificate", config.collector.certificate))
+        if given is None:
+            raise ConfigurationError(
+                f"collector.certificate {config.collector.certificate} holds no certificate in PEM"
+            )
+        return "external", given
     identity = IdentityFolder(config.state.folder).current()
     return "enrollment", None if identity is None else identity.facts
 

@@ -30,11 +30,15 @@ from libcensus.collector.metrics.exposition import (
 from libcensus.collector.metrics.families import (
     FACTS_FAMILIES,
     FLEET_FAMILIES,
+    HOST_LABELS,
     INSTALL_EXPOSED,
     PATCH_LATENCY,
     REPORT_FAMILIES,
     SERIES,
+    collisions,
     exposed_samples,
+    host_labels,
+    label_names,
 )
 from libcensus.collector.metrics.view import (
     Count,
@@ -116,7 +120,7 @@ class _Shape:
 class _Entry:
     """One host as it stands in the exposition; ``shape`` is absent where its facts cannot be read.
 
-    ``told`` are the series of its report alone.
+    ``told`` are the series of its report alone, ``labels`` the values of those that are exposed.
     """
 
     stamp: HostStamp
@@ -125,6 +129,7 @@ class _Entry:
     facts: tuple[bytes, ...]
     told: Counter[Detail]
     groups: Matched
+    labels: Labels
 
 
 class FleetExporter:
@@ -132,6 +137,7 @@ class FleetExporter:
 
     ``assessor_for`` is asked at every scrape; another assessor than the last time (a new day, new advisories) means
     that all verdicts are computed anew, once for all hosts with the same facts. ``index`` keeps the hosts' past.
+    ``label_keys`` are the labels of hosts that are exposed.
     Methods may be called from several threads at once.
     """
 
@@ -143,6 +149,7 @@ class FleetExporter:
         series_limit: int = DEFAULT_SERIES_LIMIT,
         index: PostureIndex | None = None,
         accepted_for: Callable[[], FleetAcceptances] = nothing_accepted,
+        label_keys: Sequence[str] = (),
     ) -> None:
         self._store = store
         self._accepted_for = accepted_for
@@ -155,7 +162,16 @@ class FleetExporter:
         self._moved: dict[str, JudgedHost] = {}
         self._detail = Detail(detail)
         self._series_limit = series_limit
-        self._report_families = tuple(f for f in REPORT_FAMILIES if self._detail.includes(f.detail))
+        self._label_keys = tuple(sorted(set(label_keys)))
+        labels = host_labels(self._label_keys)
+        for together in collisions(self._label_keys):
+            log.warning(
+                "metrics_labels: %s become one label of a metric; they are told apart as %s",
+                " and ".join(together),
+                " and ".join(label_names(self._label_keys)[key] for key in together),
+            )
+        families = (labels if family is HOST_LABELS else family for family in REPORT_FAMILIES)
+        self._report_families = tuple(f for f in families if self._detail.includes(f.detail))
         self._facts_families = tuple(f for f in FACTS_FAMILIES if self._detail.includes(f.detail))
         self._lock = threading.Lock()
         self._assessor: Assessor | None = None
@@ -164,6 +180,7 @@ class FleetExporter:
         self._shapes: dict[_ShapeKey, _Shape] = {}
         self._counts: dict[Count, Counter[Labels]] = {what: Counter() for what in Count}
         self._interned: dict[Labels, Labels] = {}
+        self._label_values: dict[Labels, Labels] = {}
         self._told: Counter[Detail] = Counter()
         self._builds: dict[str, Build] = {}
         self._needed_glibc: dict[str, str] = {}
@@ -234,7 +251,14 @@ class FleetExporter:
         if old is None or old.stamp != stamp:
             return True
         # A label may have changed.
+        if self._label_keys and old.labels != self._labels_of(stamp.host_id):
+            return True
         return old.groups != self._accepted.groups_of(stamp.host_id, stamp.name)
+
+    def _labels_of(self, host_id: str) -> Labels:
+        """Return the values of a host's labels that are exposed; an empty one where it has none."""
+        own = self._accepted.labels_of(host_id)
+        return tuple(own.get(key, "") for key in self._label_keys)
 
     def _forget(self) -> None:
         self._entries, self._shapes, self._told = {}, {}, Counter()
@@ -264,7 +288,7 @@ class FleetExporter:
         for host_id, entry in entries.items():
             known = None if entry.shape is None else renewed.get(id(entry.shape))
             if known is not None:
-                self._entries[host_id] = self._entry(entry.stamp, known, entry.reported, entry.told)
+                self._entries[host_id] = self._entry(entry.stamp, known, entry.reported, entry.told, entry.labels)
             elif entry.shape is not None:
                 self._told.subtract(entry.told)
 
@@ -372,26 +396,37 @@ class FleetExporter:
 
     def _admit(self, stamp: HostStamp, state: HostState, key: _ShapeKey) -> None:
         shape = self._shapes.get(key)
+        labels = self._labels_of(stamp.host_id)
+        labels = self._label_values.setdefault(labels, labels)
         if shape is None:
             log.warning("host %s: its stored facts cannot be read; metrics leave it out until it changes", stamp.name)
-            self._entries[stamp.host_id] = _Entry(stamp, None, (), (), Counter(), key.groups)
+            self._entries[stamp.host_id] = _Entry(stamp, None, (), (), Counter(), key.groups, labels)
             return
         shape.hosts += 1
         for what, labels, amount in shape.tally:
             self._counts[what][labels] += amount
         view = ReportView(
-            stamp.name, state.host_id, state.host, state.report, state.last_report, state.outdated_processes
+            stamp.name,
+            state.host_id,
+            state.host,
+            state.report,
+            state.last_report,
+            state.outdated_processes,
+            self._accepted.labels_of(state.host_id),
+            state.certificate_expires_at,
         )
         lines = [render_samples(family.name, family.labels, family.samples(view)) for family in self._report_families]
         told = _count_series(self._report_families, lines)
         self._told.update(told)
-        self._entries[stamp.host_id] = self._entry(stamp, shape, tuple(each.text for each in lines), told)
+        self._entries[stamp.host_id] = self._entry(stamp, shape, tuple(each.text for each in lines), told, labels)
 
-    def _entry(self, stamp: HostStamp, shape: _Shape, reported: tuple[bytes, ...], told: Counter[Detail]) -> _Entry:
+    def _entry(
+        self, stamp: HostStamp, shape: _Shape, reported: tuple[bytes, ...], told: Counter[Detail], labels: Labels
+    ) -> _Entry:
         """Return a host's entry; ``told`` are the series of its report."""
         name = escape_value(stamp.name).encode()
         facts = tuple([template.replace(_NAME_BYTES, name) for template in shape.templates])
-        return _Entry(stamp, shape, reported, self._with_past(stamp, shape, facts), told, shape.key.groups)
+        return _Entry(stamp, shape, reported, self._with_past(stamp, shape, facts), told, shape.key.groups, labels)
 
     def _with_past(self, stamp: HostStamp, shape: _Shape, facts: tuple[bytes, ...]) -> tuple[bytes, ...]:
         """Return a host's text with what counts from its own changes; the series are the same, their values are not."""
@@ -420,6 +455,8 @@ class FleetExporter:
             for labels in [labels for labels, amount in counts.items() if not amount]:
                 del counts[labels]
                 self._interned.pop(labels, None)
+        if self._label_keys:
+            self._label_values = {entry.labels: entry.labels for entry in self._entries.values()}
         builds = {digest for (digest,) in self._counts[Count.BUILDS]}
         platforms = {digest for (digest,) in self._counts[Count.PLATFORMS]}
         for held, alive in ((self._builds, builds), (self._needed_glibc, builds), (self._platforms, platforms)):

@@ -1,12 +1,13 @@
 """Every family that the collector derives from the fleet's facts, declared once each, with its pure value function.
 
 A family of the fleet level sees the whole fleet, one of the host or install level one host: either its facts or its
-last report, which tells when its text has to be rendered anew. All are present state: gauges and information, no
-counters. Times are timestamps, never ages: PromQL subtracts.
+last report, which tells when its text has to be rendered anew. All are present state: gauges and information; the
+counters among them are those that agents keep. Times are timestamps, never ages: PromQL subtracts.
 """
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
@@ -396,6 +397,89 @@ def _outdated_processes(view: ReportView) -> Iterator[Sample]:
         yield (view.name,), view.outdated_processes
 
 
+def _certificate_expiry(view: ReportView) -> Iterator[Sample]:
+    if view.certificate_expires_at is not None:
+        yield (view.name,), view.certificate_expires_at.timestamp()
+
+
+def _waiting_reports(view: ReportView) -> Iterator[Sample]:
+    if view.report.agent_state is not None:
+        yield (view.name,), view.report.agent_state.waiting_reports
+
+
+def _dropped_reports(view: ReportView) -> Iterator[Sample]:
+    if view.report.agent_state is not None:
+        yield (view.name,), view.report.agent_state.dropped_reports
+
+
+def _dropped_facts(view: ReportView) -> Iterator[Sample]:
+    if view.report.agent_state is not None:
+        yield (view.name,), view.report.agent_state.dropped_facts
+
+
+_NOT_IN_A_NAME = re.compile(r"[^A-Za-z0-9_]")
+_HUMP = re.compile(r"([a-z0-9])([A-Z])")
+
+
+def _plain_name(key: str) -> str:
+    """Return the label of a metric for the label of a host, as kube-state-metrics makes it: ``label_`` and snake case.
+
+    https://github.com/kubernetes/kube-state-metrics/blob/main/internal/store/utils.go
+    """
+    plain = _HUMP.sub(r"\1_\2", _NOT_IN_A_NAME.sub("_", key))
+    return f"label_{plain.lower()}"
+
+
+def collisions(keys: Iterable[str]) -> list[tuple[str, ...]]:
+    """Return the keys that would become one label of a metric, those of each label together, sorted."""
+    found: dict[str, list[str]] = {}
+    for key in sorted(set(keys)):
+        found.setdefault(_plain_name(key), []).append(key)
+    return [tuple(together) for _, together in sorted(found.items()) if len(together) > 1]
+
+
+def label_names(keys: Iterable[str]) -> Mapping[str, str]:
+    """Return the label of a metric for each label of hosts; no two have the same.
+
+    Those that collide get ``_conflict1``, ``_conflict2``…, in the order of the keys, as kube-state-metrics does.
+    """
+    ordered = sorted(set(keys))
+    counted = Counter(map(_plain_name, ordered))
+    taken = {name for name, number in counted.items() if number == 1}
+    found: dict[str, str] = {}
+    for key in ordered:
+        name = plain = _plain_name(key)
+        number = 0
+        while counted[plain] > 1 and (name in taken or name == plain):
+            number += 1
+            name = f"{plain}_conflict{number}"
+        taken.add(name)
+        found[key] = name
+    return found
+
+
+def host_labels(keys: Iterable[str]) -> ReportFamily:
+    """Return the family that exposes these labels of hosts; without any it has no series."""
+    names = label_names(keys)
+
+    def samples(view: ReportView) -> Iterator[Sample]:
+        if names:
+            yield (view.name, *(view.labels.get(key, "") for key in names)), 1
+
+    return ReportFamily(
+        name="libcensus_host_labels",
+        help="The labels of every host that the setting metrics_labels names, each as label_NAME in snake case; "
+        "always 1, no series where it names none. Join it on host.",
+        labels=("host", *names.values()),
+        detail=Detail.HOST,
+        samples=samples,
+    )
+
+
+HOST_LABELS = host_labels(())
+"""The family where no labels are exposed: a collector puts its own in this place."""
+
+
 def _host_findings_accepted(view: HostView) -> Iterator[Sample]:
     counts = Counter(one.severity for one in view.covered if one.status is VexStatus.AFFECTED)
     for severity in Severity:
@@ -463,6 +547,40 @@ REPORT_FAMILIES: tuple[ReportFamily, ...] = (
         detail=Detail.HOST,
         samples=_outdated_processes,
     ),
+    ReportFamily(
+        name="libcensus_host_certificate_expiry_timestamp_seconds",
+        help="End of the certificate that the host's last report came with; it renews it at two thirds of its life. No "
+        "series without TLS.",
+        labels=("host",),
+        detail=Detail.HOST,
+        samples=_certificate_expiry,
+    ),
+    ReportFamily(
+        name="libcensus_host_waiting_reports",
+        help="Reports that waited in the host's spool beside its last one; no series for agents that do not tell.",
+        labels=("host",),
+        detail=Detail.HOST,
+        samples=_waiting_reports,
+    ),
+    ReportFamily(
+        name="libcensus_host_dropped_reports_total",
+        help="Reports that the bound of the host's spool made its agent drop, by its own count; no series for agents "
+        "that do not tell.",
+        labels=("host",),
+        kind=Kind.COUNTER,
+        detail=Detail.HOST,
+        samples=_dropped_reports,
+    ),
+    ReportFamily(
+        name="libcensus_host_dropped_facts_total",
+        help="Facts that the bound of the host's spool made its agent drop, by its own count; the collector asks for "
+        "them again. No series for agents that do not tell.",
+        labels=("host",),
+        kind=Kind.COUNTER,
+        detail=Detail.HOST,
+        samples=_dropped_facts,
+    ),
+    HOST_LABELS,
 )
 
 

@@ -116,7 +116,7 @@ class HostView:
 
 @dataclass(frozen=True, slots=True)
 class ReportView:
-    """What a host's last report says beside its facts."""
+    """What a host's last report says beside its facts, and the labels that the host has."""
 
     name: str
     host_id: str
@@ -124,6 +124,8 @@ class ReportView:
     report: Report
     last_report: datetime
     outdated_processes: int | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+    certificate_expires_at: datetime | None = None
 
 
 class Count(StrEnum):

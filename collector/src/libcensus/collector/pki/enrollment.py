@@ -267,8 +267,6 @@ class Enrollment:
         lifetime = self._lifetime if identity.role is Role.AGENT else old.expires_at - old.issued_at
         issued = self._authority().issue(public_key, identity, lifetime, now)
         record = _record(issued, identity, now, hostname=old.hostname, predecessor=old.serial, token_id=old.token_id)
-        # Whoever proved the key uses the certificate: the one that it renews is renewed no more from here on.
-        self._store.note_certificate_use([old.serial], now)
         if not self._store.renew(record, now):
             raise self._clone_of(identity)
         return issued

@@ -24,12 +24,14 @@ from libcensus.collector.service.errors import (
     OverloadedError,
     UploadTooLargeError,
 )
+from libcensus.collector.service.shape import check_shape
 from libcensus.collector.store.contract import FactRecord, ReceivedReport
 from libcensus.facts.codec import (
     decode_fact,
     digest_from_proto,
     digest_to_proto,
     fact_kind_from_proto,
+    fact_message_type,
     report_from_proto,
     seconds_to_proto,
 )
@@ -63,8 +65,13 @@ _LATE_CANCEL_SECONDS = 0.025
 _CALLER_ERRORS = (CallError, InvalidFactError, InconsistentFactsError)
 
 
-def parse_message(message_type: type[_M], raw: bytes) -> _M:
-    """Return the message that bytes stand for; raises MalformedMessageError naming the type."""
+def parse_message(message_type: type[_M], raw: bytes, *, is_checked: bool = False) -> _M:
+    """Return the message that bytes stand for; raises MalformedMessageError naming the type.
+
+    ``is_checked`` says that :func:`check_shape` has seen the bytes already.
+    """
+    if not is_checked:
+        check_shape(message_type.DESCRIPTOR, raw)
     message = message_type()
     try:
         message.ParseFromString(raw)
@@ -102,14 +109,16 @@ class UploadBudget:
     def open_upload(self) -> Iterator[Callable[[int], None]]:
         """Yield a function that accounts for further bytes of one upload; raises OverloadedError beyond a bound."""
         if not self._uploads.acquire(blocking=False):
-            raise OverloadedError("too many uploads at once; try again later", 2.0)
+            raise OverloadedError("too many uploads at once; try again later", reason="uploads")
         own = 0
 
         def hold(count: int) -> None:
             nonlocal own
             with self._lock:
                 if self._held + count > self._max_bytes:
-                    raise OverloadedError("the uploads in flight take all the memory set apart for them", 2.0)
+                    raise OverloadedError(
+                        "the uploads in flight take all the memory set apart for them", reason="uploads"
+                    )
                 self._held += count
                 own += count
 
@@ -161,8 +170,11 @@ class CensusServicer:
             certificate_end = self._identity.certificate_end(context)
             received_at = datetime.now(UTC)
 
+            # Here and not by the writer, for which everybody waits.
+            check_shape(census_pb2.ReportRequest.DESCRIPTOR, raw)
+
             def read() -> ReceivedReport:
-                report = report_from_proto(parse_message(census_pb2.ReportRequest, raw))
+                report = report_from_proto(parse_message(census_pb2.ReportRequest, raw, is_checked=True))
                 return ReceivedReport(host_id, report, received_at, certificate_end)
 
             missing = self._ingest.read_report(read, remaining_seconds(context, self._settings.call_seconds))
@@ -250,6 +262,7 @@ def check_fact(raw: bytes) -> tuple[FactRecord, Fact]:
     computed = fact_digest(kind, message.payload)
     if digest != computed:
         raise InvalidFactError("digest", f"is {digest}, but the payload's is {computed}")
+    check_shape(fact_message_type(kind).DESCRIPTOR, message.payload)
     try:
         fact = decode_fact(kind, message.payload)
     except InvalidFactError as error:

@@ -31,13 +31,13 @@ _MAX_TEXT = 255
 
 
 class EnrollmentServicer:
-    """Serves whoever asks for a certificate."""
+    """Serves whoever asks for a certificate; ``limit`` bounds the attempts that fail."""
 
-    def __init__(self, enrollment: Enrollment, metrics: CollectorMetrics) -> None:
+    def __init__(self, enrollment: Enrollment, metrics: CollectorMetrics, limit: AttemptLimit | None = None) -> None:
         self._enrollment = enrollment
         self._metrics = metrics
         # Attempts that succeed are not bounded: a whole fleet may enroll from behind one address.
-        self._limit = AttemptLimit(burst=10, rate=0.2, burst_of_all=200, rate_of_all=10)
+        self._limit = limit or AttemptLimit(burst=10, rate=0.2, burst_of_all=200, rate_of_all=10)
 
     def handlers(self) -> dict[str, grpc.RpcMethodHandler[Any, Any]]:
         """Return the service's methods for a server; requests stay bytes."""
@@ -104,8 +104,7 @@ class EnrollmentServicer:
         peer = address_of(context.peer())
         wait = self._limit.seconds_to_wait(peer)
         if wait > 0:
-            self._metrics.count_refusal("enrollment_rate")
-            raise OverloadedError("too many attempts that failed; try again later", max(1.0, wait))
+            raise OverloadedError("too many attempts that failed; try again later", max(1.0, wait), "enrollment_rate")
         return peer
 
     def _note(self, method: str, peer: str, error: CollectorError) -> None:

@@ -122,11 +122,16 @@ class UploadTooLargeError(CallError):
 
 
 class OverloadedError(CallError):
-    """Too much waits already; ``retry_seconds`` is when to try again."""
+    """Too much waits already, or one host asks for more than its share.
 
-    def __init__(self, message: str, retry_seconds: float = 1.0) -> None:
+    ``retry_seconds`` is when to try again, absent where that depends on how many were sent away; ``reason`` is the
+    word by which refusals are counted.
+    """
+
+    def __init__(self, message: str, retry_seconds: float | None = None, reason: str = "queue") -> None:
         super().__init__(message)
         self.retry_seconds = retry_seconds
+        self.reason = reason
 
 
 class OverdueError(CallError):
@@ -167,7 +172,7 @@ CATALOGUE: Mapping[type[Exception], WireStatus] = {
     CloneError: WireStatus(grpc.StatusCode.ALREADY_EXISTS),
     RenewalError: WireStatus(grpc.StatusCode.UNAUTHENTICATED),
     ExpiredCertificateError: WireStatus(grpc.StatusCode.UNAUTHENTICATED),
-    ChallengeError: WireStatus(grpc.StatusCode.FAILED_PRECONDITION),
+    ChallengeError: WireStatus(grpc.StatusCode.ABORTED),
     BannedError: WireStatus(grpc.StatusCode.PERMISSION_DENIED),
     AuthorityExpiredError: WireStatus(
         grpc.StatusCode.UNAVAILABLE,
@@ -217,8 +222,25 @@ class Refusal:
     trailers: tuple[tuple[str, str], ...] = ()
 
 
-def refuse(error: Exception, method: str) -> Refusal:
-    """Return what the client of ``method`` is told about an error, and log what it is not told."""
+_REASONS: Mapping[type[Exception], str] = {
+    MalformedMessageError: "malformed",
+    InvalidFieldError: "malformed",
+    InvalidFactError: "malformed",
+    InconsistentFactsError: "malformed",
+    UploadTooLargeError: "too_large",
+}
+
+
+def refusal_reason(error: Exception) -> str | None:
+    """Return the word by which a refusal is counted; None for what is none, or is counted where it is decided."""
+    return error.reason if isinstance(error, OverloadedError) else _REASONS.get(type(error))
+
+
+def refuse(error: Exception, method: str, retry_seconds: float = 1.0) -> Refusal:
+    """Return what the client of ``method`` is told about an error, and log what it is not told.
+
+    ``retry_seconds`` is when an overloaded collector asks to be tried again, where the error does not say.
+    """
     status = CATALOGUE.get(type(error))
     if status is None:
         incident = secrets.token_hex(8)
@@ -227,7 +249,8 @@ def refuse(error: Exception, method: str) -> Refusal:
     _LOGGER.log(status.severity, "%s refused: %s: %s", method, status.code.name, error)
     trailers: tuple[tuple[str, str], ...] = ()
     if isinstance(error, OverloadedError):
-        trailers = ((PUSHBACK_KEY, str(round(error.retry_seconds * 1000))),)
+        seconds = retry_seconds if error.retry_seconds is None else error.retry_seconds
+        trailers = ((PUSHBACK_KEY, str(round(seconds * 1000))),)
     details = str(error) if status.text is None else status.text
     if len(details) > _MAX_DETAILS:
         details = details[: _MAX_DETAILS - 1] + "…"

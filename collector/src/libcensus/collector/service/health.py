@@ -117,7 +117,7 @@ class HealthServicer:
         """
         known = parse_message(health_pb2.HealthCheckRequest, raw).service in self._services
         if not self._watches.acquire(blocking=False):
-            raise OverloadedError("too many watches of health at once; ask with Check instead", 10.0)
+            raise OverloadedError("too many watches of health at once; ask with Check instead", 10.0, "calls")
         try:
             gone = threading.Event()
 

@@ -5,6 +5,7 @@ Ports are never shared with another process.
 
 from __future__ import annotations
 
+import resource
 from typing import TYPE_CHECKING
 
 import grpc
@@ -32,6 +33,11 @@ OFFERED = (
 _IDLE_MILLISECONDS = 10 * 60 * 1000
 _STREAMS_PER_CONNECTION = 100
 _METADATA_BYTES = 16 * 1024
+_FLOOD = 4
+_RESERVED_FILES = 512
+"""Open files that connections leave to the database, the HTTP pages and everything else."""
+
+_ENROLLMENT_CONNECTIONS = 1024
 _ENROLLMENT_BYTES = 64 * 1024
 _ENROLLMENTS_AT_ONCE = 64
 
@@ -50,6 +56,11 @@ _OPTIONS = (
 )
 
 
+def most_connections(wanted: int) -> int:
+    """Return how many of the connections that are wanted leave the last files of the process to what needs them."""
+    return max(16, min(wanted, resource.getrlimit(resource.RLIMIT_NOFILE)[0] - _RESERVED_FILES))
+
+
 def make_server(
     settings: CollectorSettings,
     workers: ThreadPoolExecutor,
@@ -66,8 +77,13 @@ def make_server(
     server = grpc.server(
         workers,
         interceptors=[interceptor],
-        maximum_concurrent_rpcs=settings.max_concurrent_calls,
-        options=(*_OPTIONS, ("grpc.max_receive_message_length", settings.max_message_bytes)),
+        # Calls beyond the bound are refused by admission, with a hint; what is refused without one is a flood.
+        maximum_concurrent_rpcs=_FLOOD * settings.max_concurrent_calls,
+        options=(
+            *_OPTIONS,
+            ("grpc.max_receive_message_length", settings.max_message_bytes),
+            ("grpc.max_allowed_incoming_connections", most_connections(settings.max_connections)),
+        ),
     )
     server.add_generic_rpc_handlers(
         (
@@ -88,7 +104,11 @@ def make_enrollment_server(
         workers,
         interceptors=[interceptor],
         maximum_concurrent_rpcs=_ENROLLMENTS_AT_ONCE,
-        options=(*_OPTIONS, ("grpc.max_receive_message_length", _ENROLLMENT_BYTES)),
+        options=(
+            *_OPTIONS,
+            ("grpc.max_receive_message_length", _ENROLLMENT_BYTES),
+            ("grpc.max_allowed_incoming_connections", most_connections(_ENROLLMENT_CONNECTIONS)),
+        ),
     )
     server.add_generic_rpc_handlers(
         (grpc.method_handlers_generic_handler(enrollment.SERVICE_NAME, enrollment_servicer.handlers()),)

@@ -211,8 +211,8 @@ class Store(ABC):
         """
 
     @abstractmethod
-    def labels(self) -> Mapping[str, Mapping[str, str]]:
-        """Return the labels of every host that has any, by host id: keys are sorted."""
+    def labels(self, host_ids: Iterable[str] | None = None) -> Mapping[str, Mapping[str, str]]:
+        """Return the labels of every host, or of these, that has any, by host id: keys are sorted."""
 
     @abstractmethod
     def set_labels(self, host_id: str, labels: Mapping[str, str]) -> None:
@@ -266,8 +266,8 @@ class Store(ABC):
 
         Returns False, and changes nothing, where the predecessor was revoked or is not kept, or where it has a
         successor already that was seen in use: whoever shows the predecessor then has a copy of its key. Successors
-        that nobody used are revoked, for their answer was lost. Of two that renew the same certificate at once, on any
-        collectors, one certificate stays good.
+        that nobody used are revoked, for their answer was lost. The predecessor counts as used from now on. Of two
+        that renew the same certificate at once, on any collectors, one certificate stays good.
         """
 
     @abstractmethod

@@ -161,6 +161,8 @@ class TrustRecords(Store):
             if connection.execute(used).first() is not None:
                 return False
             _revoke(connection, and_(successors, CERTIFICATES.c.revoked_at.is_(None)), moment, SUPERSEDED)
+            # Whoever proved the key has the certificate in use: what that one renewed is renewed no more.
+            connection.execute(_NOTE_USE, {"key": old.serial, "moment": moment})
             connection.execute(insert(CERTIFICATES), _certificate_values(certificate))
             return True
 
