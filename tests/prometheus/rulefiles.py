@@ -29,14 +29,6 @@ CASES = tuple(sorted((FOLDER / "tests").glob("*.yml")))
 TARGET = frozenset({"job", "instance"})
 """What Prometheus itself puts on everything that it scrapes."""
 
-ANNOUNCED: Mapping[str, frozenset[str]] = {
-    "libcensus_host_certificate_expiry_timestamp_seconds": frozenset({"host"}),
-    "libcensus_host_dropped_reports_total": frozenset({"host"}),
-    "libcensus_host_waiting_reports": frozenset({"host"}),
-}
-"""Families that hosts' reports are about to bring: a declaration of the same name goes before."""
-
-
 @dataclass(frozen=True, slots=True)
 class Rule:
     """One rule of a file."""
@@ -93,7 +85,7 @@ def records() -> tuple[Rule, ...]:
 @cache
 def declared() -> Mapping[str, frozenset[str]]:
     """Return the labels of every series that a collector exports, by name."""
-    found = dict(ANNOUNCED)
+    found: dict[str, frozenset[str]] = {}
     families = [(one.name, one.labels, one.kind.value) for one in FAMILIES]
     families += [(one.name, one.labels, one.type) for one in process_families()]
     for name, labels, kind in families:

@@ -79,7 +79,7 @@ def test_amtool_takes_the_alertmanager_example() -> None:
 
 
 @pytest.mark.parametrize("path", CASES, ids=lambda path: path.name)
-def test_alerts_fire_and_stay_silent_as_their_cases_say(path: Path) -> None:
+def test_rules_say_what_their_cases_expect(path: Path) -> None:
     run("promtool", "test", "rules", str(path))
 
 
@@ -88,7 +88,7 @@ def test_each_alert_has_a_case_in_which_it_fires_and_one_in_which_it_does_not() 
     silent: set[str] = set()
     for path in CASES:
         for case in load(path)["tests"]:
-            for check in case["alert_rule_test"]:
+            for check in case.get("alert_rule_test", ()):
                 name = check["alertname"]
                 fires |= {f"{name} {one['exp_labels']['severity']}" for one in check["exp_alerts"]}
                 if not check["exp_alerts"]:
