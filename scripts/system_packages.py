@@ -20,6 +20,7 @@ NEEDS: dict[str, list[tuple[str, str]]] = {
         ("strace", "strace"),
         ("promtool", "prometheus"),
         ("prometheus", "prometheus"),
+        ("amtool", "prometheus-alertmanager"),
         ("/usr/lib/postgresql/*/bin/initdb", "postgresql"),
         ("/usr/include/openssl/ssl.h", "libssl-dev"),
         ("/usr/include/stdio.h", "libc6-dev"),
