@@ -65,6 +65,12 @@ UPGRADES = {
 }
 
 
+def by_upgrade(selected: str) -> list[Query]:
+    """Return the open findings of interpreters by what would bring the fix, the easiest first."""
+    name = "job_os_id_arch_component_severity_provider_linkage_upgrade:libcensus_affected_findings:sum"
+    return [Query(f'sum({name}{{{selected}, upgrade="{upgrade}"}})', upgrade) for upgrade in UPGRADES]
+
+
 def fleet() -> Dashboard:
     """Return the dashboard."""
     board = Board(
@@ -99,11 +105,12 @@ def fleet() -> Dashboard:
         4,
         4,
         number(
-            "Hosts with critical or high",
+            "Critical or high on",
             "Hosts on which at least one interpreter, library or copy is affected "
             "by an advisory that its source rates critical or high.",
             f"count(count by (job, host) (job_host_severity:libcensus_host_affected_findings:max{{{JOB}, "
             f'severity=~"critical|high"}}) {LABELLED})',
+            unit="suffix: hosts",
             steps=worse_from(1, 100),
             link=to_dashboard("Security posture", "libcensus-security"),
         ),
@@ -112,10 +119,11 @@ def fleet() -> Dashboard:
         4,
         4,
         number(
-            "Hosts on replaced libraries",
+            "Restart needed on",
             "Hosts with interpreter processes that still run on a crypto library or an "
             "executable which was replaced or deleted: they need a restart before an upgrade helps them.",
             f'count(job_host:libcensus_host_outdated_processes:max{{job=~"$job"}} > 0 {LABELLED})',
+            unit="suffix: hosts",
             steps=worse_from(1, 50),
             link=to_dashboard("Security posture", "libcensus-security"),
         ),
@@ -124,10 +132,11 @@ def fleet() -> Dashboard:
         4,
         4,
         number(
-            "Installs past end of life",
+            "Past end of life",
             "Interpreters of which one component (the interpreter, its OpenSSL) is on a branch "
             "whose last day of support is over.",
             f"sum(job_host:libcensus_ended_installs:count{{{JOB}}} {LABELLED})",
+            unit="suffix: installs",
             steps=worse_from(1, 100),
             link=to_dashboard("Security posture", "libcensus-security"),
         ),
@@ -136,9 +145,10 @@ def fleet() -> Dashboard:
         4,
         4,
         number(
-            "Hosts with a failed probe",
+            "Probe failed on",
             "Hosts whose last scan could not read something, so that facts are missing.",
             f"count(count by (job, host) (job_host_probe:libcensus_failed_probes:min{{{JOB}}}) {LABELLED})",
+            unit="suffix: hosts",
             steps=worse_from(1, 20),
             link=to_dashboard("Collector and agents", "libcensus-collector"),
         ),
@@ -165,12 +175,7 @@ def fleet() -> Dashboard:
             "Open findings of interpreters by what would bring the fix: the distribution's "
             "packages (its own interpreters, and whatever uses its OpenSSL), whoever built an interpreter that carries its "
             "own copy, or a new image for what runs in a container. By distribution and architecture of the host.",
-            [
-                Query(
-                    f"sum by (upgrade) (job_os_id_arch_component_severity_provider_linkage_upgrade:libcensus_affected_findings:sum{{{SYSTEM}}})",
-                    "{{upgrade}}",
-                )
-            ],
+            by_upgrade(SYSTEM),
             colors=UPGRADES,
         ),
     )
@@ -234,7 +239,7 @@ def fleet() -> Dashboard:
     board.row("What it is made of")
     board.add(
         6,
-        11,
+        13,
         bars(
             "Hosts by distribution",
             "Hosts by operating system and its version.",
@@ -243,7 +248,7 @@ def fleet() -> Dashboard:
     )
     board.add(
         6,
-        11,
+        13,
         bars(
             "Hosts by C library",
             "Hosts by C library and its version; what is built for an older glibc runs on a newer one.",
@@ -256,7 +261,7 @@ def fleet() -> Dashboard:
     )
     board.add(
         6,
-        11,
+        13,
         bars(
             "Interpreters by provider",
             "Interpreters and virtual environments by who built them: distro is the "
@@ -271,9 +276,9 @@ def fleet() -> Dashboard:
     )
     board.add(
         6,
-        11,
+        13,
         bars(
-            "OpenSSL in interpreters, by how it is reached",
+            "How OpenSSL is reached",
             "system: the distribution's shared library. static: inside the "
             "executable. bundled: a library of the interpreter's own. unresolved: it could not be found. none: there is no "
             "TLS.",
@@ -295,7 +300,7 @@ def fleet() -> Dashboard:
     )
     board.row("Where")
     board.add(
-        12,
+        14,
         12,
         sheet(
             "Distributions",
@@ -310,9 +315,9 @@ def fleet() -> Dashboard:
             ],
             [
                 Column("os_id", "Distribution"),
-                Column("os_version", "Version", width=80),
+                Column("os_version", "Version", width=75),
                 Column("Value #A", "Hosts", width=70),
-                Column("Value #B", "Silent", width=70, steps=worse_from(1)),
+                Column("Value #B", "Silent", width=65, steps=worse_from(1)),
                 *[
                     Column(f"Value #{letter}", name, width=80, steps=((None, "text"), (1, color)))
                     for letter, (name, color) in zip("CDEFG", SEVERITIES.values(), strict=True)
@@ -322,7 +327,7 @@ def fleet() -> Dashboard:
         ),
     )
     board.add(
-        12,
+        10,
         12,
         sheet(
             "Hosts to look at first",
@@ -336,9 +341,9 @@ def fleet() -> Dashboard:
             ],
             [
                 Column("host", "Host", link=to_host()),
-                Column("os_id", "Distribution", width=110),
-                Column("os_version", "Version", width=80),
-                Column("arch", "Arch", width=90),
+                Column("os_id", "Distribution", width=100),
+                Column("os_version", "Version", width=75),
+                Column("arch", "Arch", width=80),
                 Column(
                     "Value #A",
                     "Critical and high",
@@ -346,7 +351,7 @@ def fleet() -> Dashboard:
                     steps=(*CALM[:0], (None, "text"), (10, ORANGE), (30, RED)),
                 ),
             ],
-            sort=("Critical and high", True),
+            sort=("Critical, high", True),
         ),
     )
     return board.build()

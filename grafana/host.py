@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from grafana.fleet import LABELLED, label_variables
 from grafana.panels import (
     BLUE,
-    DAYS,
     GREEN,
     GREY,
     JOB,
@@ -180,15 +179,15 @@ def host() -> Dashboard:
             ],
             [
                 Column("path", "Path"),
-                Column("root", "In", width=140, meanings={"/": ("the host", None)}),
+                Column("root", "In", width=120, meanings={"/": ("the host", None)}),
                 Column("implementation", "Interpreter", width=90),
-                Column("version", "Version", width=80),
+                Column("version", "Version", width=90),
                 Column("kind", "Kind", width=60),
                 Column("provider", "Built by", width=100),
-                Column("glibc", "Needs glibc", width=95),
+                Column("glibc", "Needs glibc", width=100),
                 Column("crypto_version", "OpenSSL", width=85),
-                Column("linkage", "Reached", width=95),
-                Column("package", "From package", width=270),
+                Column("linkage", "Reached", width=105),
+                Column("package", "From package", width=240),
             ],
             sort=("Path", False),
         ),
@@ -218,15 +217,15 @@ def host() -> Dashboard:
                 Column("component", "In", width=110),
                 Column("severity", "Severity", width=110, meanings=SEVERITY_WORDS),
                 Column("Value #A", "Findings", width=90),
-                Column("remedy", "Remedy", width=290, meanings=REMEDIES),
-                Column("Value #B", "Fix available since", unit="dateTimeFromNow", width=170),
+                Column("remedy", "Remedy", width=260, meanings=REMEDIES),
+                Column("Value #B", "Fix available since", unit="dateTimeFromNow", width=150),
             ],
             sort=("Severity", False),
             none="nothing is open",
         ),
     )
     board.add(
-        12,
+        14,
         8,
         sheet(
             "Behind what they could be",
@@ -234,14 +233,14 @@ def host() -> Dashboard:
             [f"max by (path, reason) (libcensus_install_stale{{{_HOST}}})"],
             [
                 Column("path", "Path"),
-                Column("reason", "Why", width=280, meanings=dict(STALE)),
+                Column("reason", "Why", width=245, meanings=dict(STALE)),
             ],
             sort=("Path", False),
             none="nothing is stale",
         ),
     )
     board.add(
-        12,
+        10,
         8,
         sheet(
             "Support ends",
@@ -257,8 +256,7 @@ def host() -> Dashboard:
                 Column("Value #A", "Last day", unit="time:YYYY-MM-DD", width=130),
                 Column(
                     "Value #B",
-                    "In",
-                    unit=DAYS,
+                    "Days left",
                     decimals=0,
                     width=120,
                     paints=True,

@@ -6,6 +6,7 @@ Every panel says what it shows (title, description), in which unit, and from whe
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -195,6 +196,9 @@ def bars(
     panel.reduce_options(_last_value()).orientation(words.VizOrientation.HORIZONTAL).min(0).no_value(none)
     panel.display_mode(words.BarGaugeDisplayMode.BASIC).show_unfilled(True).min_viz_height(16)
     panel.value_mode(words.BarGaugeValueMode.TEXT).text(common.VizTextDisplayOptions().title_size(11).value_size(14))
+    if not colors and "{{" in queries[0].legend:
+        # Grafana drops the name of a bar that is alone, unless it is given.
+        panel.display_name(re.sub(r"\{\{(\w+)\}\}", r"${__field.labels.\1}", queries[0].legend))
     if maximum is not None:
         panel.max(maximum)
     if decimals is not None:
@@ -214,9 +218,10 @@ def trend(
     stacked: bool = False,
     shows_thresholds: bool = False,
     decimals: float | None = None,
+    soft_max: float | None = None,
     none: str = "nothing yet",
 ) -> timeseries.Panel:
-    """Return numbers over time."""
+    """Return numbers over time. ``soft_max`` is how far the axis goes at least."""
     panel = timeseries.Panel()
     _common(panel, title, about, unit, steps)
     _targets(panel, queries, instant=False)
@@ -233,6 +238,8 @@ def trend(
     panel.tooltip(common.VizTooltipOptions().mode(words.TooltipDisplayMode.MULTI).sort(words.SortOrder.DESCENDING))
     if stacked:
         panel.stacking(common.StackingConfig().mode(words.StackingMode.NORMAL).group("A"))
+    if soft_max is not None:
+        panel.axis_soft_max(soft_max)
     if shows_thresholds:
         panel.thresholds_style(common.GraphThresholdsStyleConfig().mode(words.GraphThresholdsStyleMode.LINE))
     if decimals is not None:
@@ -312,7 +319,7 @@ def sheet(
     panel = table.Panel()
     _common(panel, title, about, "string", CALM)
     _targets(panel, [Query(query) for query in queries], instant=True, form=PromQueryFormat.TABLE)
-    panel.no_value(none).show_header(True).filterable(False).align(words.FieldTextAlignment.AUTO)
+    panel.no_value(none).show_header(True).filterable(False).min_width(50).align(words.FieldTextAlignment.AUTO)
     panel.cell_options(words.TableAutoCellOptions()).display_mode(words.TableCellDisplayMode.AUTO)
     if len(queries) > 1 or join:
         if join is None:
@@ -355,6 +362,9 @@ def _properties(column: Column) -> list[model.DynamicConfigValue]:
     is_number = column.of.startswith("Value")
     if column.unit or is_number:
         properties.append(prop("unit", column.unit or "locale"))
+    if column.of == "path":
+        # Long paths are cut where the window is narrow: a click shows all of it.
+        properties.append(prop("custom.inspect", True))
     properties.append(prop("noValue", column.none if is_number else ""))
     if column.width is not None:
         properties.append(prop("custom.width", column.width))
@@ -493,10 +503,10 @@ class Board:
             .tooltip(model.DashboardCursorSync.CROSSHAIR)
             .readonly()
             .link(
-                dashboard.DashboardLink("libcensus")
+                dashboard.DashboardLink("All of libcensus")
                 .type(model.DashboardLinkType.DASHBOARDS)
                 .tags([TAG])
-                .as_dropdown(False)
+                .as_dropdown(True)
                 .include_vars(True)
                 .keep_time(True)
             )

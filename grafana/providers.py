@@ -32,7 +32,9 @@ _BUCKETS = f"libcensus_patch_latency_seconds_bucket{{{_SELECTED}}}"
 _COUNT = f"libcensus_patch_latency_seconds_count{{{_SELECTED}}}"
 
 
-TOOK = {f"{float(days * _DAY)!r}": (f"up to {days} days", GREEN) for days in BUCKET_DAYS} | {"+Inf": ("longer", GREEN)}
+TOOK = {f"{float(days * _DAY)!r}": (f"up to {days} day{'' if days == 1 else 's'}", GREEN) for days in BUCKET_DAYS} | {
+    "+Inf": ("longer", GREEN)
+}
 """The buckets of patch latency, in words."""
 
 
@@ -87,7 +89,7 @@ def providers() -> Dashboard:
         6,
         4,
         number(
-            "Fix is there, not installed",
+            "Fix is out, not installed",
             "Open findings whose provider has published a fix.",
             f"sum(libcensus_exposed_findings{{{_SELECTED}}})",
             steps=worse_from(1, 1000),
@@ -122,8 +124,8 @@ def providers() -> Dashboard:
         9,
         sheet(
             "Providers compared",
-            "Of the fixes that arrived: how many, how soon, and what is still open. undated means that no "
-            "source tells since when the provider has the fix.",
+            "Of the fixes that arrived: how many, how soon, and what is open still: fixes that are out and not installed, and findings of which no "
+            "source tells since when the provider has the fix (undated).",
             [
                 f"sum by (provider) ({_COUNT}) > 0",
                 _within(7),
@@ -149,7 +151,7 @@ def providers() -> Dashboard:
                     for letter, days in (("B", 7), ("C", 30), ("D", 90))
                 ],
                 Column("Value #E", "90 % within", unit=DAYS, decimals=0, width=100),
-                Column("Value #F", "Open, fixed", width=95, steps=((None, "text"), (1, ORANGE))),
+                Column("Value #F", "Not installed", width=105, steps=((None, "text"), (1, ORANGE))),
                 Column("Value #G", "Undated", width=80),
             ],
             sort=("Arrived", True),
@@ -172,7 +174,7 @@ def providers() -> Dashboard:
         12,
         9,
         bars(
-            "Fixes that are there and not installed",
+            "Fixes that are out and not installed",
             "Open findings whose provider has published a fix, by provider.",
             [Query(f"sort_desc(sum by (provider) (libcensus_exposed_findings{{{_SELECTED}}}) > 0)", "{{provider}}")],
             steps=((None, ORANGE),),
@@ -183,7 +185,7 @@ def providers() -> Dashboard:
         12,
         8,
         trend(
-            "Fixes that are there and not installed",
+            "Fixes that are out and not installed",
             "Open findings whose provider has published a fix, over time.",
             [Query(f"sum by (provider) (libcensus_exposed_findings{{{_SELECTED}}}) > 0", "{{provider}}")],
             stacked=True,

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from grafana.fleet import UPGRADES
+from grafana.fleet import UPGRADES, by_upgrade
 from grafana.panels import (
     BLUE,
-    DAYS,
     GREEN,
     JOB,
     ORANGE,
@@ -80,7 +79,7 @@ def security() -> Dashboard:
         4,
         4,
         number(
-            "A fix is there",
+            "Fix is out",
             "Open findings whose fix the provider has published: it could be installed and is not. The "
             "whole fleet, all distributions.",
             f'sum(libcensus_exposed_findings{{{JOB}, component=~"$component", severity=~"$severity"}})',
@@ -89,7 +88,7 @@ def security() -> Dashboard:
     )
     board.add(
         6,
-        9,
+        7,
         bars(
             "By component",
             "Open findings by what the advisory is about.",
@@ -98,7 +97,7 @@ def security() -> Dashboard:
     )
     board.add(
         6,
-        9,
+        7,
         bars(
             "By how OpenSSL is reached",
             "Open findings of OpenSSL by linkage: system is the distribution's library, static "
@@ -115,7 +114,7 @@ def security() -> Dashboard:
     )
     board.add(
         6,
-        9,
+        7,
         bars(
             "By who built the interpreter",
             "Open findings by provider.",
@@ -124,12 +123,12 @@ def security() -> Dashboard:
     )
     board.add(
         6,
-        9,
+        7,
         bars(
             "By what would bring the fix",
             "The distribution's packages, whoever built an interpreter with its own copy, or a "
             "new image for what runs in a container.",
-            [Query(f"sum by (upgrade) ({_FINDINGS})", "{{upgrade}}")],
+            by_upgrade(f'{SYSTEM}, component=~"$component", severity=~"$severity"'),
             colors=UPGRADES,
         ),
     )
@@ -160,29 +159,8 @@ def security() -> Dashboard:
     )
     board.row("What to do first")
     board.add(
-        9,
-        11,
-        sheet(
-            "Advisories by the hosts that they affect",
-            "The 100 advisories that affect most hosts (whole fleet). A click opens the advisory.",
-            [
-                (
-                    f'topk(100, max by (advisory, component, severity) (libcensus_advisory_hosts{{{JOB}, component=~"$component", '
-                    'severity=~"$severity"})) > 0'
-                )
-            ],
-            [
-                Column("advisory", "Advisory", link=("Read it", "https://www.cve.org/CVERecord?id=${__value.raw}")),
-                Column("component", "Component", width=110),
-                Column("severity", "Severity", width=110, meanings=SEVERITY_WORDS),
-                Column("Value", "Hosts", width=100, steps=((None, BLUE),), gauge=False),
-            ],
-            sort=("Hosts", True),
-        ),
-    )
-    board.add(
-        15,
-        11,
+        24,
+        10,
         sheet(
             "Exposed for longest",
             "Installs that could have had a fix for the longest time, the 100 oldest. A click on the host opens it.",
@@ -203,10 +181,31 @@ def security() -> Dashboard:
             sort=("Fix available since", False),
         ),
     )
-    board.row("End of life")
+    board.row("Advisories, and the end of support")
     board.add(
-        24,
         10,
+        11,
+        sheet(
+            "Advisories by the hosts that they affect",
+            "The 100 advisories that affect most hosts (whole fleet). A click opens the advisory.",
+            [
+                (
+                    f'topk(100, max by (advisory, component, severity) (libcensus_advisory_hosts{{{JOB}, component=~"$component", '
+                    'severity=~"$severity"})) > 0'
+                )
+            ],
+            [
+                Column("advisory", "Advisory", link=("Read it", "https://www.cve.org/CVERecord?id=${__value.raw}")),
+                Column("component", "Component", width=95),
+                Column("severity", "Severity", width=90, meanings=SEVERITY_WORDS),
+                Column("Value", "Hosts", width=80, steps=((None, BLUE),), gauge=False),
+            ],
+            sort=("Hosts", True),
+        ),
+    )
+    board.add(
+        14,
+        11,
         sheet(
             "Support ends",
             "Branches in use and the last day of their support: by the distribution where it maintains the "
@@ -219,21 +218,20 @@ def security() -> Dashboard:
                 f"sum by (component, branch) (job_os_id_arch_component_branch:libcensus_ended_installs:count{{{SYSTEM}}})",
             ],
             [
-                Column("component", "Component", width=130),
-                Column("branch", "Branch", width=110),
-                Column("Value #A", "First to end", unit="time:YYYY-MM-DD", width=130),
+                Column("component", "Component"),
+                Column("branch", "Branch", width=80),
+                Column("Value #A", "First to end", unit="time:YYYY-MM-DD", width=115),
                 Column(
                     "Value #B",
-                    "In",
-                    unit=DAYS,
+                    "Days left",
                     decimals=0,
-                    width=140,
+                    width=90,
                     paints=True,
                     steps=((None, RED), (0, ORANGE), (180, GREEN)),
                 ),
-                Column("Value #C", "Last to end", unit="time:YYYY-MM-DD", width=130),
-                Column("Value #D", "Installs"),
-                Column("Value #E", "Of them past their end", steps=((None, "text"), (1, RED))),
+                Column("Value #C", "Last to end", unit="time:YYYY-MM-DD", width=105),
+                Column("Value #D", "Installs", width=75),
+                Column("Value #E", "Past it", width=80, steps=((None, "text"), (1, RED))),
             ],
             sort=("First to end", False),
         ),

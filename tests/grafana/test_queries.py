@@ -198,8 +198,8 @@ def test_numbers_of_the_fleet_are_the_simulators(watched: Watched) -> None:
     fleet = "libcensus-fleet"
     assert told(watched, fleet, "Hosts") == {(): truth.hosts}
     assert told(watched, fleet, "Silent for a day") == {(): silent}
-    assert told(watched, fleet, "Hosts on replaced libraries") == {(): truth.hosts_with_outdated_processes}
-    assert told(watched, fleet, "Hosts with a failed probe") == {(): truth.hosts_with_failed_probes}
+    assert told(watched, fleet, "Restart needed on") == {(): truth.hosts_with_outdated_processes}
+    assert told(watched, fleet, "Probe failed on") == {(): truth.hosts_with_failed_probes}
     assert told(watched, "libcensus-collector", "Silent for a day") == {(): silent}
 
 
@@ -225,7 +225,7 @@ def test_composition_is_the_simulators(watched: Watched) -> None:
         truth.installs, installs, ("provider",)
     )
     crypto = ("family", "version", "linkage", "provider")
-    panel = "OpenSSL in interpreters, by how it is reached"
+    panel = "How OpenSSL is reached"
     assert told(watched, fleet, panel, ("linkage",)) == summed(truth.crypto, crypto, ("linkage",))
 
 
@@ -287,7 +287,7 @@ def test_latency_and_exposure_are_the_simulators(watched: Watched) -> None:
             if not math.isnan(share):
                 assert share == pytest.approx(within[provider][days] / measured[provider])
     exposures = sum(row["exposures"] for row in past["open_exposures"])
-    assert told(watched, "libcensus-providers", "Fix is there, not installed") == {(): exposures}
+    assert told(watched, "libcensus-providers", "Fix is out, not installed") == {(): exposures}
 
 
 def test_stale_environments_are_the_simulators(watched: Watched) -> None:
