@@ -25,7 +25,17 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from grafana.past import LABELS, PastFleet, layers, moments, recorded, reports_of, write_blocks, write_recorded
+from grafana.past import (
+    LABELS,
+    PastFleet,
+    layers,
+    moments,
+    recorded,
+    repeated,
+    reports_of,
+    write_blocks,
+    write_recorded,
+)
 from libcensus.agent.config import load_config
 from libcensus.agent.spool import HeldFacts
 from libcensus.agent.transport import CollectorClient
@@ -243,7 +253,7 @@ def go_on_reporting(reports: Sequence[HostFacts], address: str, pause: float = 1
                 continue
             facts = HeldFacts((record.kind, record.digest, record.payload) for record in one.records)
             with CollectorClient(settings, host_id) as client:
-                client.send(one.received.report, facts)
+                client.send(repeated(one, datetime.now(UTC)).received.report, facts)
             time.sleep(pause)
 
 

@@ -198,8 +198,8 @@ def test_numbers_of_the_fleet_are_the_simulators(watched: Watched) -> None:
     fleet = "libcensus-fleet"
     assert told(watched, fleet, "Hosts") == {(): truth.hosts}
     assert told(watched, fleet, "Silent for a day") == {(): silent}
-    assert told(watched, fleet, "Restart needed on") == {(): truth.hosts_with_outdated_processes}
-    assert told(watched, fleet, "Probe failed on") == {(): truth.hosts_with_failed_probes}
+    assert told(watched, fleet, "Hosts to restart") == {(): truth.hosts_with_outdated_processes}
+    assert told(watched, fleet, "Hosts: failed probe") == {(): truth.hosts_with_failed_probes}
     assert told(watched, "libcensus-collector", "Silent for a day") == {(): silent}
 
 
