@@ -233,7 +233,7 @@ def host() -> Dashboard:
             [f"max by (path, reason) (libcensus_install_stale{{{_HOST}}})"],
             [
                 Column("path", "Path"),
-                Column("reason", "Why", width=245, meanings=dict(STALE)),
+                Column("reason", "Why", width=265, meanings=dict(STALE)),
             ],
             sort=("Path", False),
             none="nothing is stale",

@@ -255,10 +255,10 @@ def providers() -> Dashboard:
             "Interpreters by provider and version, the most frequent first.",
             [f'sum by (implementation, version, provider) (libcensus_installs{{{JOB}, provider=~"$provider"}})'],
             [
-                Column("provider", "Provider", width=130),
-                Column("implementation", "Interpreter", width=110),
+                Column("provider", "Provider", width=115),
+                Column("implementation", "Interpreter", width=90),
                 Column("version", "Version"),
-                Column("Value", "Installs", width=90),
+                Column("Value", "Installs", width=80),
             ],
             sort=("Installs", True),
         ),
