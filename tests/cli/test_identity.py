@@ -10,6 +10,7 @@ import subprocess
 import sys
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -28,7 +29,6 @@ from tests.collector.service.trusted import Holder, TrustedCollector, certify, t
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from tests.cli.conftest import Outcome
 
@@ -470,3 +470,45 @@ def test_a_command_that_dies_while_it_renews_leaves_an_identity_that_is_good(
     assert load_credential(identity).ends_at > datetime.now(UTC)
     # What those left behind, keys among it, is gone.
     assert [entry.name for entry in tmp_path.iterdir()] == ["ada.pem"]
+
+
+# --- with the collector's own command, and beyond loopback -----------------------------------------------------------
+
+
+def test_what_the_collector_makes_for_an_operator_is_an_identity(run: Run, tmp_path: Path) -> None:
+    with serving(tmp_path / "real") as (trusted, _):
+        path = tmp_path / ".config" / "libcensus" / "operator.pem"
+        path.parent.mkdir(parents=True)
+        program = str(Path(sys.executable).with_name("libcensus-collector"))
+        command = [program, "operator", "create", "ada", "--output", str(path)]
+        command += ["--pki-dir", str(trusted.folder / "pki"), "--audit-log", str(tmp_path / "audit.jsonl")]
+        command += ["--database", f"sqlite:///{trusted.folder / 'census.db'}"]
+        subprocess.run(command, check=True, capture_output=True, timeout=120)
+        assert names(run("hosts", "--collector", trusted.address, "--output", "json")) == ["web-1"]
+        told = json.loads(run("identity", "show", "--output", "json").out)
+        assert (told["name"], told["origin"], told["state"]) == ("spiffe://libcensus/operator/ada", "default", "good")
+
+
+def own_address() -> str:
+    """The address by which this machine would reach others; no packet is sent."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as trial:
+        try:
+            trial.connect(("192.0.2.1", 9))
+        except OSError:
+            pytest.skip("this machine has no address beside loopback")
+        return str(trial.getsockname()[0])
+
+
+def test_a_collector_beyond_loopback_is_asked_over_tls_alone(run: Run, tmp_path: Path) -> None:
+    address = own_address()
+    with serving(tmp_path / "far", listen=f"{address}:0", server_names=(address,)) as (trusted, store):
+        path = write_identity(tmp_path / "ada.pem", aged(trusted, store, "far", timedelta(days=6)))
+        asked = ("hosts", "--collector", trusted.address, "--output", "json")
+        assert run(*asked).code == 5
+        # It is renewed where the certificate of the collector is good, too.
+        enrollment = IdentityFiles("test", identity=str(path))
+        before = load_credential(enrollment).leaf.serial_number
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setenv("LIBCENSUS_ENROLL_ADDRESS", trusted.collector.enrollment_address)
+            assert names(run(*asked, "--identity", str(path))) == ["web-1"]
+        assert load_credential(enrollment).leaf.serial_number != before

@@ -107,6 +107,15 @@ def test_a_label_that_no_host_has_is_told_where_the_answer_is_not_empty(ask: Run
     assert ended.err == "libcensus: warning: no host has a label evn; `libcensus hosts` lists all with theirs\n"
 
 
+def test_a_policy_that_is_about_no_host_says_so(ask: Run) -> None:
+    ended = ask("posture", "-l", "env=elsewhere", "--fail-on", "low")
+    assert (ended.code, ended.err) == (
+        0,
+        "libcensus: warning: no host was looked at, so nothing is at or above low\n",
+    )
+    assert ask("posture", "-l", "env=prod", "--fail-on", "low").code == 1
+
+
 def test_an_empty_export_says_why(ask: Run) -> None:
     ended = ask("export", "--format", "json", "-l", "env=elsewhere")
     assert (ended.code, json.loads(ended.out)["hosts"]) == (0, [])

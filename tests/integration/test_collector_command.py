@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 COMMAND = Path(sys.executable).with_name("libcensus-collector")
-SERVING = re.compile(r"serving gRPC on (\S+) and HTTP on http://(\S+)/")
+SERVING = re.compile(r"serving gRPC \([a-zA-Z ]+\) on (\S+?)(?:, enrollment on \S+)? and HTTP on http://(\S+)/")
 
 
 def environment_of(folder: Path, **more: str) -> dict[str, str]:

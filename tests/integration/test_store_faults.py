@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 COMMAND = Path(sys.executable).with_name("libcensus-collector")
 ANY_PORT = ["--listen", "127.0.0.1:0", "--http-listen", "127.0.0.1:0"]
-_SERVING = re.compile(r"serving gRPC on (\S+) and HTTP on http://([^/\s]+)/")
+_SERVING = re.compile(r"serving gRPC \([a-zA-Z ]+\) on (\S+) and HTTP on http://([^/\s]+)/")
 HOST_ID = "a" * 32
 
 

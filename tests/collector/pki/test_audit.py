@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -134,3 +135,10 @@ def test_a_folder_that_is_missing_fails_no_call(tmp_path: Path) -> None:
     log = AuditLog(tmp_path / "none" / "a")
     log.record(AuditEvent.ENROLLED)
     assert log.lost == 1
+
+
+def test_every_event_is_in_the_documentation_and_no_other() -> None:
+    page = (Path(__file__).resolve().parents[3] / "docs" / "trust.md").read_text()
+    section = page.split("## The audit log")[1].split("\n## ")[0]
+    first_cells = re.findall(r"^\| (`.*?) \|", section, re.MULTILINE)
+    assert {name for cell in first_cells for name in re.findall(r"`(\w+)`", cell)} == set(AuditEvent)

@@ -209,6 +209,11 @@ def spoil_kind(folder: Path) -> None:
     (folder / "issuing.pem").mkdir()
 
 
+def spoil_pipe(folder: Path) -> None:
+    (folder / "issuing.key").unlink()
+    os.mkfifo(folder / "issuing.key", 0o600)
+
+
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
@@ -225,6 +230,7 @@ def spoil_kind(folder: Path) -> None:
         (spoil_absent("roots.pem"), "roots.pem: there is no such file"),
         (spoil_size, "longer than"),
         (spoil_kind, "issuing.pem"),
+        (spoil_pipe, "issuing.key: is no ordinary file"),
     ],
     ids=lambda value: getattr(value, "__name__", "-"),
 )

@@ -171,6 +171,23 @@ def test_without_an_authority_the_way_to_one_is_told(place: Place, words: str) -
     assert not place.pki.exists()
 
 
+def test_what_changes_an_authority_tells_it_as_json_too(place: Place) -> None:
+    made = place.json("ca", "init")
+    assert made == place.json("ca", "show")
+    rotated = place.json("ca", "rotate", "--root")
+    assert [root["fingerprint"] for root in rotated["roots"]] == [rotated["fingerprint"], made["fingerprint"]]
+    retired = place.json("ca", "retire", made["fingerprint"])
+    assert [root["fingerprint"] for root in retired["roots"]] == [rotated["fingerprint"]]
+
+
+def test_a_root_is_not_retired_blindly(ready: Place) -> None:
+    [first] = ready.authority().fingerprints
+    ready.run("ca", "rotate", "--root")
+    error = ready.run("ca", "retire", first, "--database", f"{ready.folder}/none.db", code=3)
+    assert "--force retires the root all the same" in error
+    assert len(ready.authority().roots) == 2
+
+
 def test_keys_are_rotated_with_the_roots_key_alone(ready: Place) -> None:
     before = ready.authority()
     ready.run("ca", "rotate")

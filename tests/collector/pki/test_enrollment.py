@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from libcensus.collector.config import CollectorSettings
 from libcensus.collector.pki.audit import AuditLog
@@ -507,6 +508,34 @@ def test_a_certificate_of_another_authority_is_not_renewed(site: Site, tmp_path:
     issued = other.issue(agent.key.public_key(), Identity(DOMAIN, Role.AGENT, HOST_ID), WEEK, NOON)
     agent.chain = list(issued.chain)
     refused(site, RenewalError, lambda: site.renew(agent), "does not lead to a root")
+
+
+def signed_by(authority: Authority, key: ec.EllipticCurvePrivateKey, names: list[x509.GeneralName]) -> list[bytes]:
+    """Return a client's chain with names that the authority itself would not write."""
+    usage = ExtendedKeyUsageOID.CLIENT_AUTH
+    alternatives = x509.SubjectAlternativeName(names)
+    leaf = authority._sign(key.public_key(), authority.issuing_chain[0].subject, alternatives, usage, NOON, HOUR, WEEK)
+    return [one.public_bytes(serialization.Encoding.DER) for one in (leaf, *authority.issuing_chain)]
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        ([x509.DNSName("web-1")], "names no host or operator"),
+        ([x509.UniformResourceIdentifier("https://example.com")], "names no host or operator"),
+        (
+            [x509.UniformResourceIdentifier(f"spiffe://{DOMAIN}/operator/{name}") for name in ("ada", "zoe")],
+            "names no host or operator",
+        ),
+        ([x509.UniformResourceIdentifier("spiffe://other.test/operator/ada")], "is of the trust domain other.test"),
+    ],
+)
+def test_a_certificate_that_names_nobody_here_is_not_renewed(
+    site: Site, names: list[x509.GeneralName], message: str
+) -> None:
+    agent = Agent()
+    agent.chain = signed_by(site.authority(), agent.key, names)
+    refused(site, RenewalError, lambda: site.renew(agent), message)
 
 
 def test_a_renewal_with_a_signature_of_another_key_or_over_other_bytes_is_refused(site: Site) -> None:

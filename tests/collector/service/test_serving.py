@@ -47,6 +47,7 @@ class ExternalAuthority:
     def write(self, ca: trustme.CA, **options: Any) -> None:
         """Write what the collector is to use: a certificate of this CA, its key, and the CA as root of clients."""
         leaf = ca.issue_cert(*NAMES, key_type=self.key_type, **options)
+        (self.folder / "server.key").touch(mode=0o600)
         (self.folder / "server.key").write_bytes(leaf.private_key_pem.bytes())
         (self.folder / "server.pem").write_bytes(b"".join(one.bytes() for one in leaf.cert_chain_pems))
         (self.folder / "clients.pem").write_bytes(ca.cert_pem.bytes())
@@ -167,6 +168,13 @@ def test_what_is_wrong_with_a_file_is_told_at_the_start(
         Collector(settings_for(tmp_path, **external.settings)).start()
     assert str(refused.value).startswith(f"{setting}: {tmp_path / file}")
     assert said in str(refused.value)
+
+
+def test_a_key_that_others_can_read_is_told(tmp_path: Path) -> None:
+    external = ExternalAuthority(tmp_path)
+    (tmp_path / "server.key").chmod(0o644)
+    with pytest.raises(ConfigurationError, match=r"^tls_key: others can read .*; chmod o-r it"):
+        Collector(settings_for(tmp_path, **external.settings)).start()
 
 
 def test_a_key_of_another_certificate_is_told(tmp_path: Path) -> None:

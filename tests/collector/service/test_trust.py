@@ -396,6 +396,19 @@ def test_what_is_refused_and_what_operators_read_stands_in_the_audit_log(tmp_pat
     ]
 
 
+def test_labels_that_an_operator_gives_stand_in_the_audit_log(tmp_path: Path) -> None:
+    with trusted_collector(tmp_path) as trusted:
+        report_with(trusted.agent(), trusted.address, Census.of("web", "w", ("/opt/python", build("b"))))
+        with trusted.operator().channel(trusted.address) as channel:
+            fleet: Any = fleet_pb2_grpc.FleetServiceStub(channel)  # type: ignore[no-untyped-call]
+            given = [fleet_pb2.HostLabel(key="env", value="prod")]
+            fleet.SetLabels(fleet_pb2.SetLabelsRequest(host="web", set=given), timeout=30)
+    lines = [json.loads(line) for line in (tmp_path / "audit.jsonl").read_text().splitlines()]
+    assert [(line["event"], line["subject"], line["host"], line["reason"]) for line in lines] == [
+        ("labels_changed", "operator/ada", "web", "env=prod")
+    ]
+
+
 @pytest.mark.parametrize("setting", ["listen", "http_listen"])
 def test_without_certificates_nothing_but_loopback_is_listened_on(tmp_path: Path, setting: str) -> None:
     from libcensus.collector.app import Collector

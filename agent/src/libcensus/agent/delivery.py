@@ -11,7 +11,6 @@ lies in the spool, and a certificate that cannot be renewed yet stops no report.
 from __future__ import annotations
 
 import logging
-import os
 import secrets
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -34,7 +33,7 @@ from libcensus.agent.errors import (
     UnreachableError,
 )
 from libcensus.agent.identity import find_identity
-from libcensus.agent.renewal import reason_to_renew, renew_when_due
+from libcensus.agent.renewal import renew_when_due
 from libcensus.agent.spool import HeldFacts, Spool, WaitingReport
 from libcensus.agent.state import StateFolder
 from libcensus.agent.target import parse_target
@@ -210,6 +209,8 @@ class Courier:
         report, facts = make_report(found)
         self._remember(LAST_SCAN, _describe(found, report))
         try:
+            if self._last_of_this_collector() is None:
+                self.spool.forget_known()
             return report, self.spool, self.spool.add(report, facts)
         except OSError as error:
             _LOG.warning("the report cannot be kept in %s (%s); it is sent from memory", self.spool.folder, error)
@@ -343,11 +344,16 @@ class Courier:
 
     def _known_processes(self) -> str | None:
         """Return the digest of the process set that this collector acknowledged last; asked anew for each report."""
+        last = self._last_of_this_collector()
+        digest = None if last is None else last.get("processes")
+        return digest if isinstance(digest, str) else None
+
+    def _last_of_this_collector(self) -> dict[str, object] | None:
+        """Return what is remembered of the last acknowledgement, None where another collector gave it."""
         last = self.state.read().get(LAST_ACKNOWLEDGED)
         if not isinstance(last, dict) or last.get("collector") != self._config.collector.address:
             return None
-        digest = last.get("processes")
-        return digest if isinstance(digest, str) else None
+        return last
 
     def _connect_by_grpc(self, host_id: str, credentials: Credentials | None) -> CollectorClient:
         from libcensus.agent.transport import CollectorClient  # noqa: PLC0415 - a scan must not pay for gRPC
@@ -385,32 +391,6 @@ class Courier:
             "collector_version": acknowledgement.collector_version,
             "next_interval_seconds": acknowledgement.next_interval_seconds,
         }
-
-
-def renew_apart(config: AgentConfig) -> None:
-    """Renew a certificate that is due in a fork of this process, which takes the memory that it needed with it.
-
-    For a process that has one thread and has not met gRPC yet. What fails here is met again, and told, by whoever
-    delivers.
-    """
-    if config.collector.certificate is not None:
-        return
-    try:
-        identity = IdentityFolder(config.state.folder).current()
-        given = None if config.collector.ca is None else read_given_file("collector.ca", config.collector.ca)
-    except ConfigurationError:
-        return
-    if identity is None or reason_to_renew(identity, given, datetime.now(UTC)) is None:
-        return
-    child = os.fork()
-    if child == 0:
-        try:
-            Courier(config).renew()
-        except (AgentError, OSError) as error:
-            _LOG.debug("the renewal apart failed: %s", error)
-        finally:
-            os._exit(0)
-    os.waitpid(child, 0)
 
 
 def failed_probes(scan: Scan) -> list[str]:

@@ -205,6 +205,10 @@ class Spool:
             pass
         write_durably(self._folder / KNOWN_FILE, content)
 
+    def forget_known(self) -> None:
+        """Forget what the collector has: another one is spoken to. Raises OSError."""
+        (self._folder / KNOWN_FILE).unlink(missing_ok=True)
+
     def count_dropped(self, reports: int = 0, facts: int = 0) -> None:
         """Remember what was given up; durable on return. Raises OSError."""
         before = self.dropped

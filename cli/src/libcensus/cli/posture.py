@@ -117,7 +117,9 @@ def posture_command(
         name = host if host is None or not answer.worst_hosts else answer.worst_hosts[0].name
         about = [word for word in (name, selector, advisory and advisory.upper(), provider, component) if word]
         print_posture(out, answer, about, limit, one_host=host is not None)
-    if fail_on is not None:
+    if fail_on is not None and not answer.hosts:
+        say(f"libcensus: warning: no host was looked at, so nothing is at or above {fail_on}")
+    elif fail_on is not None:
         floor = Severity(_THRESHOLDS.get(fail_on.lower(), fail_on.lower()))
         counted = [one for one in answer.counts if one.status is VexStatus.AFFECTED and one.severity.rank >= floor.rank]
         accepted = sum(one.accepted for one in counted)

@@ -222,6 +222,7 @@ class Collector:
                     PostureReader(indexes),
                     ProvidersReader(indexes),
                     identity,
+                    audit,
                 ),
                 health_servicer,
                 CallInterceptor(metrics, keeper, Gate(identity, metrics, audit), admission),

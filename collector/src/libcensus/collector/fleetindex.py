@@ -120,10 +120,10 @@ class FleetIndex:
 
         Its builds and platforms are those of these hosts. What is kept of each host is counted anew: no fact is read.
         """
+        labels = self._store.labels()
         with self._lock:
             stamps = self._store.host_stamps()
             self._bring_up(stamps)
-            labels = self._store.labels()
             fleet = self._join([stamp for stamp in stamps if selector.matches(labels.get(stamp.host_id, {}))])
         builds = fleet.build_hosts
         platforms = {group.traits.platform for group in fleet.groups}

@@ -70,10 +70,11 @@ def report_command(context: click.Context, *, if_due: bool) -> int:
             print_line(f"not due before {moment}: the collector asked for this interval")
             return 0
 
-    from libcensus.agent.delivery import Courier, renew_apart  # noqa: PLC0415 - `--help` must not pay for the scanner
+    from libcensus.agent.apart import renew_apart  # noqa: PLC0415 - `--help` must not pay for the scanner
 
     renew_apart(config)
 
+    from libcensus.agent.delivery import Courier  # noqa: PLC0415
     from libcensus.agent.host import Root  # noqa: PLC0415
     from libcensus.agent.priority import take_priority  # noqa: PLC0415
     from libcensus.agent.scan import Scan, scan_remembered  # noqa: PLC0415

@@ -43,6 +43,7 @@ class AuditEvent(StrEnum):
     BAN_LIFTED = "ban_lifted"
     OPERATOR_CREATED = "operator_created"
     OPERATOR_READ = "operator_read"
+    LABELS_CHANGED = "labels_changed"
     CALL_REFUSED = "call_refused"
     CA_INITIALISED = "ca_initialised"
     CA_ROTATED = "ca_rotated"

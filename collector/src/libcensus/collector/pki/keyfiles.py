@@ -159,7 +159,9 @@ def read_key(path: Path) -> ec.EllipticCurvePrivateKey:
 
 def _read(path: Path, *, is_key: bool) -> bytes:
     try:
-        with path.open("rb") as file:
+        # Without waiting: a pipe without a writer would hold up the start for ever.
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        with os.fdopen(descriptor, "rb") as file:
             found = os.fstat(file.fileno())
             if not stat.S_ISREG(found.st_mode):
                 raise ConfigurationError(f"{path}: is no ordinary file")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 import logging
+import stat
 import threading
 import time
 from abc import ABC, abstractmethod
@@ -166,6 +167,11 @@ class GivenCertificates(ServingCertificates):
 
     def _make(self, present: ServingMaterial | None) -> ServingMaterial:
         stamp = tuple(_stamp(setting, path) for setting, path in self._files.items())
+        if self._files["tls_key"].stat().st_mode & stat.S_IROTH:
+            raise ConfigurationError(
+                f"tls_key: others can read {self._files['tls_key']}; chmod o-r it, and replace the key if somebody may "
+                "have read it"
+            )
         if present is not None and stamp == self._stamp:
             return present
         content = {setting: _read(setting, path) for setting, path in self._files.items()}

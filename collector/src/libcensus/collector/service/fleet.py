@@ -20,6 +20,7 @@ from libcensus.collector.acceptance.fleet import nothing_accepted
 from libcensus.collector.errors import LabelError, StoreCorruptError
 from libcensus.collector.hostfacts import HostFacts, wanted, wanted_by_roots
 from libcensus.collector.labels import change_labels
+from libcensus.collector.pki.audit import AuditEvent
 from libcensus.collector.posture.finding import VexStatus
 from libcensus.collector.posture.quirks import seen_quirks
 from libcensus.collector.service.census import parse_message
@@ -35,6 +36,7 @@ from libcensus.collector.service.fleet_codec import (
     tell_verdict,
 )
 from libcensus.collector.service.fleet_selection import selector_of
+from libcensus.collector.service.peer import address_of
 from libcensus.collector.service.portability_codec import libcs_to_proto, matrix_to_proto, portability_to_proto
 from libcensus.collector.service.posture import Question
 from libcensus.collector.service.posture_codec import posture_to_proto
@@ -49,6 +51,7 @@ if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
 
     from libcensus.collector.acceptance.fleet import FleetAcceptances
+    from libcensus.collector.pki.audit import AuditLog
     from libcensus.collector.posture.acceptance import Acceptances, Matched
     from libcensus.collector.posture.assessment import Assessor, HostAssessment
     from libcensus.collector.posture.finding import Severity
@@ -234,7 +237,9 @@ class FleetServicer:
         posture: PostureReader,
         providers: ProvidersReader,
         identity: IdentitySource,
+        audit: AuditLog | None = None,
     ) -> None:
+        self._audit = audit
         self._reader = reader
         self._portability = portability
         self._posture = posture
@@ -340,11 +345,21 @@ class FleetServicer:
         )
 
     def set_labels(self, raw: bytes, context: grpc.ServicerContext) -> fleet_pb2.SetLabelsResponse:
-        """Change a host's labels."""
-        self._identity.require_operator(context)
+        """Change a host's labels, and write it to the audit log: accepted risks choose hosts by them."""
+        operator = self._identity.require_operator(context)
         request = parse_message(fleet_pb2.SetLabelsRequest, raw)
         given = [(label.key, label.value) for label in request.set]
-        return labelled_to_proto(self._reader.set_labels(request.host, given, request.remove))
+        changed = self._reader.set_labels(request.host, given, request.remove)
+        if self._audit is not None:
+            words = [*(f"{key}={value}" for key, value in given), *(f"{key}-" for key in request.remove)]
+            self._audit.record(
+                AuditEvent.LABELS_CHANGED,
+                subject=None if operator is None else operator.subject,
+                peer=address_of(context.peer()),
+                host=changed.name,
+                reason=" ".join(words),
+            )
+        return labelled_to_proto(changed)
 
 
 def summarize_host(state: HostState, counts: _Counts, labels: Mapping[str, str]) -> HostSummary:

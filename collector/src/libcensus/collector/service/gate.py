@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from libcensus.collector.service.identity import IdentitySource
 
 _PEERS = 16_384
+_WRITING = frozenset({"SetLabels"})
+"""Methods whose handlers write to the audit log themselves, with what was changed."""
+
 _QUIET_SECONDS = 60.0
 """How long the same refusal of the same one is counted alone, and not written down again: whoever is refused may come
 as often as it likes, and the audit log must not grow with that."""
@@ -63,7 +66,12 @@ class Gate:
                     reason=f"{error.reason}: {error}",
                 )
             raise
-        if self._audit is not None and identity is not None and identity.role is Role.OPERATOR:
+        if (
+            self._audit is not None
+            and identity is not None
+            and identity.role is Role.OPERATOR
+            and method not in _WRITING
+        ):
             self._audit.record(
                 AuditEvent.OPERATOR_READ, subject=identity.subject, peer=address_of(peer), method=f"{service}/{method}"
             )

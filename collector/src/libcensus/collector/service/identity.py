@@ -48,8 +48,11 @@ class IdentitySource(ABC):
         """Return when the certificate ends that the connection shows; None without TLS. Raises as the others do."""
 
     @abstractmethod
-    def require_operator(self, context: grpc.ServicerContext) -> None:
-        """Raise IdentityError or RoleError when the connection may not read the fleet."""
+    def require_operator(self, context: grpc.ServicerContext) -> Identity | None:
+        """Return the operator who asks, None where connections tell nothing.
+
+        Raises IdentityError or RoleError when the connection may not read the fleet.
+        """
 
     @abstractmethod
     def admit(self, service: str, context: grpc.ServicerContext) -> Identity | None:
@@ -82,8 +85,9 @@ class LoopbackIdentity(IdentitySource):
         """Tell that there is no certificate."""
         return None
 
-    def require_operator(self, context: grpc.ServicerContext) -> None:
+    def require_operator(self, context: grpc.ServicerContext) -> Identity | None:  # noqa: ARG002 - the contract's
         """Let everybody on this machine read."""
+        return None
 
     def admit(self, service: str, context: grpc.ServicerContext) -> Identity | None:  # noqa: ARG002 - the contract's
         """Let everybody on this machine call everything."""
@@ -127,11 +131,12 @@ class CertificateIdentity(IdentitySource):
         """Return when the certificate ends."""
         return self._identify(context).expires_at
 
-    def require_operator(self, context: grpc.ServicerContext) -> None:
-        """Raise unless the certificate is an operator's."""
+    def require_operator(self, context: grpc.ServicerContext) -> Identity:
+        """Return the operator whose certificate it is; raises for any other."""
         identity = self._identify(context).identity
         if identity.role is not Role.OPERATOR:
             raise RoleError(_not_for("the fleet", identity), identity.subject)
+        return identity
 
     def admit(self, service: str, context: grpc.ServicerContext) -> Identity:
         """Return the holder of the certificate, who may call the service."""
