@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 
 from grafana.panels import (
     BLUE,
+    DAYS,
     GREEN,
+    GREY,
     JOB,
     ORANGE,
     RED,
@@ -89,7 +91,7 @@ def collector() -> Dashboard:
         number(
             "Silent for a day",
             "Hosts whose last report is older than 24 hours.",
-            f"count(time() - libcensus_host_last_report_timestamp_seconds{{{JOB}}} > scalar(libcensus:silent_after_seconds:threshold))",
+            f"count(time() - job_host:libcensus_host_last_report_timestamp_seconds:max{{{JOB}}} > scalar(libcensus:silent_after_seconds:threshold))",
             steps=worse_from(1, 10),
         ),
     )
@@ -100,11 +102,11 @@ def collector() -> Dashboard:
             "Age of the advisories",
             "Time since the newest day that the published facts know of: verdicts rest on them. "
             "`libcensus-collector advisories update` brings newer ones.",
-            f"time() - min(libcensus_advisories_timestamp_seconds{{{JOB}}})",
-            unit="s",
+            f"(time() - min(libcensus_advisories_timestamp_seconds{{{JOB}}})) / {_DAY}",
+            unit=DAYS,
             decimals=0,
             none="not known",
-            steps=worse_from(14 * _DAY, 30 * _DAY),
+            steps=worse_from(14, 30),
         ),
     )
     board.add(
@@ -113,11 +115,11 @@ def collector() -> Dashboard:
         number(
             "First certificate ends in",
             "Time until the first certificate of the collector ends; its server's renews itself.",
-            f"min(libcensus_collector_certificate_expiry_timestamp_seconds{{{_ONE}}}) - time()",
-            unit="s",
+            f"min(libcensus_collector_certificate_expiry_timestamp_seconds{{{_ONE}}}) / {_DAY} - time() / {_DAY}",
+            unit=DAYS,
             decimals=0,
             none="no TLS",
-            steps=((None, RED), (2 * _DAY, ORANGE), (4 * _DAY, GREEN)),
+            steps=((None, GREY), (-1e6, RED), (2, ORANGE), (4, GREEN)),
         ),
     )
     board.add(
@@ -186,6 +188,7 @@ def collector() -> Dashboard:
             "Waiting to be written",
             "Reports and uploads that wait for the database's writer.",
             [Query(f"sum(libcensus_collector_ingest_queue_length{{{_ONE}}})", "waiting")],
+            soft_max=1,
             steps=worse_from(100, 800),
             colors={"waiting": ("waiting", ORANGE)},
         ),
@@ -206,6 +209,7 @@ def collector() -> Dashboard:
                 ),
             ],
             unit="reqps",
+            soft_max=1,
             steps=worse_from(0.01),
             colors={"internal errors": ("internal errors", RED)},
         ),
@@ -217,6 +221,7 @@ def collector() -> Dashboard:
             "Certificates asked for",
             "Enrollments and renewals per second by outcome. Refused ones are worth a look.",
             [Query(_rate("libcensus_collector_enrollments_total", "method, outcome"), "{{method}}: {{outcome}}")],
+            soft_max=1,
             unit="reqps",
         ),
     )
@@ -269,19 +274,17 @@ def collector() -> Dashboard:
             "The newest day that each source knows of; verdicts rest on it.",
             [
                 f"min by (source) (libcensus_advisory_source_timestamp_seconds{{{JOB}}}) * 1000",
-                f"time() - min by (source) (libcensus_advisory_source_timestamp_seconds{{{JOB}}})",
+                f"time() / {_DAY} - min by (source) (libcensus_advisory_source_timestamp_seconds{{{JOB}}}) / {_DAY}",
             ],
             [
                 Column("source", "Source"),
-                Column("Value #A", "Newest day", unit="dateTimeAsIso", width=190),
+                Column("Value #A", "Newest day", unit="time:YYYY-MM-DD", width=130),
                 Column(
                     "Value #B",
                     "Age",
-                    unit="s",
+                    unit=DAYS,
                     decimals=0,
                     width=130,
-                    paints=True,
-                    steps=((None, GREEN), (60 * _DAY, ORANGE), (365 * _DAY, RED)),
                 ),
             ],
             sort=("Age", True),
@@ -296,19 +299,19 @@ def collector() -> Dashboard:
             "the page on trust. Empty without TLS.",
             [
                 f"min by (certificate) (libcensus_collector_certificate_expiry_timestamp_seconds{{{_ONE}}}) * 1000",
-                f"min by (certificate) (libcensus_collector_certificate_expiry_timestamp_seconds{{{_ONE}}}) - time()",
+                f"min by (certificate) (libcensus_collector_certificate_expiry_timestamp_seconds{{{_ONE}}}) / {_DAY} - time() / {_DAY}",
             ],
             [
                 Column("certificate", "Certificate"),
-                Column("Value #A", "Good until", unit="dateTimeAsIso", width=190),
+                Column("Value #A", "Good until", unit="time:YYYY-MM-DD", width=130),
                 Column(
                     "Value #B",
-                    "In",
-                    unit="s",
+                    "Days left",
+                    unit="locale",
                     decimals=0,
                     width=130,
                     paints=True,
-                    steps=((None, RED), (2 * _DAY, ORANGE), (4 * _DAY, GREEN)),
+                    steps=((None, RED), (2, ORANGE), (4, GREEN)),
                 ),
             ],
             sort=("Good until", False),
@@ -325,7 +328,7 @@ def collector() -> Dashboard:
             [
                 Query(f"max(job:libcensus_host_scan_duration_seconds:p50{{{JOB}}})", "half within"),
                 Query(f"max(job:libcensus_host_scan_duration_seconds:p95{{{JOB}}})", "95 % within"),
-                Query(f"max(libcensus_host_scan_duration_seconds{{{JOB}}})", "longest"),
+                Query(f"max(job:libcensus_host_scan_duration_seconds:max{{{JOB}}})", "longest"),
             ],
             unit="s",
             steps=worse_from(60, 300),
@@ -337,7 +340,7 @@ def collector() -> Dashboard:
         trend(
             "Hosts with a failed probe",
             "Hosts whose last scan could not read something, by the part of the scan.",
-            [Query(f"sum by (probe) (job_probe:libcensus_failed_probe_hosts:sum{{{JOB}}})", "{{probe}}")],
+            [Query(f"sum by (probe) (job_probe:libcensus_failed_probe_hosts:sum{{{JOB}}}) > 0", "{{probe}}")],
             steps=worse_from(1, 20),
         ),
     )
@@ -348,11 +351,11 @@ def collector() -> Dashboard:
             "Silent for longest",
             "The 50 hosts whose last report is oldest, of those that are silent for a day.",
             [
-                f"topk(50, max by (host) (time() - libcensus_host_last_report_timestamp_seconds{{{JOB}}})) > scalar(libcensus:silent_after_seconds:threshold)"
+                f"(topk(50, max by (host) (time() - job_host:libcensus_host_last_report_timestamp_seconds:max{{{JOB}}})) > scalar(libcensus:silent_after_seconds:threshold)) / 86400"
             ],
             [
                 Column("host", "Host", link=to_host()),
-                Column("Value", "Silent for", unit="s", decimals=1, width=140, steps=((None, ORANGE), (7 * _DAY, RED))),
+                Column("Value", "Silent for", unit=DAYS, decimals=1, width=140, steps=((None, ORANGE), (7, RED))),
             ],
             sort=("Silent for", True),
             none="every host reports",
@@ -364,7 +367,7 @@ def collector() -> Dashboard:
         sheet(
             "Failed probes",
             "Hosts whose last scan could not read something.",
-            [f"max by (host, probe) (libcensus_host_probe_success{{{JOB}}} == 0)"],
+            [f"max by (host, probe) (job_host_probe:libcensus_failed_probes:min{{{JOB}}})"],
             [Column("host", "Host", link=to_host()), Column("probe", "Part of the scan", width=160)],
             sort=("Host", False),
             none="all are read",
@@ -376,7 +379,7 @@ def collector() -> Dashboard:
         sheet(
             "Agents by version",
             "Hosts by the version of their agent.",
-            [f"count by (agent_version) (libcensus_host_info{{{JOB}}})"],
+            [f"sum by (agent_version) (job_agent_version:libcensus_host_info:count{{{JOB}}})"],
             [Column("agent_version", "Version"), Column("Value", "Hosts", width=100)],
             sort=("Hosts", True),
         ),
@@ -424,19 +427,19 @@ def collector() -> Dashboard:
             "is over: such a host must enroll again. Empty without TLS.",
             [
                 f"bottomk(50, max by (host) (libcensus_host_certificate_expiry_timestamp_seconds{{{JOB}}})) * 1000",
-                f"bottomk(50, max by (host) (libcensus_host_certificate_expiry_timestamp_seconds{{{JOB}}})) - time()",
+                f"bottomk(50, max by (host) (libcensus_host_certificate_expiry_timestamp_seconds{{{JOB}}})) / {_DAY} - time() / {_DAY}",
             ],
             [
                 Column("host", "Host", link=to_host()),
-                Column("Value #A", "Good until", unit="dateTimeAsIso", width=170),
+                Column("Value #A", "Good until", unit="time:YYYY-MM-DD HH:mm", width=160),
                 Column(
                     "Value #B",
-                    "In",
-                    unit="s",
-                    decimals=0,
+                    "Days left",
+                    unit="locale",
+                    decimals=1,
                     width=110,
                     paints=True,
-                    steps=((None, RED), (_DAY, ORANGE), (2 * _DAY, GREEN)),
+                    steps=((None, RED), (0, ORANGE), (2, GREEN)),
                 ),
             ],
             sort=("Good until", False),

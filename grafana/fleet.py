@@ -9,6 +9,7 @@ from grafana.panels import (
     CALM,
     GREEN,
     GREY,
+    JOB,
     ORANGE,
     RED,
     SEVERITIES,
@@ -17,6 +18,7 @@ from grafana.panels import (
     Column,
     Query,
     bars,
+    by_severity,
     choice,
     job_variable,
     number,
@@ -57,10 +59,16 @@ def label_variables() -> tuple[object, object]:
 
 
 UPGRADES = {
-    "system": ("A system upgrade brings the fix", BLUE),
-    "own": ("Whoever built the interpreter must", ORANGE),
-    "image": ("A new container image must", "#8F3BB8"),
+    "system": ("A system upgrade", BLUE),
+    "own": ("A new build from its provider", ORANGE),
+    "image": ("A new container image", "#8F3BB8"),
 }
+
+
+def by_upgrade(selected: str) -> list[Query]:
+    """Return the open findings of interpreters by what would bring the fix, the easiest first."""
+    name = "job_os_id_arch_component_severity_provider_linkage_upgrade:libcensus_affected_findings:sum"
+    return [Query(f'sum({name}{{{selected}, upgrade="{upgrade}"}})', upgrade) for upgrade in UPGRADES]
 
 
 def fleet() -> Dashboard:
@@ -78,7 +86,7 @@ def fleet() -> Dashboard:
         number(
             "Hosts",
             "Hosts that have reported at least once and that the variables select.",
-            f"count(libcensus_host_info{{{SYSTEM}}} {LABELLED})",
+            f"count(max by (job, host) (libcensus_host_info{{{SYSTEM}}}) {LABELLED})",
         ),
     )
     board.add(
@@ -88,7 +96,7 @@ def fleet() -> Dashboard:
             "Silent for a day",
             "Hosts whose last report is older than 24 hours: nobody knows what they are now. "
             "The table below and the one of agents name them.",
-            f'count((time() - libcensus_host_last_report_timestamp_seconds{{job=~"$job"}} > scalar(libcensus:silent_after_seconds:threshold)) {LABELLED})',
+            f'count((time() - job_host:libcensus_host_last_report_timestamp_seconds:max{{job=~"$job"}} > scalar(libcensus:silent_after_seconds:threshold)) {LABELLED})',
             steps=worse_from(1, 10),
             link=to_dashboard("Collector and agents", "libcensus-collector"),
         ),
@@ -97,11 +105,12 @@ def fleet() -> Dashboard:
         4,
         4,
         number(
-            "Hosts with a critical or high finding",
+            "Critical or high on",
             "Hosts on which at least one interpreter, library or copy is affected "
             "by an advisory that its source rates critical or high.",
-            'count(sum by (job, host) (libcensus_host_findings{job=~"$job", status="affected", severity=~"critical|high"}) '
-            f"> 0 {LABELLED})",
+            f"count(count by (job, host) (job_host_severity:libcensus_host_affected_findings:max{{{JOB}, "
+            f'severity=~"critical|high"}}) {LABELLED})',
+            unit="suffix: hosts",
             steps=worse_from(1, 100),
             link=to_dashboard("Security posture", "libcensus-security"),
         ),
@@ -110,10 +119,11 @@ def fleet() -> Dashboard:
         4,
         4,
         number(
-            "Hosts on replaced libraries",
+            "Restart needed on",
             "Hosts with interpreter processes that still run on a crypto library or an "
             "executable which was replaced or deleted: they need a restart before an upgrade helps them.",
-            f'count(libcensus_host_outdated_processes{{job=~"$job"}} > 0 {LABELLED})',
+            f'count(job_host:libcensus_host_outdated_processes:max{{job=~"$job"}} > 0 {LABELLED})',
+            unit="suffix: hosts",
             steps=worse_from(1, 50),
             link=to_dashboard("Security posture", "libcensus-security"),
         ),
@@ -122,11 +132,11 @@ def fleet() -> Dashboard:
         4,
         4,
         number(
-            "Installs past end of life",
+            "Past end of life",
             "Interpreters of which one component (the interpreter, its OpenSSL) is on a branch "
             "whose last day of support is over.",
-            'count(count by (job, host, root, path) (libcensus_install_eol_timestamp_seconds{job=~"$job"} < time()) '
-            f"{LABELLED})",
+            f"sum(job_host:libcensus_ended_installs:count{{{JOB}}} {LABELLED})",
+            unit="suffix: installs",
             steps=worse_from(1, 100),
             link=to_dashboard("Security posture", "libcensus-security"),
         ),
@@ -135,9 +145,10 @@ def fleet() -> Dashboard:
         4,
         4,
         number(
-            "Hosts with a failed probe",
+            "Probe failed on",
             "Hosts whose last scan could not read something, so that facts are missing.",
-            f'count(count by (job, host) (libcensus_host_probe_success{{job=~"$job"}} == 0) {LABELLED})',
+            f"count(count by (job, host) (job_host_probe:libcensus_failed_probes:min{{{JOB}}}) {LABELLED})",
+            unit="suffix: hosts",
             steps=worse_from(1, 20),
             link=to_dashboard("Collector and agents", "libcensus-collector"),
         ),
@@ -150,12 +161,9 @@ def fleet() -> Dashboard:
             "Open findings by severity",
             "One advisory that affects one interpreter, library or copy on one host is one "
             "finding. Most advisories of CPython are not rated by anybody, so these are counted apart.",
-            [
-                Query(
-                    'sum by (severity) (libcensus_host_findings{job=~"$job", status="affected"} ' + LABELLED + ")",
-                    "{{severity}}",
-                )
-            ],
+            by_severity(
+                f'sum(job_host_severity:libcensus_host_affected_findings:max{{{JOB}, severity="%s"}} {LABELLED})'
+            ),
             colors=SEVERITIES,
         ),
     )
@@ -167,12 +175,7 @@ def fleet() -> Dashboard:
             "Open findings of interpreters by what would bring the fix: the distribution's "
             "packages (its own interpreters, and whatever uses its OpenSSL), whoever built an interpreter that carries its "
             "own copy, or a new image for what runs in a container. By distribution and architecture of the host.",
-            [
-                Query(
-                    f"sum by (upgrade) (job_os_id_arch_component_severity_provider_linkage_upgrade:libcensus_affected_findings:sum{{{SYSTEM}}})",
-                    "{{upgrade}}",
-                )
-            ],
+            by_upgrade(SYSTEM),
             colors=UPGRADES,
         ),
     )
@@ -200,12 +203,10 @@ def fleet() -> Dashboard:
         trend(
             "Open findings",
             "Open findings by severity, by distribution and architecture of the host.",
-            [
-                Query(
-                    f"sum by (severity) (job_os_id_os_version_arch_severity:libcensus_host_affected_findings:sum{{{SYSTEM}}})",
-                    "{{severity}}",
-                )
-            ],
+            by_severity(
+                "sum(job_os_id_os_version_arch_severity:libcensus_host_affected_findings:sum"
+                f'{{{SYSTEM}, severity="%s"}})'
+            ),
             colors=SEVERITIES,
             stacked=True,
         ),
@@ -238,7 +239,7 @@ def fleet() -> Dashboard:
     board.row("What it is made of")
     board.add(
         6,
-        11,
+        13,
         bars(
             "Hosts by distribution",
             "Hosts by operating system and its version.",
@@ -247,7 +248,7 @@ def fleet() -> Dashboard:
     )
     board.add(
         6,
-        11,
+        13,
         bars(
             "Hosts by C library",
             "Hosts by C library and its version; what is built for an older glibc runs on a newer one.",
@@ -260,7 +261,7 @@ def fleet() -> Dashboard:
     )
     board.add(
         6,
-        11,
+        13,
         bars(
             "Interpreters by provider",
             "Interpreters and virtual environments by who built them: distro is the "
@@ -275,9 +276,9 @@ def fleet() -> Dashboard:
     )
     board.add(
         6,
-        11,
+        13,
         bars(
-            "OpenSSL in interpreters, by how it is reached",
+            "How OpenSSL is reached",
             "system: the distribution's shared library. static: inside the "
             "executable. bundled: a library of the interpreter's own. unresolved: it could not be found. none: there is no "
             "TLS.",
@@ -299,7 +300,7 @@ def fleet() -> Dashboard:
     )
     board.row("Where")
     board.add(
-        12,
+        14,
         12,
         sheet(
             "Distributions",
@@ -314,9 +315,9 @@ def fleet() -> Dashboard:
             ],
             [
                 Column("os_id", "Distribution"),
-                Column("os_version", "Version", width=80),
+                Column("os_version", "Version", width=75),
                 Column("Value #A", "Hosts", width=70),
-                Column("Value #B", "Silent", width=70, steps=worse_from(1)),
+                Column("Value #B", "Silent", width=65, steps=worse_from(1)),
                 *[
                     Column(f"Value #{letter}", name, width=80, steps=((None, "text"), (1, color)))
                     for letter, (name, color) in zip("CDEFG", SEVERITIES.values(), strict=True)
@@ -326,23 +327,23 @@ def fleet() -> Dashboard:
         ),
     )
     board.add(
-        12,
+        10,
         12,
         sheet(
             "Hosts to look at first",
             "The 50 hosts with the most open findings rated critical or high. A click on a host opens it.",
             [
                 (
-                    'topk(50, sum by (host) (libcensus_host_findings{job=~"$job", status="affected", '
-                    f'severity=~"critical|high"}} {LABELLED})) > 0'
+                    f"topk(50, sum by (host) (job_host_severity:libcensus_host_affected_findings:max{{{JOB}, "
+                    f'severity=~"critical|high"}} {LABELLED}))'
                 ),
                 f"max by (host, os_id, os_version, arch) (libcensus_host_info{{{SYSTEM}}} {LABELLED})",
             ],
             [
                 Column("host", "Host", link=to_host()),
-                Column("os_id", "Distribution", width=110),
-                Column("os_version", "Version", width=80),
-                Column("arch", "Arch", width=90),
+                Column("os_id", "Distribution", width=100),
+                Column("os_version", "Version", width=75),
+                Column("arch", "Arch", width=80),
                 Column(
                     "Value #A",
                     "Critical and high",
@@ -350,7 +351,7 @@ def fleet() -> Dashboard:
                     steps=(*CALM[:0], (None, "text"), (10, ORANGE), (30, RED)),
                 ),
             ],
-            sort=("Critical and high", True),
+            sort=("Critical, high", True),
         ),
     )
     return board.build()

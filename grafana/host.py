@@ -17,6 +17,7 @@ from grafana.panels import (
     Board,
     Column,
     Query,
+    by_severity,
     choice,
     job_variable,
     number,
@@ -165,7 +166,7 @@ def host() -> Dashboard:
     board.row("What is on it")
     board.add(
         24,
-        10,
+        8,
         sheet(
             "Interpreters and environments",
             "Every install with the OpenSSL that it really uses. glibc is the newest version "
@@ -178,15 +179,15 @@ def host() -> Dashboard:
             ],
             [
                 Column("path", "Path"),
-                Column("root", "In", width=150, meanings={"/": ("the host", None)}),
-                Column("implementation", "Interpreter", width=100),
+                Column("root", "In", width=120, meanings={"/": ("the host", None)}),
+                Column("implementation", "Interpreter", width=90),
                 Column("version", "Version", width=90),
-                Column("kind", "Kind", width=70),
-                Column("provider", "Built by", width=115),
-                Column("glibc", "Needs glibc", width=95),
+                Column("kind", "Kind", width=60),
+                Column("provider", "Built by", width=100),
+                Column("glibc", "Needs glibc", width=100),
                 Column("crypto_version", "OpenSSL", width=85),
-                Column("linkage", "Reached", width=90),
-                Column("package", "From package", width=230),
+                Column("linkage", "Reached", width=105),
+                Column("package", "From package", width=240),
             ],
             sort=("Path", False),
         ),
@@ -201,7 +202,7 @@ def host() -> Dashboard:
     since = f"max by (job, host, root, path, component, severity) (libcensus_install_exposed_since_timestamp_seconds{{{_HOST}}})"
     board.add(
         24,
-        10,
+        8,
         sheet(
             "Open findings and their remedy",
             "Open findings of each interpreter, what brings the fix, and since when it could "
@@ -216,51 +217,50 @@ def host() -> Dashboard:
                 Column("component", "In", width=110),
                 Column("severity", "Severity", width=110, meanings=SEVERITY_WORDS),
                 Column("Value #A", "Findings", width=90),
-                Column("remedy", "Remedy", width=290, meanings=REMEDIES),
-                Column("Value #B", "Fix available since", unit="dateTimeFromNow", width=170),
+                Column("remedy", "Remedy", width=260, meanings=REMEDIES),
+                Column("Value #B", "Fix available since", unit="dateTimeFromNow", width=150),
             ],
             sort=("Severity", False),
             none="nothing is open",
         ),
     )
     board.add(
-        12,
-        9,
+        14,
+        8,
         sheet(
             "Behind what they could be",
             "Interpreters and environments that could be newer, by reason.",
             [f"max by (path, reason) (libcensus_install_stale{{{_HOST}}})"],
             [
                 Column("path", "Path"),
-                Column("reason", "Why", width=280, meanings=dict(STALE)),
+                Column("reason", "Why", width=245, meanings=dict(STALE)),
             ],
             sort=("Path", False),
             none="nothing is stale",
         ),
     )
     board.add(
-        12,
-        9,
+        10,
+        8,
         sheet(
             "Support ends",
             "Until when the branch of each component is supported.",
             [
                 f"min by (component, branch) (libcensus_install_eol_timestamp_seconds{{{_HOST}}}) * 1000",
-                f"min by (component, branch) (libcensus_install_eol_timestamp_seconds{{{_HOST}}}) - time()",
+                f"min by (component, branch) (libcensus_install_eol_timestamp_seconds{{{_HOST}}}) / 86400 + 1 - time() / 86400",
                 f"count by (component, branch) (libcensus_install_eol_timestamp_seconds{{{_HOST}}})",
             ],
             [
                 Column("component", "Component"),
                 Column("branch", "Branch", width=90),
-                Column("Value #A", "Last day", unit="dateTimeAsIso", width=180),
+                Column("Value #A", "Last day", unit="time:YYYY-MM-DD", width=130),
                 Column(
                     "Value #B",
-                    "In",
-                    unit="s",
+                    "Days left",
                     decimals=0,
                     width=120,
                     paints=True,
-                    steps=((None, RED), (0, ORANGE), (180 * 86400, GREEN)),
+                    steps=((None, RED), (0, ORANGE), (180, GREEN)),
                 ),
                 Column("Value #C", "Installs", width=80),
             ],
@@ -271,18 +271,18 @@ def host() -> Dashboard:
     board.row("Over time")
     board.add(
         12,
-        9,
+        8,
         trend(
             "Open findings",
             "Open findings of this host by severity.",
-            [Query(f'sum by (severity) (libcensus_host_findings{{{_HOST}, status="affected"}})', "{{severity}}")],
+            by_severity(f'sum(libcensus_host_findings{{{_HOST}, status="affected", severity="%s"}})'),
             colors=SEVERITIES,
             stacked=True,
         ),
     )
     board.add(
         12,
-        9,
+        8,
         states(
             "Probes",
             "Whether each part of the scan could be read. A part that was skipped (nothing of the kind, a capability "

@@ -6,6 +6,7 @@ Every panel says what it shows (title, description), in which unit, and from whe
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -45,6 +46,8 @@ SEVERITIES: Final[Mapping[str, tuple[str, str]]] = {
 """How each severity is called and coloured; the sources of most CPython advisories rate none."""
 
 WIDTH: Final = 24
+DAYS: Final = "suffix: days"
+"""The unit of spans that are told in days."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +127,11 @@ def _last_value() -> common.ReduceDataOptions:
     return common.ReduceDataOptions().calcs(["lastNotNull"]).values(False)
 
 
+def by_severity(expr: str) -> list[Query]:
+    """Return an expression once for each severity, the worst first; ``%s`` in it stands for the severity."""
+    return [Query(expr.replace("%s", severity), severity) for severity in SEVERITIES]
+
+
 # --- kinds of panels ----------------------------------------------------------------------------------------------
 
 
@@ -187,7 +195,10 @@ def bars(
     _targets(panel, queries, instant=True, form=form)
     panel.reduce_options(_last_value()).orientation(words.VizOrientation.HORIZONTAL).min(0).no_value(none)
     panel.display_mode(words.BarGaugeDisplayMode.BASIC).show_unfilled(True).min_viz_height(16)
-    panel.value_mode(words.BarGaugeValueMode.TEXT)
+    panel.value_mode(words.BarGaugeValueMode.TEXT).text(common.VizTextDisplayOptions().title_size(11).value_size(14))
+    if not colors and "{{" in queries[0].legend:
+        # Grafana drops the name of a bar that is alone, unless it is given.
+        panel.display_name(re.sub(r"\{\{(\w+)\}\}", r"${__field.labels.\1}", queries[0].legend))
     if maximum is not None:
         panel.max(maximum)
     if decimals is not None:
@@ -207,9 +218,10 @@ def trend(
     stacked: bool = False,
     shows_thresholds: bool = False,
     decimals: float | None = None,
+    soft_max: float | None = None,
     none: str = "nothing yet",
 ) -> timeseries.Panel:
-    """Return numbers over time."""
+    """Return numbers over time. ``soft_max`` is how far the axis goes at least."""
     panel = timeseries.Panel()
     _common(panel, title, about, unit, steps)
     _targets(panel, queries, instant=False)
@@ -222,11 +234,12 @@ def trend(
         .display_mode(words.LegendDisplayMode.LIST)
         .placement(words.LegendPlacement.BOTTOM)
         .show_legend(True)
-        .calcs(["lastNotNull"])
     )
     panel.tooltip(common.VizTooltipOptions().mode(words.TooltipDisplayMode.MULTI).sort(words.SortOrder.DESCENDING))
     if stacked:
         panel.stacking(common.StackingConfig().mode(words.StackingMode.NORMAL).group("A"))
+    if soft_max is not None:
+        panel.axis_soft_max(soft_max)
     if shows_thresholds:
         panel.thresholds_style(common.GraphThresholdsStyleConfig().mode(words.GraphThresholdsStyleMode.LINE))
     if decimals is not None:
@@ -246,7 +259,7 @@ def states(title: str, about: str, query: Query, meanings: Mapping[str, tuple[st
         common.VizLegendOptions()
         .display_mode(words.LegendDisplayMode.LIST)
         .placement(words.LegendPlacement.BOTTOM)
-        .show_legend(True)
+        .show_legend(False)
     )
     panel.tooltip(common.VizTooltipOptions().mode(words.TooltipDisplayMode.SINGLE).sort(words.SortOrder.NONE))
     return panel
@@ -270,7 +283,7 @@ class Column:
     """One column of a table: the label or ``Value`` that it shows, and how.
 
     ``link`` is a title and a URL; ``steps`` colour the cell's background where ``paints`` is set, else its text;
-    ``zero`` is what stands for nothing, for instance an empty cell.
+    ``none`` stands where a row has no value.
     """
 
     of: str
@@ -285,6 +298,7 @@ class Column:
     link: tuple[str, str] | None = None
     meanings: Mapping[str, tuple[str, str | None]] | None = None
     align: str = ""
+    none: str = "-"
 
 
 def sheet(
@@ -303,9 +317,9 @@ def sheet(
     label with ``join``. What is no column is not shown. ``sort`` is a column's title, and whether the largest comes first.
     """
     panel = table.Panel()
-    _common(panel, title, about, "locale", CALM)
+    _common(panel, title, about, "string", CALM)
     _targets(panel, [Query(query) for query in queries], instant=True, form=PromQueryFormat.TABLE)
-    panel.no_value(none).show_header(True).filterable(False).align(words.FieldTextAlignment.AUTO)
+    panel.no_value(none).show_header(True).filterable(False).min_width(50).align(words.FieldTextAlignment.AUTO)
     panel.cell_options(words.TableAutoCellOptions()).display_mode(words.TableCellDisplayMode.AUTO)
     if len(queries) > 1 or join:
         if join is None:
@@ -345,8 +359,13 @@ def _sorted_by(sort: tuple[str, bool]) -> Any:
 
 def _properties(column: Column) -> list[model.DynamicConfigValue]:
     properties = []
-    if column.unit:
-        properties.append(prop("unit", column.unit))
+    is_number = column.of.startswith("Value")
+    if column.unit or is_number:
+        properties.append(prop("unit", column.unit or "locale"))
+    if column.of == "path":
+        # Long paths are cut where the window is narrow: a click shows all of it.
+        properties.append(prop("custom.inspect", True))
+    properties.append(prop("noValue", column.none if is_number else ""))
     if column.width is not None:
         properties.append(prop("custom.width", column.width))
     if column.align:
@@ -484,10 +503,10 @@ class Board:
             .tooltip(model.DashboardCursorSync.CROSSHAIR)
             .readonly()
             .link(
-                dashboard.DashboardLink("libcensus")
+                dashboard.DashboardLink("All of libcensus")
                 .type(model.DashboardLinkType.DASHBOARDS)
                 .tags([TAG])
-                .as_dropdown(False)
+                .as_dropdown(True)
                 .include_vars(True)
                 .keep_time(True)
             )

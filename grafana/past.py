@@ -8,6 +8,7 @@ Prometheus that holds them, moment by moment, and becomes blocks too.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import subprocess
 import urllib.error
@@ -74,6 +75,17 @@ def _as_agents_tell(one: HostFacts) -> HostFacts:
     return replace(one, received=replace(received, report=report, certificate_expires_at=ends))
 
 
+def _repeated(one: HostFacts, moment: datetime) -> HostFacts:
+    """Return the same report as it came again within the hour before a moment, and after the one that it repeats."""
+    late = timedelta(seconds=int(one.received.host_id[:6], 16) % 3600)
+    at = max(moment - late, one.received.received_at)
+    named = hashlib.sha256(one.received.report.report_id + at.isoformat().encode()).digest()[:16]
+    report = replace(one.received.report, report_id=named, scanned_at=at)
+    return replace(
+        one, received=replace(one.received, report=report, received_at=at, certificate_expires_at=at + _CERTIFICATE)
+    )
+
+
 def moments(now: datetime, days: int, every: timedelta) -> list[datetime]:
     """Return moments that lie regularly in the days before ``now``, the oldest first."""
     number = int(timedelta(days=days) / every)
@@ -92,14 +104,19 @@ class PastFleet:
         """Yield the page of each moment; when all are taken, every report is in the database."""
         catalogue = load_snapshot()
         waiting = list(self._reports)
+        known: dict[str, HostFacts] = {}
         with SqlStore.open(f"sqlite:///{self._database}", clock=lambda: self._clock) as store:
             assessor = Assessor(catalogue, when[0].date())
             exporter = FleetExporter(store, lambda: assessor, label_keys=LABELS)
             for moment in when:
                 self._clock = moment
                 came = [one for one in waiting if one.received.received_at <= moment]
-                _put(store, came)
                 waiting = waiting[len(came) :]
+                _put(store, came)
+                known |= {one.received.host_id: one for one in came}
+                # The simulation tells a report when something changes; hosts report in between, too.
+                lively = {one.received.host_id for one in waiting} & known.keys()
+                _put(store, [_repeated(known[host_id], moment) for host_id in sorted(lively)])
                 if assessor.today != moment.date():
                     assessor = Assessor(catalogue, moment.date())
                 yield moment, exporter.render_fleet(Format.OPENMETRICS).decode()

@@ -14,6 +14,7 @@ from grafana.panels import (
     Board,
     Column,
     Query,
+    Steps,
     bars,
     better_from,
     choice,
@@ -39,6 +40,12 @@ REASONS = {
     "kernel": "Older kernel",
 }
 """What keeps a build of the right architecture from starting, in the order of the verdicts."""
+
+
+def _with_short_name(expr: str) -> str:
+    """Name builds by the first characters of their digest, as people do with commits."""
+    named = f'label_replace({expr}, "id", "$1", "build", "(.{{8}}).*")'
+    return f"max by (id, implementation, version, provider, arch) ({named})"
 
 
 def portability() -> Dashboard:
@@ -100,10 +107,10 @@ def portability() -> Dashboard:
         6,
         4,
         number(
-            "Builds in use that do not start everywhere",
-            "Interpreter builds found on at least one host which would not "
-            "start on some other host of the same architecture.",
-            f'count(count by (job, build) ({_BUILDS[:-1]}, arch=~"$arch", verdict="blocked", reason!="arch"}} > 0))',
+            "Builds that fail somewhere",
+            "Interpreter builds in use which would not start on some other host of the same architecture and C library: "
+            "its CPU, kernel, glibc or another library is too old. A distribution's own are left out: they are made for it.",
+            f'count(count by (job, build) ({_BUILDS[:-1]}, arch=~"$arch", verdict="blocked", provider!="distro", reason!~"arch|loader"}} > 0))',
             steps=worse_from(1, 100),
         ),
     )
@@ -156,27 +163,35 @@ def portability() -> Dashboard:
     )
     board.row("Trend")
     board.add(
-        24,
+        12,
         8,
         trend(
-            "Share of the hosts that each policy reaches",
-            "How old hosts go and new ones come: share of the hosts on which a wheel of each policy is taken.",
-            [
-                Query(
-                    f'sum by (policy) (libcensus_manylinux_hosts{{{JOB}, arch=~"$arch"}}) / on () group_left () sum({_HOSTS})',
-                    "{{policy}}",
-                )
-            ],
-            unit="percentunit",
-            steps=better_from(0.8, 0.95),
+            "Hosts by C library",
+            "How hosts with an old C library go and others come.",
+            [Query(f"sum by (libc, libc_version) ({_HOSTS})", "{{libc}} {{libc_version}}")],
+            stacked=True,
         ),
     )
-    groups = "implementation, version, provider, arch"
+    board.add(
+        12,
+        8,
+        trend(
+            "Share of the hosts that $floor reaches",
+            "Share of the hosts on which a wheel of the chosen policy is taken, over time.",
+            [Query(f"sum({_REACHED}) / sum({_HOSTS})", "hosts reached")],
+            unit="percentunit",
+            steps=better_from(0.8, 0.95),
+            decimals=1,
+            colors={"hosts reached": ("hosts reached", BLUE)},
+        ),
+    )
+    groups = "job, build, implementation, version, provider, arch"
 
     def hosts(condition: str) -> str:
         return f'sum by ({groups}) ({_BUILDS[:-1]}, arch=~"$arch", {condition}}})'
 
     columns = [
+        Column("id", "Build", width=100),
         Column("implementation", "Interpreter", width=110),
         Column("version", "Version", width=100),
         Column("provider", "Built by", width=130),
@@ -194,15 +209,16 @@ def portability() -> Dashboard:
     ]
     runs = hosts('verdict="runs"')
     own = hosts('reason!="arch"')
+    steps: Steps = ((None, "transparent"), (1, YELLOW), (10, ORANGE), (50, RED))
     queries = [f"{runs} / {own}", runs]
     for letter, (reason, title) in zip("CDEFG", REASONS.items(), strict=True):
         blocked = hosts(f'verdict="blocked", reason="{reason}"')
         queries.append(f"{blocked} > 0")
-        steps = ((None, YELLOW), (10, ORANGE), (50, RED))
-        columns.append(Column(f"Value #{letter}", title, width=120, paints=True, steps=steps))
+        columns.append(Column(f"Value #{letter}", title, width=125, paints=True, steps=steps, none=" "))
     unknown = hosts('verdict="unknown"')
     queries.append(f"{unknown} > 0")
-    columns.append(Column("Value #H", "Nobody can tell", width=120, steps=((None, BLUE),)))
+    columns.append(Column("Value #H", "Nobody can tell", width=130, steps=((None, BLUE),), none=" "))
+    queries = [_with_short_name(query) for query in queries]
     board.row("Builds and where they start")
     board.add(
         24,

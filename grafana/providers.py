@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from grafana.panels import (
+    DAYS,
     GREEN,
     JOB,
     ORANGE,
@@ -13,7 +14,6 @@ from grafana.panels import (
     Column,
     Query,
     bars,
-    better_from,
     choice,
     job_variable,
     number,
@@ -21,6 +21,7 @@ from grafana.panels import (
     trend,
     worse_from,
 )
+from libcensus.collector.posture.exposure import BUCKET_DAYS
 
 if TYPE_CHECKING:
     from grafana_foundation_sdk.models.dashboard import Dashboard
@@ -31,6 +32,12 @@ _BUCKETS = f"libcensus_patch_latency_seconds_bucket{{{_SELECTED}}}"
 _COUNT = f"libcensus_patch_latency_seconds_count{{{_SELECTED}}}"
 
 
+TOOK = {f"{float(days * _DAY)!r}": (f"up to {days} day{'' if days == 1 else 's'}", GREEN) for days in BUCKET_DAYS} | {
+    "+Inf": ("longer", GREEN)
+}
+"""The buckets of patch latency, in words."""
+
+
 def _within(days: int) -> str:
     """Share of what was patched so soon, by provider; buckets are present state, and never a rate."""
     # Bounds have a fraction in either format.
@@ -38,7 +45,7 @@ def _within(days: int) -> str:
 
 
 def _quantile(share: float) -> str:
-    return f"histogram_quantile({share}, sum by (provider, le) ({_BUCKETS}))"
+    return f"histogram_quantile({share}, sum by (provider, le) ({_BUCKETS})) / {_DAY}"
 
 
 def providers() -> Dashboard:
@@ -71,18 +78,18 @@ def providers() -> Dashboard:
             "Half of them within",
             "Median time from the day on which a provider's fix could be installed to the host's first "
             "report without the finding. Interpolated within buckets.",
-            f"histogram_quantile(0.5, sum by (le) ({_BUCKETS}))",
-            unit="s",
+            f"histogram_quantile(0.5, sum by (le) ({_BUCKETS})) / {_DAY}",
+            unit=DAYS,
             decimals=0,
             none="none arrived",
-            steps=worse_from(14 * _DAY, 60 * _DAY),
+            steps=worse_from(14, 60),
         ),
     )
     board.add(
         6,
         4,
         number(
-            "Fix is there, not installed",
+            "Fix is out, not installed",
             "Open findings whose provider has published a fix.",
             f"sum(libcensus_exposed_findings{{{_SELECTED}}})",
             steps=worse_from(1, 1000),
@@ -102,13 +109,13 @@ def providers() -> Dashboard:
         12,
         9,
         bars(
-            "Median days until a fix is on the host",
+            "Half of the fixes were on the host within",
             "Half of a provider's fixes were on the host within this time. Fixes that "
             "have not arrived yet are not in it: see the open ones beside.",
             [Query(f"sort({_quantile(0.5)})", "{{provider}}")],
-            unit="s",
+            unit=DAYS,
             decimals=0,
-            steps=worse_from(14 * _DAY, 60 * _DAY),
+            steps=worse_from(14, 60),
             none="none arrived",
         ),
     )
@@ -117,8 +124,8 @@ def providers() -> Dashboard:
         9,
         sheet(
             "Providers compared",
-            "Of the fixes that arrived: how many, how soon, and what is still open. undated means that no "
-            "source tells since when the provider has the fix.",
+            "Of the fixes that arrived: how many, how soon, and what is open still: fixes that are out and not installed, and findings of which no "
+            "source tells since when the provider has the fix (undated).",
             [
                 f"sum by (provider) ({_COUNT}) > 0",
                 _within(7),
@@ -129,8 +136,8 @@ def providers() -> Dashboard:
                 f"sum by (provider) (libcensus_undated_findings{{{_SELECTED}}})",
             ],
             [
-                Column("provider", "Provider", width=130),
-                Column("Value #A", "Arrived", width=80),
+                Column("provider", "Provider"),
+                Column("Value #A", "Arrived", width=75),
                 *[
                     Column(
                         f"Value #{letter}",
@@ -139,13 +146,13 @@ def providers() -> Dashboard:
                         decimals=0,
                         width=75,
                         paints=True,
-                        steps=better_from(0.5, 0.8),
+                        steps=((None, "transparent"), (0, RED), (0.5, ORANGE), (0.8, GREEN)),
                     )
                     for letter, days in (("B", 7), ("C", 30), ("D", 90))
                 ],
-                Column("Value #E", "90 % within", unit="s", decimals=0, width=110),
-                Column("Value #F", "Open, fix there", steps=((None, "text"), (1, ORANGE))),
-                Column("Value #G", "Open, undated"),
+                Column("Value #E", "90 % within", unit=DAYS, decimals=0, width=100),
+                Column("Value #F", "Not installed", width=105, steps=((None, "text"), (1, ORANGE))),
+                Column("Value #G", "Undated", width=80),
             ],
             sort=("Arrived", True),
         ),
@@ -160,14 +167,14 @@ def providers() -> Dashboard:
             [Query(f"sum by (le) ({_BUCKETS})", "{{le}}")],
             as_heatmap=True,
             steps=((None, GREEN),),
-            colors={},
+            colors=TOOK,
         ),
     )
     board.add(
         12,
         9,
         bars(
-            "Fixes that are there and not installed",
+            "Fixes that are out and not installed",
             "Open findings whose provider has published a fix, by provider.",
             [Query(f"sort_desc(sum by (provider) (libcensus_exposed_findings{{{_SELECTED}}}) > 0)", "{{provider}}")],
             steps=((None, ORANGE),),
@@ -178,7 +185,7 @@ def providers() -> Dashboard:
         12,
         8,
         trend(
-            "Fixes that are there and not installed",
+            "Fixes that are out and not installed",
             "Open findings whose provider has published a fix, over time.",
             [Query(f"sum by (provider) (libcensus_exposed_findings{{{_SELECTED}}}) > 0", "{{provider}}")],
             stacked=True,

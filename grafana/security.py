@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from grafana.fleet import UPGRADES
+from grafana.fleet import UPGRADES, by_upgrade
 from grafana.panels import (
     BLUE,
     GREEN,
@@ -18,6 +18,7 @@ from grafana.panels import (
     Column,
     Query,
     bars,
+    by_severity,
     choice,
     job_variable,
     number,
@@ -40,6 +41,7 @@ STALE = {
 }
 SEVERITY_WORDS: dict[str, tuple[str, str | None]] = dict(SEVERITIES)
 _FINDINGS = f'job_os_id_arch_component_severity_provider_linkage_upgrade:libcensus_affected_findings:sum{{{SYSTEM}, component=~"$component", severity=~"$severity"}}'
+_EOL = "job_os_id_arch_component_branch:libcensus_install_eol_timestamp_seconds"
 _OF_HOSTS = "and on (job, host) libcensus_host_info{" + SYSTEM + "}"
 
 
@@ -77,7 +79,7 @@ def security() -> Dashboard:
         4,
         4,
         number(
-            "A fix is there",
+            "Fix is out",
             "Open findings whose fix the provider has published: it could be installed and is not. The "
             "whole fleet, all distributions.",
             f'sum(libcensus_exposed_findings{{{JOB}, component=~"$component", severity=~"$severity"}})',
@@ -86,7 +88,7 @@ def security() -> Dashboard:
     )
     board.add(
         6,
-        9,
+        7,
         bars(
             "By component",
             "Open findings by what the advisory is about.",
@@ -95,7 +97,7 @@ def security() -> Dashboard:
     )
     board.add(
         6,
-        9,
+        7,
         bars(
             "By how OpenSSL is reached",
             "Open findings of OpenSSL by linkage: system is the distribution's library, static "
@@ -112,7 +114,7 @@ def security() -> Dashboard:
     )
     board.add(
         6,
-        9,
+        7,
         bars(
             "By who built the interpreter",
             "Open findings by provider.",
@@ -121,12 +123,12 @@ def security() -> Dashboard:
     )
     board.add(
         6,
-        9,
+        7,
         bars(
             "By what would bring the fix",
             "The distribution's packages, whoever built an interpreter with its own copy, or a "
             "new image for what runs in a container.",
-            [Query(f"sum by (upgrade) ({_FINDINGS})", "{{upgrade}}")],
+            by_upgrade(f'{SYSTEM}, component=~"$component", severity=~"$severity"'),
             colors=UPGRADES,
         ),
     )
@@ -137,7 +139,10 @@ def security() -> Dashboard:
         trend(
             "Open findings by severity",
             "Open findings of interpreters over time.",
-            [Query(f"sum by (severity) ({_FINDINGS})", "{{severity}}")],
+            by_severity(
+                "sum(job_os_id_arch_component_severity_provider_linkage_upgrade:libcensus_affected_findings:sum"
+                f'{{{SYSTEM}, component=~"$component", severity=~"$severity", severity="%s"}})'
+            ),
             colors=SEVERITIES,
             stacked=True,
         ),
@@ -154,29 +159,8 @@ def security() -> Dashboard:
     )
     board.row("What to do first")
     board.add(
-        12,
-        11,
-        sheet(
-            "Advisories by the hosts that they affect",
-            "The 100 advisories that affect most hosts (whole fleet). A click opens the advisory.",
-            [
-                (
-                    f'topk(100, max by (advisory, component, severity) (libcensus_advisory_hosts{{{JOB}, component=~"$component", '
-                    'severity=~"$severity"})) > 0'
-                )
-            ],
-            [
-                Column("advisory", "Advisory", link=("Read it", "https://www.cve.org/CVERecord?id=${__value.raw}")),
-                Column("component", "Component", width=110),
-                Column("severity", "Severity", width=110, meanings=SEVERITY_WORDS),
-                Column("Value", "Hosts", width=100, steps=((None, BLUE),), gauge=False),
-            ],
-            sort=("Hosts", True),
-        ),
-    )
-    board.add(
-        12,
-        11,
+        24,
+        10,
         sheet(
             "Exposed for longest",
             "Installs that could have had a fix for the longest time, the 100 oldest. A click on the host opens it.",
@@ -197,38 +181,57 @@ def security() -> Dashboard:
             sort=("Fix available since", False),
         ),
     )
-    board.row("End of life")
+    board.row("Advisories, and the end of support")
     board.add(
-        24,
         10,
+        11,
+        sheet(
+            "Advisories by the hosts that they affect",
+            "The 100 advisories that affect most hosts (whole fleet). A click opens the advisory.",
+            [
+                (
+                    f'topk(100, max by (advisory, component, severity) (libcensus_advisory_hosts{{{JOB}, component=~"$component", '
+                    'severity=~"$severity"})) > 0'
+                )
+            ],
+            [
+                Column("advisory", "Advisory", link=("Read it", "https://www.cve.org/CVERecord?id=${__value.raw}")),
+                Column("component", "Component", width=95),
+                Column("severity", "Severity", width=90, meanings=SEVERITY_WORDS),
+                Column("Value", "Hosts", width=80, steps=((None, BLUE),), gauge=False),
+            ],
+            sort=("Hosts", True),
+        ),
+    )
+    board.add(
+        14,
+        11,
         sheet(
             "Support ends",
             "Branches in use and the last day of their support: by the distribution where it maintains the "
             "copy, else by the project. Red is over, orange within half a year.",
             [
-                f"min by (component, branch) ((libcensus_install_eol_timestamp_seconds{{{JOB}}} {_OF_HOSTS}) * 1000)",
-                f"min by (component, branch) ((libcensus_install_eol_timestamp_seconds{{{JOB}}} {_OF_HOSTS}) - time())",
-                f"max by (component, branch) ((libcensus_install_eol_timestamp_seconds{{{JOB}}} {_OF_HOSTS}) * 1000)",
-                f"count by (component, branch) (libcensus_install_eol_timestamp_seconds{{{JOB}}} {_OF_HOSTS})",
-                "count by (component, branch) ((libcensus_install_eol_timestamp_seconds{" + JOB + "} "
-                f"{_OF_HOSTS}) < time())",
+                f"min by (component, branch) ({_EOL}:min{{{SYSTEM}}}) * 1000",
+                f"min by (component, branch) ({_EOL}:min{{{SYSTEM}}}) / 86400 + 1 - time() / 86400",
+                f"max by (component, branch) ({_EOL}:max{{{SYSTEM}}}) * 1000",
+                f"sum by (component, branch) ({_EOL}:count{{{SYSTEM}}})",
+                f"sum by (component, branch) (job_os_id_arch_component_branch:libcensus_ended_installs:count{{{SYSTEM}}})",
             ],
             [
-                Column("component", "Component", width=130),
-                Column("branch", "Branch", width=110),
-                Column("Value #A", "First to end", unit="dateTimeAsIso", width=180),
+                Column("component", "Component"),
+                Column("branch", "Branch", width=80),
+                Column("Value #A", "First to end", unit="time:YYYY-MM-DD", width=115),
                 Column(
                     "Value #B",
-                    "In",
-                    unit="s",
+                    "Days left",
                     decimals=0,
-                    width=140,
+                    width=90,
                     paints=True,
-                    steps=((None, RED), (0, ORANGE), (180 * 86400, GREEN)),
+                    steps=((None, RED), (0, ORANGE), (180, GREEN)),
                 ),
-                Column("Value #C", "Last to end", unit="dateTimeAsIso", width=180),
-                Column("Value #D", "Installs"),
-                Column("Value #E", "Of them past their end", steps=((None, "text"), (1, RED))),
+                Column("Value #C", "Last to end", unit="time:YYYY-MM-DD", width=105),
+                Column("Value #D", "Installs", width=75),
+                Column("Value #E", "Past it", width=80, steps=((None, "text"), (1, RED))),
             ],
             sort=("First to end", False),
         ),
@@ -261,7 +264,7 @@ def security() -> Dashboard:
         sheet(
             "Restart something here",
             "The 50 hosts with most processes that still run on a replaced or deleted crypto library or executable.",
-            [f"topk(50, max by (host) (libcensus_host_outdated_processes{{{JOB}}} {_OF_HOSTS})) > 0"],
+            [f"topk(50, max by (host) (job_host:libcensus_host_outdated_processes:max{{{JOB}}} {_OF_HOSTS})) > 0"],
             [
                 Column("host", "Host", link=to_host()),
                 Column("Value", "Processes", width=110, steps=((None, YELLOW), (3, ORANGE), (10, RED))),

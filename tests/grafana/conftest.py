@@ -25,9 +25,10 @@ from libcensus.collector.pki.authority import Authority
 from libcensus.collector.simulation.fill import Simulation
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
+    from libcensus.collector.simulation.builds import BuildPlan
     from libcensus.collector.simulation.facts import HostFacts
     from libcensus.collector.simulation.truth import Truth
 
@@ -48,6 +49,7 @@ class Watched:
     reports: Sequence[HostFacts]
     past: Sequence[datetime]
     now: datetime
+    digest_of: Callable[[BuildPlan], str]
 
 
 @pytest.fixture(scope="session")
@@ -69,7 +71,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
         serve_prometheus(folder, data, port, [plain.http_address, secure.http_address], undo)
         keep_reporting(plain.grpc_address, reports[-1], prometheus)
         wait_for_rules(prometheus)
-        yield Watched(prometheus, simulation.truth(), reports, past, datetime.now(UTC))
+        yield Watched(prometheus, simulation.truth(), reports, past, datetime.now(UTC), simulation.build_digest)
 
 
 class served:  # noqa: N801 - it reads as what it is in a with statement

@@ -141,7 +141,7 @@ def test_variables_that_are_used_exist(uid: str) -> None:
     known = {variable["name"] for variable in board["templating"]["list"]}
     texts = " ".join(strings(board))
     used = set(re.findall(r"(?<!\$)\$\{?(\w+)", re.sub(r"\"?\$1\"?", "", texts)))
-    builtin = {"__rate_interval", "__url_time_range", "__data", "__value", "__all"}
+    builtin = {"__field", "__rate_interval", "__url_time_range", "__data", "__value", "__all"}
     assert used - builtin <= known
     assert known - used <= set(), "a variable that nothing uses"
 
