@@ -145,7 +145,9 @@ def test_nothing_is_counted_once_for_each_collector(rule: Rule) -> None:
     if any(name.startswith(about_collectors) for name in selected(promql.parse(rule.expr))):
         return
     assert "instance" not in labels_of(rule.name)
-    for total in re.findall(r"(?:sum|count) by \([^)]*\) \(\s*(libcensus_\w+)", rule.expr):
+    # A count of counts has each place once, whatever the inner count is.
+    places = re.sub(r"(count by \([^)]*\) \(\s*)count (?=by)", r"\1group ", rule.expr)
+    for total in re.findall(r"(?:sum|count) by \([^)]*\) \(\s*(libcensus_\w+)", places):
         pytest.fail(f"{rule.name} counts {total} once for each collector")
 
 
