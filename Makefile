@@ -9,13 +9,15 @@ BIN := .venv/bin
 MEMBERS := protos agent collector cli
 PURE_CORE := */libcensus/facts/*,*/libcensus/agent/elf/*,*/libcensus/collector/posture/*
 DEMO_ARGS ?=
+GRAFANA ?=
+GRAFANA_ARGS ?=
 PYTEST_ARGS ?=
 FUZZ_TARGETS ?=
 
-.PHONY: help demo test fleet-test lint types protos docs bench fuzz build locks clean
+.PHONY: help demo test fleet-test lint types protos docs dashboards demo-grafana bench fuzz build locks clean
 
 help: ## Show this list
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # The environment: locked and hashed, the four distributions installed in place.
 .venv/bin/pip:
@@ -53,12 +55,20 @@ lint: .venv/.dev types ## Check style, types, import contracts, and that nothing
 	$(BIN)/buf lint protos
 	$(BIN)/python scripts/generate_protos.py --check
 	$(BIN)/python scripts/generate_docs.py --check
+	$(BIN)/python -m grafana --check
 
 types: .venv/.dev ## Check types alone
-	$(BIN)/mypy protos/src agent/src collector/src cli/src tests scripts benchmarks fuzz
+	$(BIN)/mypy protos/src agent/src collector/src cli/src tests scripts benchmarks fuzz grafana
 
 protos: .venv/.dev ## Generate the contract's Python code
 	$(BIN)/python scripts/generate_protos.py
+
+dashboards: .venv/.dev ## Generate the dashboards' JSON from grafana/*.py
+	$(BIN)/python -m grafana
+
+demo-grafana: .venv/.dev ## Show the dashboards over a simulated fleet, in a Grafana that is here (GRAFANA=folder)
+	@$(PYTHON) scripts/system_packages.py demo-grafana
+	@$(BIN)/python -m grafana.demo --grafana "$(GRAFANA)" $(GRAFANA_ARGS)
 
 docs: .venv/.dev ## Generate the pages that come from code
 	$(BIN)/python scripts/generate_docs.py

@@ -19,6 +19,8 @@ NEEDS: dict[str, list[tuple[str, str]]] = {
         ("readelf", "binutils"),
         ("strace", "strace"),
         ("promtool", "prometheus"),
+        ("prometheus", "prometheus"),
+        ("amtool", "prometheus-alertmanager"),
         ("/usr/lib/postgresql/*/bin/initdb", "postgresql"),
         ("/usr/include/openssl/ssl.h", "libssl-dev"),
         ("/usr/include/stdio.h", "libc6-dev"),
@@ -38,6 +40,7 @@ NEEDS: dict[str, list[tuple[str, str]]] = {
         ("mount", "mount"),
         ("qemu-aarch64-static", "qemu-user-static"),
     ],
+    "demo-grafana": [("prometheus", "prometheus"), ("promtool", "prometheus")],
     "bench": [("nm", "binutils"), ("find", "findutils"), ("time", "time")],
 }
 

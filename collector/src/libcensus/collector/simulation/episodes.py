@@ -14,7 +14,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import TYPE_CHECKING, Any
 
 from libcensus.collector.simulation.plan import CONTAINER_ROOT
-from libcensus.collector.simulation.records import AFFECTED
+from libcensus.collector.simulation.records import AFFECTED, OPEN_QUESTION
 from libcensus.facts.vocabulary import InstallKind
 
 if TYPE_CHECKING:
@@ -178,10 +178,14 @@ def episodes_of(states: Sequence[HostPlan], records: Records) -> Iterator[Episod
                 for said in part.said
                 if said.status == AFFECTED
             }
+            # Of two builds in one slot one may be fixed, while of the other nobody can tell: that is no patch.
+            unclear = {
+                (said.component, said.advisory) for part in parts for said in part.said if said.status == OPEN_QUESTION
+            }
             before = begun.get(slot, {})
             for key, one in before.items():
                 if key not in affected:
-                    yield ended(slot, key, one, state.reported_at)
+                    yield ended(slot, key, one, state.reported_at, is_removed=key in unclear)
             begun[slot] = {key: before.get(key, one) for key, one in affected.items()}
     for slot, open_ones in begun.items():
         for key, one in open_ones.items():
