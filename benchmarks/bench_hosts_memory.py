@@ -1,10 +1,12 @@
 """What a host that the collector knows costs it in memory, with 100,000 of them.
 
-    python -m benchmarks.bench_hosts_memory [--hosts 100000] [--detail host]
+    python -m benchmarks.bench_hosts_memory [--hosts 100000] [--variety 1000] [--detail host]
 
-A simulated fleet is put into a SQLite file, and a collector of its own process serves it: the metrics page is rendered
-twice at the level that is given, and some thousand hosts report. What it has then beyond what a collector has whose
-database is empty, divided by the hosts, is the figure.
+A simulated fleet of `--variety` hosts is put into a SQLite file, and its hosts again under other names until there are
+`--hosts`: of a hundred machines that were installed alike, one is different. A collector of its own process serves it:
+the metrics page is rendered twice at the level that is given, and some thousand hosts report. What it has then beyond
+what a collector has whose database is empty, divided by the hosts, is the figure. What differs is what costs: with as
+many varieties as hosts the figure is that of hosts of which no two are alike.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ import urllib.request
 import uuid
 from typing import TYPE_CHECKING
 
+from benchmarks.bench_advisories import copy_hosts
 from benchmarks.trusted import REPORT, WORKERS, Running, serving
 
 if TYPE_CHECKING:
@@ -46,7 +49,7 @@ def serve(pipe: Connection, database: str, detail: str) -> None:
         pipe.recv()
 
 
-def fill(database: str, hosts: int) -> list[tuple[str, bytes]]:
+def fill(database: str, hosts: int, variety: int) -> list[tuple[str, bytes]]:
     """Put a simulated fleet into a database; returns some hosts with their unchanged reports."""
     from libcensus.collector.advisories.snapshot import load_snapshot  # noqa: PLC0415
     from libcensus.collector.simulation.fill import Simulation  # noqa: PLC0415
@@ -54,7 +57,8 @@ def fill(database: str, hosts: int) -> list[tuple[str, bytes]]:
     from libcensus.facts.codec import report_to_proto  # noqa: PLC0415
 
     with SqlStore.open(database) as store:
-        Simulation(load_snapshot(), 1, hosts).fill(store)
+        Simulation(load_snapshot(), 1, min(hosts, variety)).fill(store)
+        copy_hosts(store, min(hosts, variety), hosts)
         some = store.hosts()[:REPORTS]
         return [(one.host_id, report_to_proto(one.report).SerializeToString()) for one in some]
 
@@ -83,13 +87,14 @@ def main() -> int:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--hosts", type=int, default=100_000)
+    parser.add_argument("--variety", type=int, default=1_000)
     parser.add_argument("--detail", default="host", choices=("fleet", "host", "install"))
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         with serving(serve, f"sqlite:///{folder}/empty.db", arguments.detail) as collector:
             empty, _ = use(collector, [])
         started = time.monotonic()
-        reports = fill(f"sqlite:///{folder}/census.db", arguments.hosts)
+        reports = fill(f"sqlite:///{folder}/census.db", arguments.hosts, arguments.variety)
         print(f"{arguments.hosts} hosts made in {time.monotonic() - started:.0f} s")
         with serving(serve, f"sqlite:///{folder}/census.db", arguments.detail) as collector:
             full, seconds = use(collector, reports)
@@ -98,7 +103,8 @@ def main() -> int:
     print(f"an empty collector: {empty:.0f} MiB; with {arguments.hosts} hosts: {full:.0f} MiB, {peak:.0f} at its peak")
     print(f"  {each:.1f} KiB a host at level {arguments.detail}; a page after some reports took {seconds:.2f} s")
     result = {
-        "what": f"memory of a collector for each of {arguments.hosts} hosts, level {arguments.detail}",
+        "what": f"memory of a collector for each of {arguments.hosts} hosts of {arguments.variety} varieties, level "
+        f"{arguments.detail}",
         "value": round(each, 1),
         "unit": "KiB",
         "peer": f"an empty collector: {empty:.0f} MiB",

@@ -528,7 +528,8 @@ host served meanwhile.
 | connections | `max_connections`, and the open files of the process less 512 | is closed before its handshake |
 | TLS handshakes | 10 s each | is closed; counted in `libcensus_collector_tls_handshakes_total` |
 | calls in flight | `max_concurrent_calls` | is refused by threads of their own, before its request is read: `calls` |
-| calls of one host | `host_calls_per_second`, `host_burst`, an eighth of `workers` | is refused: `host_rate`, `host_calls` |
+| calls of one host | `host_calls_per_second`, `host_burst` | is refused: `host_rate` |
+| calls of one host at once | an eighth of `workers` | is refused: `host_calls` |
 | the message of a call | 20 s until it has come | is ended: `slow` |
 | an upload | `call_seconds`, `max_upload_bytes`, `max_upload_facts` | is ended: `slow`, or refused: `too_large` |
 | uploads together | their memory, and three quarters of `workers` | is refused: `uploads` |

@@ -45,16 +45,16 @@ def talk(address: str, sent: bytes, patience: float = 30.0) -> tuple[bytes, str]
     """Send bytes and the end; returns what came back and how it ended."""
     host, _, port = address.rpartition(":")
     got = b""
-    with socket.create_connection((host, int(port)), timeout=patience) as connection:
-        try:
+    try:
+        with socket.create_connection((host, int(port)), timeout=patience) as connection:
             connection.sendall(sent)
             connection.shutdown(socket.SHUT_WR)
             while piece := connection.recv(65536):
                 got += piece
-        except TimeoutError:
-            return got, "silence"
-        except OSError:
-            return got, "reset"
+    except TimeoutError:
+        return got, "silence"
+    except OSError:
+        return got, "reset"
     return got, "end"
 
 

@@ -119,6 +119,21 @@ def running(command: list[str], log: Path) -> Iterator[None]:
 
 
 @contextmanager
+def scraping(folder: Path, config: dict[str, Any], address: str) -> Iterator[None]:
+    """Run Prometheus by a configuration, at an address; its data and log go to the folder."""
+    (folder / "prometheus.yml").write_text(yaml.safe_dump(config), encoding="utf-8")
+    command = [
+        "prometheus",
+        f"--config.file={folder / 'prometheus.yml'}",
+        f"--storage.tsdb.path={folder / 'tsdb'}",
+        f"--web.listen-address={address}",
+        "--rules.alert.resend-delay=1s",
+    ]
+    with running(command, folder / "prometheus.log"):
+        yield
+
+
+@contextmanager
 def monitoring(folder: Path, collector: str) -> Iterator[Monitoring]:
     """Start both, scraping a collector's address, from the examples in ``prometheus/``."""
     prometheus, alertmanager = free_address(), free_address()
@@ -130,7 +145,6 @@ def monitoring(folder: Path, collector: str) -> Iterator[Monitoring]:
     job = config["scrape_configs"][0]
     del job["scrape_timeout"]
     job["static_configs"][0]["targets"] = [collector]
-    (folder / "prometheus.yml").write_text(yaml.safe_dump(config), encoding="utf-8")
     server = shutil.which("prometheus-alertmanager") or "alertmanager"
     alerting = [
         server,
@@ -139,14 +153,7 @@ def monitoring(folder: Path, collector: str) -> Iterator[Monitoring]:
         f"--web.listen-address={alertmanager}",
         "--cluster.listen-address=",
     ]
-    scraping = [
-        "prometheus",
-        f"--config.file={folder / 'prometheus.yml'}",
-        f"--storage.tsdb.path={folder / 'tsdb'}",
-        f"--web.listen-address={prometheus}",
-        "--rules.alert.resend-delay=1s",
-    ]
-    with running(alerting, folder / "alertmanager.log"), running(scraping, folder / "prometheus.log"):
+    with running(alerting, folder / "alertmanager.log"), scraping(folder, config, prometheus):
         both = Monitoring(prometheus, alertmanager)
         wait_for("a scrape", lambda: both.query('up{job="libcensus"} == 1'))
         both.wait_for_evaluations(3)

@@ -29,6 +29,7 @@ CASES = tuple(sorted((FOLDER / "tests").glob("*.yml")))
 TARGET = frozenset({"job", "instance"})
 """What Prometheus itself puts on everything that it scrapes."""
 
+
 @dataclass(frozen=True, slots=True)
 class Rule:
     """One rule of a file."""
@@ -174,6 +175,11 @@ def _called(expr: Any) -> frozenset[str]:
     if expr.func.name == "absent":
         # What it answers has the labels of equality matchers alone.
         return frozenset()
+    if expr.func.name in {"label_replace", "label_join"}:
+        made = frozenset({expr.args[1].val})
+        sources = expr.args[3:4] if expr.func.name == "label_replace" else expr.args[3:]
+        _demand((one.val for one in sources if one.val), found, expr.func.name)
+        return found | made
     return found - {"le"} if expr.func.name == "histogram_quantile" else found
 
 

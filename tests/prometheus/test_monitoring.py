@@ -13,15 +13,19 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
+import trustme
 
 from libcensus.collector.app import Collector
 from libcensus.collector.config import CollectorSettings
 from libcensus.collector.store.sql import SqlStore
 from tests.collector.simulation.conftest import simulated
-from tests.prometheus.monitoring import Monitoring, monitoring, wait_for
+from tests.collector.test_webconfig import hashed
+from tests.prometheus.monitoring import Monitoring, free_address, monitoring, scraping, wait_for
+from tests.prometheus.rulefiles import FOLDER, load
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from libcensus.collector.simulation.episodes import Episode
     from libcensus.collector.simulation.plan import HostPlan
@@ -70,6 +74,44 @@ class Fleet:
         """Return the hosts whose last report is older than a day, and not older than a month."""
         now = time.time()
         return {plan.name for plan in self.plans if _DAY < now - plan.reported_at.timestamp() <= 30 * _DAY}
+
+
+def test_the_example_with_tls_and_a_password_scrapes_a_collector_that_wants_both(tmp_path: Path) -> None:
+    authority = trustme.CA()
+    certificate = authority.issue_cert("127.0.0.1")
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    certificate.private_key_pem.write_to_path(tmp_path / "server.key")
+    for pem in certificate.cert_chain_pems:
+        pem.write_to_path(tmp_path / "server.crt", append=True)
+    (tmp_path / "server.key").chmod(0o600)
+    (tmp_path / "password").write_text("a password of the test\n", encoding="utf-8")
+    (tmp_path / "web.config.yml").write_text(
+        "tls_server_config: {cert_file: server.crt, key_file: server.key}\n"
+        f"basic_auth_users: {{prometheus: '{hashed('a password of the test')}'}}\n",
+        encoding="utf-8",
+    )
+    settings = CollectorSettings(
+        listen="127.0.0.1:0",
+        http_listen="127.0.0.1:0",
+        database=f"sqlite:///{tmp_path / 'empty.db'}",
+        web_config=str(tmp_path / "web.config.yml"),
+    )
+    config = load(FOLDER / "scrape" / "tls.yml")
+    job = config["scrape_configs"][0]
+    job["tls_config"]["ca_file"] = str(tmp_path / "ca.pem")
+    job["basic_auth"]["password_file"] = str(tmp_path / "password")
+    del config["rule_files"], config["alerting"], job["scrape_timeout"]
+    config["global"] = {"scrape_interval": "1s"}
+    collector = Collector(settings).start()
+    try:
+        job["static_configs"][0]["targets"] = [collector.http_address]
+        address = free_address()
+        with scraping(tmp_path, config, address):
+            look = Monitoring(address, "")
+            wait_for("a scrape", lambda: look.query("libcensus_collector_store_usable == 1"))
+            wait_for("what the alerts ask", lambda: look.query('up{job=~".*libcensus.*"} == 1'))
+    finally:
+        collector.stop()
 
 
 @pytest.fixture(scope="module")

@@ -269,7 +269,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("workers", _whole_number(2, 1024), "threads that serve calls; one call holds one until it is durable"),
     Setting("max_concurrent_calls", _whole_number(2, 100_000), "calls served or waiting; further ones are refused"),
     Setting("max_queued", _whole_number(1, 1_000_000), "reports and uploads waiting for the database"),
-    Setting("max_connections", _whole_number(16, 1_000_000), "connections open at once; each may take some 50 KiB"),
+    Setting("max_connections", _whole_number(16, 1_000_000), "connections open at once; each takes some 80 KiB"),
     Setting("host_calls_per_second", _whole_number(1, 100_000), "calls that one host may make in the long run"),
     Setting("host_burst", _whole_number(1, 1_000_000), "calls that one host may make at once, such as after an outage"),
     Setting("call_seconds", _duration(1, 600), "longest time that one call may take", show_seconds),
