@@ -311,10 +311,10 @@ def fleet() -> Dashboard:
             [
                 Column("os_id", "Distribution"),
                 Column("os_version", "Version", width=75),
-                Column("Value #A", "Hosts", width=70),
+                Column("Value #A", "Hosts", width=72),
                 Column("Value #B", "Silent", width=65, steps=worse_from(1)),
                 *[
-                    Column(f"Value #{letter}", name, width=80, steps=((None, "text"), (1, color)))
+                    Column(f"Value #{letter}", name, width=86, steps=((None, "text"), (1, color)))
                     for letter, (name, color) in zip("CDEFG", SEVERITIES.values(), strict=True)
                 ],
             ],
