@@ -21,6 +21,7 @@ import urllib.error
 import urllib.request
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
+from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +41,7 @@ from grafana.past import (
 )
 from libcensus.agent.config import load_config
 from libcensus.agent.credentials import Credentials
+from libcensus.agent.errors import AgentError
 from libcensus.agent.spool import HeldFacts
 from libcensus.agent.transport import CollectorClient
 from libcensus.collector.advisories.snapshot import load_snapshot
@@ -137,8 +139,10 @@ def run(asked: argparse.Namespace, grafana: tuple[Path, Path | None] | None, fol
     started([*serve, *(f"--{name}={value}" for name, value in settings.items())], folder / "collector.log", undo)
     wait_for(f"http://{metrics}/healthz", folder / "collector.log")
     start_prometheus(folder, data, prometheus, metrics, rules, undo=undo)
-    reporter = threading.Thread(target=go_on_reporting, args=(reports, collector, credentials), daemon=True)
-    reporter.start()
+    ended = threading.Event()
+    threading.Thread(target=go_on_reporting, args=(reports, collector, credentials, ended), daemon=True).start()
+    # Before anything is ended: a collector that is gone is no error then.
+    undo.callback(ended.set)
     provision(folder / "provisioning", f"http://{prometheus}")
     if grafana is None:
         where = "the address of your Grafana"
@@ -274,20 +278,28 @@ def move_blocks(source: Path, target: Path) -> None:
 
 
 def go_on_reporting(
-    reports: Sequence[HostFacts], address: str, credentials: Mapping[str, Credentials], pause: float = 1.0
+    reports: Sequence[HostFacts],
+    address: str,
+    credentials: Mapping[str, Credentials],
+    ended: threading.Event,
+    pause: float = 1.0,
 ) -> None:
     """Report the hosts that are not silent again and again over gRPC and mutual TLS, as their agents would."""
     newest = {one.received.host_id: one for one in reports}
     limit = max(one.received.received_at for one in newest.values()) - timedelta(days=1)
+    lively = [one for one in newest.values() if one.received.received_at >= limit]
     settings = load_config({"collector.address": ("the demo", address)}, environment={}).collector
-    while True:
-        for host_id, one in newest.items():
-            if one.received.received_at < limit:
-                continue
-            facts = HeldFacts((record.kind, record.digest, record.payload) for record in one.records)
+    for one in cycle(lively):
+        if ended.wait(pause):
+            return
+        facts = HeldFacts((record.kind, record.digest, record.payload) for record in one.records)
+        host_id = one.received.host_id
+        try:
             with CollectorClient(settings, host_id, credentials[host_id]) as client:
                 client.send(repeated(one, datetime.now(UTC)).received.report, facts)
-            time.sleep(pause)
+        except AgentError as error:
+            if not ended.is_set():
+                print(f"a host could not report: {error}", file=sys.stderr)
 
 
 def provision(folder: Path, prometheus: str) -> None:
