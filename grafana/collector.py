@@ -30,6 +30,12 @@ if TYPE_CHECKING:
 _ONE = f'{JOB}, instance=~"$instance"'
 _DAY = 86400
 
+_TROUBLED = (
+    f"and on (job, host) (libcensus_host_waiting_reports{{{JOB}}} > 0 "
+    f"or libcensus_host_dropped_reports_total{{{JOB}}} > 0 or libcensus_host_dropped_facts_total{{{JOB}}} > 0)"
+)
+"""Keeps the hosts with any report or fact that waits or was dropped."""
+
 OUTCOMES = {
     "acknowledged": ("acknowledged", GREEN),
     "missing": ("facts asked for", BLUE),
@@ -404,15 +410,15 @@ def collector() -> Dashboard:
             "Hosts with reports in their spool, and those whose spool was so full that reports or facts were dropped (since "
             "their agent was installed). Dropped facts are asked for again.",
             [
-                f"max by (host) (libcensus_host_waiting_reports{{{JOB}}}) > 0",
-                f"max by (host) (libcensus_host_dropped_reports_total{{{JOB}}}) > 0",
-                f"max by (host) (libcensus_host_dropped_facts_total{{{JOB}}}) > 0",
+                f"max by (host) (libcensus_host_waiting_reports{{{JOB}}} {_TROUBLED})",
+                f"max by (host) (libcensus_host_dropped_reports_total{{{JOB}}} {_TROUBLED})",
+                f"max by (host) (libcensus_host_dropped_facts_total{{{JOB}}} {_TROUBLED})",
             ],
             [
                 Column("host", "Host", link=to_host()),
-                Column("Value #A", "Waiting", width=90),
-                Column("Value #B", "Dropped", width=90, steps=((None, ORANGE),)),
-                Column("Value #C", "Facts dropped", width=120, steps=((None, ORANGE),)),
+                Column("Value #A", "Waiting", width=80),
+                Column("Value #B", "Dropped", width=80, steps=((None, "text"), (1, ORANGE))),
+                Column("Value #C", "Facts dropped", width=120, steps=((None, "text"), (1, ORANGE))),
             ],
             sort=("Waiting", True),
             none="no host waits",

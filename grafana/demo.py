@@ -11,6 +11,7 @@ import os
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -24,16 +25,33 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
+from cryptography.hazmat.primitives.asymmetric import ec
 
-from grafana.past import LABELS, PastFleet, layers, moments, recorded, reports_of, write_blocks, write_recorded
+from grafana.past import (
+    LABELS,
+    PastFleet,
+    layers,
+    moments,
+    recorded,
+    repeated,
+    reports_of,
+    write_blocks,
+    write_recorded,
+)
 from libcensus.agent.config import load_config
+from libcensus.agent.credentials import Credentials
 from libcensus.agent.spool import HeldFacts
 from libcensus.agent.transport import CollectorClient
 from libcensus.collector.advisories.snapshot import load_snapshot
+from libcensus.collector.pki.authority import Authority
+from libcensus.collector.pki.identity import Identity, Role
+from libcensus.collector.pki.keyfiles import key_pem
+from libcensus.collector.pki.records import CertificateRecord
 from libcensus.collector.simulation.fill import Simulation
+from libcensus.collector.store.sql import SqlStore
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from libcensus.collector.simulation.facts import HostFacts
 
@@ -41,6 +59,8 @@ HERE = Path(__file__).resolve().parent
 RULES = HERE.parent / "prometheus" / "rules"
 EVERY = timedelta(hours=12)
 """How far the moments of the past are apart; Prometheus here looks back as far, so that lines have no holes."""
+
+TRUST_DOMAIN = "libcensus"
 
 NO_GRAFANA = """no Grafana was found: name one with GRAFANA=... (make demo-grafana GRAFANA=/opt/grafana)
   a folder of Grafana 9.4 or later (with bin/grafana or bin/grafana-server in it), or the program itself;
@@ -79,7 +99,7 @@ def run(asked: argparse.Namespace, grafana: tuple[Path, Path | None] | None, fol
     now = datetime.now(UTC).replace(microsecond=0)
     print(f"simulating {asked.hosts} hosts with {asked.days} days of history…", flush=True)
     reports = reports_of(Simulation(load_snapshot(), asked.seed, asked.hosts, now.date(), days=asked.days))
-    ports = free_ports(4)
+    ports = free_ports(5)
     collector, metrics, prometheus = (f"127.0.0.1:{port}" for port in ports[:3])
     when = moments(now - timedelta(minutes=1), asked.history, EVERY)
     data = folder / "prometheus"
@@ -100,27 +120,24 @@ def run(asked: argparse.Namespace, grafana: tuple[Path, Path | None] | None, fol
                 start_prometheus(folder, data, prometheus, metrics, [], undo=early)
     move_blocks(folder / "recorded", data)
     print()
+    credentials = certified(folder, reports)
+    settings = {
+        "listen": collector,
+        "http-listen": metrics,
+        "enroll-listen": f"127.0.0.1:{ports[4]}",
+        "server-names": "127.0.0.1",
+        "database": f"sqlite:///{folder / 'fleet.db'}",
+        "metrics-labels": ",".join(LABELS),
+        "advisories-dir": folder / "advisories",
+        "vex-dir": folder / "vex",
+        "pki-dir": folder / "pki",
+        "audit-log": folder / "audit.jsonl",
+    }
     serve = [str(Path(sys.executable).parent / "libcensus-collector"), "serve"]
-    serve += ["--metrics-labels", ",".join(LABELS)]
-    state = [f"--{name}={folder / name}" for name in ("advisories-dir", "vex-dir", "pki-dir")]
-    state.append(f"--audit-log={folder / 'audit.jsonl'}")
-    started(
-        [
-            *serve,
-            "--listen",
-            collector,
-            "--http-listen",
-            metrics,
-            "--database",
-            f"sqlite:///{folder / 'fleet.db'}",
-            *state,
-        ],
-        folder / "collector.log",
-        undo,
-    )
+    started([*serve, *(f"--{name}={value}" for name, value in settings.items())], folder / "collector.log", undo)
     wait_for(f"http://{metrics}/healthz", folder / "collector.log")
     start_prometheus(folder, data, prometheus, metrics, rules, undo=undo)
-    reporter = threading.Thread(target=go_on_reporting, args=(reports, collector), daemon=True)
+    reporter = threading.Thread(target=go_on_reporting, args=(reports, collector, credentials), daemon=True)
     reporter.start()
     provision(folder / "provisioning", f"http://{prometheus}")
     if grafana is None:
@@ -132,9 +149,33 @@ def run(asked: argparse.Namespace, grafana: tuple[Path, Path | None] | None, fol
         where = f"http://127.0.0.1:{port}"
     print(f"collector:  http://{metrics}/metrics\nprometheus: http://{prometheus}")
     print(f"grafana:    {where}/d/libcensus-fleet (the links on top lead to the other five)")
+    print("The collector's own lines begin now: look at its dashboard with the last 15 minutes (?from=now-15m).")
     print("Ctrl-C ends all of it.", flush=True)
     while True:
         time.sleep(3600)
+
+
+def certified(folder: Path, reports: Sequence[HostFacts]) -> dict[str, Credentials]:
+    """Make an authority and a certificate for each host, and let the collector's database know them.
+
+    That is what enrollment does, without a token for each of some hundred hosts that do not exist.
+    """
+    now = datetime.now(UTC)
+    authority = Authority.init(folder / "pki", TRUST_DOMAIN, now)
+    found = {}
+    with SqlStore.open(f"sqlite:///{folder / 'fleet.db'}") as store:
+        for host_id in sorted({one.received.host_id for one in reports}):
+            key = ec.generate_private_key(ec.SECP256R1())
+            identity = Identity(TRUST_DOMAIN, Role.AGENT, host_id)
+            issued = authority.issue(key.public_key(), identity, timedelta(days=7), now)
+            store.put_certificate(
+                CertificateRecord(
+                    issued.serial, identity.subject, issued.key_sha256, issued.not_before, issued.not_after
+                )
+            )
+            chain = b"".join(ssl.DER_cert_to_PEM_cert(one).encode() for one in issued.chain)
+            found[host_id] = Credentials(authority.roots_pem, chain, key_pem(key), folder, folder)
+    return found
 
 
 def find_grafana(given: str) -> tuple[Path, Path | None]:
@@ -232,8 +273,10 @@ def move_blocks(source: Path, target: Path) -> None:
         shutil.move(block, target / block.name)
 
 
-def go_on_reporting(reports: Sequence[HostFacts], address: str, pause: float = 1.0) -> None:
-    """Report the hosts that are not silent again and again over gRPC, as their agents would."""
+def go_on_reporting(
+    reports: Sequence[HostFacts], address: str, credentials: Mapping[str, Credentials], pause: float = 1.0
+) -> None:
+    """Report the hosts that are not silent again and again over gRPC and mutual TLS, as their agents would."""
     newest = {one.received.host_id: one for one in reports}
     limit = max(one.received.received_at for one in newest.values()) - timedelta(days=1)
     settings = load_config({"collector.address": ("the demo", address)}, environment={}).collector
@@ -242,8 +285,8 @@ def go_on_reporting(reports: Sequence[HostFacts], address: str, pause: float = 1
             if one.received.received_at < limit:
                 continue
             facts = HeldFacts((record.kind, record.digest, record.payload) for record in one.records)
-            with CollectorClient(settings, host_id) as client:
-                client.send(one.received.report, facts)
+            with CollectorClient(settings, host_id, credentials[host_id]) as client:
+                client.send(repeated(one, datetime.now(UTC)).received.report, facts)
             time.sleep(pause)
 
 

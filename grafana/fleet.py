@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from grafana.panels import (
     BLUE,
-    CALM,
     GREEN,
     GREY,
     JOB,
@@ -105,12 +104,11 @@ def fleet() -> Dashboard:
         4,
         4,
         number(
-            "Critical or high on",
+            "Hosts: critical, high",
             "Hosts on which at least one interpreter, library or copy is affected "
             "by an advisory that its source rates critical or high.",
             f"count(count by (job, host) (job_host_severity:libcensus_host_affected_findings:max{{{JOB}, "
             f'severity=~"critical|high"}}) {LABELLED})',
-            unit="suffix: hosts",
             steps=worse_from(1, 100),
             link=to_dashboard("Security posture", "libcensus-security"),
         ),
@@ -119,11 +117,10 @@ def fleet() -> Dashboard:
         4,
         4,
         number(
-            "Restart needed on",
+            "Hosts to restart",
             "Hosts with interpreter processes that still run on a crypto library or an "
             "executable which was replaced or deleted: they need a restart before an upgrade helps them.",
             f'count(job_host:libcensus_host_outdated_processes:max{{job=~"$job"}} > 0 {LABELLED})',
-            unit="suffix: hosts",
             steps=worse_from(1, 50),
             link=to_dashboard("Security posture", "libcensus-security"),
         ),
@@ -132,11 +129,10 @@ def fleet() -> Dashboard:
         4,
         4,
         number(
-            "Past end of life",
+            "Installs past support",
             "Interpreters of which one component (the interpreter, its OpenSSL) is on a branch "
             "whose last day of support is over.",
             f"sum(job_host:libcensus_ended_installs:count{{{JOB}}} {LABELLED})",
-            unit="suffix: installs",
             steps=worse_from(1, 100),
             link=to_dashboard("Security posture", "libcensus-security"),
         ),
@@ -145,10 +141,9 @@ def fleet() -> Dashboard:
         4,
         4,
         number(
-            "Probe failed on",
+            "Hosts: failed probe",
             "Hosts whose last scan could not read something, so that facts are missing.",
             f"count(count by (job, host) (job_host_probe:libcensus_failed_probes:min{{{JOB}}}) {LABELLED})",
-            unit="suffix: hosts",
             steps=worse_from(1, 20),
             link=to_dashboard("Collector and agents", "libcensus-collector"),
         ),
@@ -316,10 +311,10 @@ def fleet() -> Dashboard:
             [
                 Column("os_id", "Distribution"),
                 Column("os_version", "Version", width=75),
-                Column("Value #A", "Hosts", width=70),
+                Column("Value #A", "Hosts", width=72),
                 Column("Value #B", "Silent", width=65, steps=worse_from(1)),
                 *[
-                    Column(f"Value #{letter}", name, width=80, steps=((None, "text"), (1, color)))
+                    Column(f"Value #{letter}", name, width=86, steps=((None, "text"), (1, color)))
                     for letter, (name, color) in zip("CDEFG", SEVERITIES.values(), strict=True)
                 ],
             ],
@@ -334,10 +329,11 @@ def fleet() -> Dashboard:
             "The 50 hosts with the most open findings rated critical or high. A click on a host opens it.",
             [
                 (
-                    f"topk(50, sum by (host) (job_host_severity:libcensus_host_affected_findings:max{{{JOB}, "
-                    f'severity=~"critical|high"}} {LABELLED}))'
+                    "topk(50, sum by (job, host) (job_host_severity:libcensus_host_affected_findings:max"
+                    f'{{{JOB}, severity=~"critical|high"}} {LABELLED})) '
+                    "* on (job, host) group_left (os_id, os_version, arch) "
+                    f"max by (job, host, os_id, os_version, arch) (libcensus_host_info{{{SYSTEM}}})"
                 ),
-                f"max by (host, os_id, os_version, arch) (libcensus_host_info{{{SYSTEM}}} {LABELLED})",
             ],
             [
                 Column("host", "Host", link=to_host()),
@@ -345,10 +341,10 @@ def fleet() -> Dashboard:
                 Column("os_version", "Version", width=75),
                 Column("arch", "Arch", width=80),
                 Column(
-                    "Value #A",
-                    "Critical and high",
-                    width=140,
-                    steps=(*CALM[:0], (None, "text"), (10, ORANGE), (30, RED)),
+                    "Value",
+                    "Critical, high",
+                    width=110,
+                    steps=((None, "text"), (10, ORANGE), (30, RED)),
                 ),
             ],
             sort=("Critical, high", True),

@@ -311,7 +311,7 @@ def sheet(
     none: str = "none",
     join: str | None = None,
 ) -> table.Panel:
-    """Return a table of present values, one row per set of labels.
+    """Return a table of present values, one row per set of labels. Of several queries the first finds what any finds.
 
     Several queries are joined where all their labels agree (their values are ``Value #A``, ``Value #B``, …), or by one
     label with ``join``. What is no column is not shown. ``sort`` is a column's title, and whether the largest comes first.
@@ -325,24 +325,28 @@ def sheet(
         if join is None:
             panel.with_transformation(model.DataTransformerConfig(id_val="merge", options={}))
         else:
-            options = {"byField": join, "mode": "outer"}
-            panel.with_transformation(model.DataTransformerConfig(id_val="joinByField", options=options))
-    panel.with_transformation(
-        model.DataTransformerConfig(
-            id_val="filterFieldsByName",
-            options={"include": {"names": [column.of for column in columns]}},
-        )
-    )
-    panel.with_transformation(
-        model.DataTransformerConfig(
-            id_val="organize",
-            options={
+            joined = {"byField": join, "mode": "outer"}
+            panel.with_transformation(model.DataTransformerConfig(id_val="joinByField", options=joined))
+    titles = {column.of: column.title for column in columns}
+    if len(queries) > 1 and "Value #A" in titles:
+        # Where the first query alone finds something, Grafana calls its value so.
+        titles["Value"] = titles["Value #A"]
+    names = list(titles)
+    transformations: list[tuple[str, dict[str, object]]] = [
+        ("filterFieldsByName", {"include": {"names": names}}),
+        (
+            "organize",
+            {
                 "excludeByName": {},
-                "indexByName": {column.of: position for position, column in enumerate(columns)},
-                "renameByName": {column.of: column.title for column in columns},
+                "indexByName": {
+                    name: names.index("Value #A" if name == "Value" and len(queries) > 1 else name) for name in names
+                },
+                "renameByName": titles,
             },
-        )
-    )
+        ),
+    ]
+    for name, options in transformations:
+        panel.with_transformation(model.DataTransformerConfig(id_val=name, options=options))
     for column in columns:
         properties = _properties(column)
         if properties:

@@ -75,7 +75,7 @@ def _as_agents_tell(one: HostFacts) -> HostFacts:
     return replace(one, received=replace(received, report=report, certificate_expires_at=ends))
 
 
-def _repeated(one: HostFacts, moment: datetime) -> HostFacts:
+def repeated(one: HostFacts, moment: datetime) -> HostFacts:
     """Return the same report as it came again within the hour before a moment, and after the one that it repeats."""
     late = timedelta(seconds=int(one.received.host_id[:6], 16) % 3600)
     at = max(moment - late, one.received.received_at)
@@ -116,7 +116,7 @@ class PastFleet:
                 known |= {one.received.host_id: one for one in came}
                 # The simulation tells a report when something changes; hosts report in between, too.
                 lively = {one.received.host_id for one in waiting} & known.keys()
-                _put(store, [_repeated(known[host_id], moment) for host_id in sorted(lively)])
+                _put(store, [repeated(known[host_id], moment) for host_id in sorted(lively)])
                 if assessor.today != moment.date():
                     assessor = Assessor(catalogue, moment.date())
                 yield moment, exporter.render_fleet(Format.OPENMETRICS).decode()

@@ -106,7 +106,7 @@ def providers() -> Dashboard:
         ),
     )
     board.add(
-        12,
+        11,
         9,
         bars(
             "Half of the fixes were on the host within",
@@ -120,7 +120,7 @@ def providers() -> Dashboard:
         ),
     )
     board.add(
-        12,
+        13,
         9,
         sheet(
             "Providers compared",
@@ -137,7 +137,7 @@ def providers() -> Dashboard:
             ],
             [
                 Column("provider", "Provider"),
-                Column("Value #A", "Arrived", width=75),
+                Column("Value #A", "Arrived", width=72),
                 *[
                     Column(
                         f"Value #{letter}",
@@ -150,9 +150,9 @@ def providers() -> Dashboard:
                     )
                     for letter, days in (("B", 7), ("C", 30), ("D", 90))
                 ],
-                Column("Value #E", "90 % within", unit=DAYS, decimals=0, width=100),
+                Column("Value #E", "90 % within", unit=DAYS, decimals=0, width=98),
                 Column("Value #F", "Not installed", width=105, steps=((None, "text"), (1, ORANGE))),
-                Column("Value #G", "Undated", width=80),
+                Column("Value #G", "Undated", width=75),
             ],
             sort=("Arrived", True),
         ),
@@ -255,10 +255,10 @@ def providers() -> Dashboard:
             "Interpreters by provider and version, the most frequent first.",
             [f'sum by (implementation, version, provider) (libcensus_installs{{{JOB}, provider=~"$provider"}})'],
             [
-                Column("provider", "Provider", width=130),
-                Column("implementation", "Interpreter", width=110),
+                Column("provider", "Provider", width=115),
+                Column("implementation", "Interpreter", width=90),
                 Column("version", "Version"),
-                Column("Value", "Installs", width=90),
+                Column("Value", "Installs", width=80),
             ],
             sort=("Installs", True),
         ),

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import yaml
-from grafana.demo import RULES, free_ports, move_blocks, started, wait_for
+from grafana.demo import RULES, certified, free_ports, move_blocks, started, wait_for
 from grafana.past import LABELS, PastFleet, layers, moments, query, recorded, reports_of, write_blocks, write_recorded
 
 from libcensus.agent.config import load_config
@@ -21,13 +21,13 @@ from libcensus.agent.transport import CollectorClient
 from libcensus.collector.advisories.snapshot import TABLES, load_snapshot, read_table
 from libcensus.collector.app import Collector
 from libcensus.collector.config import CollectorSettings
-from libcensus.collector.pki.authority import Authority
 from libcensus.collector.simulation.fill import Simulation
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from libcensus.agent.credentials import Credentials
     from libcensus.collector.simulation.builds import BuildPlan
     from libcensus.collector.simulation.facts import HostFacts
     from libcensus.collector.simulation.truth import Truth
@@ -54,7 +54,7 @@ class Watched:
 
 @pytest.fixture(scope="session")
 def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
-    """Prometheus, the collector of a fleet, and another collector with certificates, as long as the session lasts."""
+    """Prometheus, the collector of a fleet, and another collector that knows no host, as long as the session lasts."""
     folder = tmp_path_factory.mktemp("watched")
     now = datetime.now(UTC)
     tables = {name: read_table(name) for name in TABLES}
@@ -66,32 +66,30 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
         port = free_ports(1)[0]
         prometheus = f"http://127.0.0.1:{port}"
         fill_past(folder, data, reports, past, port)
-        plain = undo.enter_context(served(folder, "fleet.db", secure=False))
-        secure = undo.enter_context(served(folder, "empty.db", secure=True))
-        serve_prometheus(folder, data, port, [plain.http_address, secure.http_address], undo)
-        keep_reporting(plain.grpc_address, reports[-1], prometheus)
+        credentials = certified(folder, reports)
+        fleet = undo.enter_context(served(folder, "fleet.db", folder / "pki"))
+        empty = undo.enter_context(served(folder, "empty.db", None))
+        serve_prometheus(folder, data, port, [fleet.http_address, empty.http_address], undo)
+        keep_reporting(fleet.grpc_address, reports[-1], credentials, prometheus)
         wait_for_rules(prometheus)
         yield Watched(prometheus, simulation.truth(), reports, past, datetime.now(UTC), simulation.build_digest)
 
 
 class served:  # noqa: N801 - it reads as what it is in a with statement
-    """A collector of this process on a database in a folder, with an authority of its own where it is secure."""
+    """A collector of this process on a database in a folder, with TLS where it is given an authority."""
 
-    def __init__(self, folder: Path, database: str, *, secure: bool) -> None:
-        pki = folder / f"pki-{secure}"
-        if secure:
-            Authority.init(pki, "libcensus", datetime.now(UTC))
+    def __init__(self, folder: Path, database: str, pki: Path | None) -> None:
         self._collector = Collector(
             CollectorSettings(
                 listen="127.0.0.1:0",
                 http_listen="127.0.0.1:0",
-                enroll_listen="127.0.0.1:0" if secure else None,
-                server_names=("localhost",) if secure else (),
+                enroll_listen=None if pki is None else "127.0.0.1:0",
+                server_names=() if pki is None else ("127.0.0.1",),
                 database=f"sqlite:///{folder / database}",
-                pki_dir=str(pki),
+                pki_dir=str(pki or folder / "no-pki"),
                 advisories_dir=str(folder / "advisories"),
                 vex_dir=str(folder / "vex"),
-                audit_log=str(folder / f"audit-{secure}.jsonl"),
+                audit_log=str(folder / f"{database}.audit.jsonl"),
                 metrics_labels=LABELS,
                 log_level="warning",
             )
@@ -149,8 +147,8 @@ def serve_prometheus(folder: Path, data: Path, port: int, targets: Sequence[str]
     wait_for(f"http://127.0.0.1:{port}/-/ready", folder / "prometheus.log")
 
 
-def keep_reporting(address: str, host: HostFacts, prometheus: str) -> None:
-    """Report one host over gRPC until Prometheus has seen the collector's counters move."""
+def keep_reporting(address: str, host: HostFacts, credentials: Mapping[str, Credentials], prometheus: str) -> None:
+    """Report one host over gRPC and TLS until Prometheus has seen the collector's counters move."""
     settings = load_config({"collector.address": ("the test", address)}, environment={}).collector
     facts = HeldFacts((record.kind, record.digest, record.payload) for record in host.records)
     deadline = time.monotonic() + _PATIENCE
@@ -160,7 +158,7 @@ def keep_reporting(address: str, host: HostFacts, prometheus: str) -> None:
     )
     while not query(prometheus, moved, datetime.now(UTC)):
         assert time.monotonic() < deadline, "the collector's counters do not move"
-        with CollectorClient(settings, host.received.host_id) as client:
+        with CollectorClient(settings, host.received.host_id, credentials[host.received.host_id]) as client:
             client.send(host.received.report, facts)
 
 

@@ -163,9 +163,13 @@ def test_columns_and_names_of_a_panel_are_of_it(uid: str, panel: dict[str, Any])
     if panel["type"] != "table":
         return
     steps = {step["id"]: step["options"] for step in panel["transformations"]}
-    shown = steps["filterFieldsByName"]["include"]["names"]
-    titles = steps["organize"]["renameByName"]
+    shown = list(steps["filterFieldsByName"]["include"]["names"])
+    titles = dict(steps["organize"]["renameByName"])
     assert set(titles) == set(shown)
+    if len(panel["targets"]) > 1:
+        # A value is called so where the first query alone finds something.
+        assert titles.pop("Value") == titles["Value #A"]
+        shown.remove("Value")
     assert len(set(titles.values())) == len(shown)
     refs = {f"Value #{target['refId']}" for target in panel["targets"]} if len(panel["targets"]) > 1 else {"Value"}
     assert {name for name in shown if name.startswith("Value")} <= refs

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from grafana.demo import RULES
+from grafana.fleet import UPGRADES
 from grafana.panels import SEVERITIES
 from grafana.past import labels_of, query, recorded
 
@@ -197,8 +198,8 @@ def test_numbers_of_the_fleet_are_the_simulators(watched: Watched) -> None:
     fleet = "libcensus-fleet"
     assert told(watched, fleet, "Hosts") == {(): truth.hosts}
     assert told(watched, fleet, "Silent for a day") == {(): silent}
-    assert told(watched, fleet, "Restart needed on") == {(): truth.hosts_with_outdated_processes}
-    assert told(watched, fleet, "Probe failed on") == {(): truth.hosts_with_failed_probes}
+    assert told(watched, fleet, "Hosts to restart") == {(): truth.hosts_with_outdated_processes}
+    assert told(watched, fleet, "Hosts: failed probe") == {(): truth.hosts_with_failed_probes}
     assert told(watched, "libcensus-collector", "Silent for a day") == {(): silent}
 
 
@@ -242,6 +243,22 @@ def test_findings_are_the_simulators(watched: Watched) -> None:
     assert told(watched, "libcensus-security", "By component", ("component",))["cpython",] == sum(own.values())
     by_provider = summed(Counter({k: n for k, n in open_ones.items() if k[3] != "pypi"}), names, ("provider",))
     assert told(watched, "libcensus-security", "By who built the interpreter", ("provider",)) == by_provider
+
+
+def test_what_would_bring_a_fix_is_as_the_simulator_built_it(watched: Watched) -> None:
+    assert watched.truth.findings is not None
+    brought: Counter[str] = Counter()
+    for (component, _, status, provider), number in watched.truth.findings.items():
+        if str(status) == "affected" and provider != "pypi":
+            # What pyenv and people build uses the system's OpenSSL; Docker's images are containers here.
+            shares = provider == "distro" or (component == "openssl" and provider in {"pyenv", "source"})
+            brought["image" if provider == "docker-official" else "system" if shares else "own"] += number
+    for board, panel in (
+        ("libcensus-fleet", "Would a system upgrade fix it?"),
+        ("libcensus-security", "By what would bring the fix"),
+    ):
+        shown = {legend: told(watched, board, panel, (), ref)[()] for ref, legend in zip("ABC", UPGRADES, strict=True)}
+        assert shown == brought
 
 
 def test_reach_and_builds_are_the_simulators(watched: Watched) -> None:
