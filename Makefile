@@ -40,7 +40,7 @@ demo: .venv/.runtime ## Scan this host, report it to a collector, show what is f
 
 test: .venv/.dev ## Run every test that needs no root, with coverage of the pure core
 	@$(PYTHON) scripts/system_packages.py test
-	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not root" --cov --cov-report= $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not root" --cov --cov-report= $(PYTEST_ARGS)
 	$(BIN)/python -m coverage report --include='$(PURE_CORE)' --fail-under=95 --skip-covered --precision=1
 
 fleet-test: .venv/.dev ## Run the suite on real Debian roots (needs root)

@@ -23,7 +23,6 @@ from tests.grafana.boards import BOARDS, Asked, filled, panels, queries
 if TYPE_CHECKING:
     from tests.grafana.conftest import Watched
 
-pytestmark = pytest.mark.xdist_group("grafana")
 
 EVERYTHING = {
     "job": ".+",

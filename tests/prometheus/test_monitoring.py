@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from libcensus.collector.simulation.plan import HostPlan
     from libcensus.collector.simulation.truth import Truth
 
-pytestmark = [pytest.mark.xdist_group("prometheus"), pytest.mark.slow]
+pytestmark = pytest.mark.slow
 
 SEED, HOSTS, DAYS = 7, 150, 120
 _DAY = 86400

@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import random
 import time
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar
@@ -97,7 +98,7 @@ class IssuedCertificate:
     roots: tuple[bytes, ...]
 
 
-class _Connection:
+class _Connection(ABC):
     """A channel to one port of one collector, and calls over it that are tried again; use it as a context manager.
 
     ``credentials`` may lack chain and key: then only the server is known by its certificate.
@@ -160,13 +161,13 @@ class _Connection:
     def _where(self) -> str:
         return self._target.given
 
+    @abstractmethod
     def _roots(self) -> bytes | None:
         """Return the roots by which the server is known; None for plaintext."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _client_credentials(self) -> Credentials | None:
         """Return what this host proves itself with; None where it does not."""
-        raise NotImplementedError
 
     def _attempt(self, method: str, call: Callable[[], _T]) -> _T:
         """Make a call, again while the collector is unavailable or asks to wait: exponential backoff, full jitter."""
