@@ -247,7 +247,7 @@ def test_a_certificate_that_expires_while_connected_is_refused_from_then_on(tmp_
         with trusted.operator().channel(trusted.address) as channel:
             fleet: Any = fleet_pb2_grpc.FleetServiceStub(channel)  # type: ignore[no-untyped-call]
             fleet.ListHosts(fleet_pb2.ListHostsRequest(), timeout=30)
-            moment[0] += timedelta(days=7)
+            moment[0] += timedelta(days=7, hours=1)
             code, details = refusal_of(lambda: fleet.ListHosts(fleet_pb2.ListHostsRequest(), timeout=30))
         assert code is UNAUTHENTICATED
         assert "expired at" in details
