@@ -168,10 +168,9 @@ def test_the_pool_knows_how_many_calls_it_was_given_that_have_not_ended() -> Non
         assert running.wait(30)
         second = pool.submit(int)
         assert pool.in_flight == 2
-        assert second.cancel()
-        assert pool.in_flight == 1
         gate.set()
         first.result()
+        second.result()
         pool.submit(int).result()
     assert pool.in_flight == 0
     with pytest.raises(RuntimeError):

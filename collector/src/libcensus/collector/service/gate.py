@@ -77,11 +77,11 @@ class Gate:
             )
 
     def _note_connection(self, peer: str) -> None:
-        """Count a connection at its first call."""
+        """Count a connection at its first call; one that is older than many thousand others may count again."""
+        # Without the lock: of two that ask at once both may count, which happens at a connection's first calls alone.
+        if peer in self._peers:
+            return
         with self._lock:
-            if peer in self._peers:
-                self._peers.move_to_end(peer)
-                return
             self._peers[peer] = None
             if len(self._peers) > _PEERS:
                 self._peers.popitem(last=False)

@@ -186,11 +186,10 @@ class CertificateIdentity(IdentitySource):
         return holder
 
     def _read(self, pem: bytes) -> _Holder:
-        with self._lock:
-            holder = self._known.get(pem)
-            if holder is not None:
-                self._known.move_to_end(pem)
-                return holder
+        # Without the lock: looking something up in a dictionary is one step.
+        known = self._known.get(pem)
+        if known is not None:
+            return known
         holder = read_holder(pem, self._trust_domain)
         with self._lock:
             self._known[pem] = holder
