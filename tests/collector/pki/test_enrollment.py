@@ -17,7 +17,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from libcensus.collector.config import CollectorSettings
 from libcensus.collector.pki.audit import AuditLog
 from libcensus.collector.pki.authority import Authority, key_sha256, retire_root, rotate_issuing, rotate_root
-from libcensus.collector.pki.enrollment import LONGEST_REQUEST, MOST_REPEATS, RENEWAL_CONTEXT, Enrollment
+from libcensus.collector.pki.enrollment import LONGEST_REQUEST, MOST_REPEATS, Enrollment
 from libcensus.collector.pki.errors import (
     AuthorityExpiredError,
     BannedError,
@@ -33,6 +33,7 @@ from libcensus.collector.pki.identity import Identity, Role, parse_identity
 from libcensus.collector.pki.records import Ban, CertificateRecord
 from libcensus.collector.pki.tokens import make_token
 from libcensus.collector.store.sql import SqlStore
+from libcensus.facts.renewal import RENEWAL_CONTEXT
 from tests.collector.pki.made import DAY, DOMAIN, HOUR, NOON, Clock, new_key, signing_request
 
 if TYPE_CHECKING:

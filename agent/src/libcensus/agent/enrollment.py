@@ -4,7 +4,7 @@ The order is the promise. Nothing is sent before one of the CA's certificates ha
 then the key is made and kept, so that asking again after a lost answer uses up no token; and what the collector answers
 is believed only when it is for this key and this host and leads to that root.
 
-Imported by `enroll` and by a renewal that is due alone: it is the one module of the agent that needs `cryptography`.
+Imported by `enroll` and by a renewal that is due alone: with `proof`, it needs `cryptography`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.verification import PolicyBuilder, Store, VerificationError
 
@@ -38,6 +38,7 @@ from libcensus.agent.credentials import (
     tell_moment,
 )
 from libcensus.agent.errors import IdentityError, RefusedError, UnreachableError, UsageError
+from libcensus.agent.proof import key_to_pem, make_key, make_signing_request, prove_key
 from libcensus.agent.transport import EnrollmentClient
 
 if TYPE_CHECKING:
@@ -56,8 +57,6 @@ CA_TIMEOUT_SECONDS = 20.0
 """What fetching the CA's certificates may cost at most, whatever answers there."""
 
 TOKEN_MAX_BYTES = 4096
-
-RENEWAL_CONTEXT = b"libcensus renewal v1\0"
 
 _FINGERPRINT = re.compile(r"(?:sha-?256[:=])?((?:[0-9a-f]{2}:?){31}[0-9a-f]{2})")
 _TOKEN = re.compile(r"[\x21-\x7e]+")
@@ -239,7 +238,7 @@ def enroll(
         try:
             issued = client.enroll(
                 token=token,
-                signing_request=_signing_request(key),
+                signing_request=make_signing_request(key),
                 host_id=request.host_id,
                 hostname=os.uname().nodename or "localhost",
             )
@@ -280,15 +279,15 @@ def renew(
     old = identity.credentials
     roots = old.roots if given_roots is None else given_roots
     old_key = _read_key(old.key, identity)
-    key = ec.generate_private_key(ec.SECP256R1())
-    request = _signing_request(key)
+    key = make_key()
+    request = make_signing_request(key)
     with EnrollmentClient(settings, target, roots, before_call=before_call) as client:
         challenge = client.challenge()
         issued = client.renew(
             signing_request=request,
             chain=list(certificates_in(old.certificate_chain)),
             challenge=challenge,
-            signature=old_key.sign(RENEWAL_CONTEXT + challenge + request, ec.ECDSA(hashes.SHA256())),
+            signature=prove_key(old_key, challenge, request),
         )
     trusted = list(certificates_in(old.roots if given_roots is None else old.roots + given_roots))
     return _keep(folder, key, issued, trusted, identity.facts, now())
@@ -305,7 +304,7 @@ def _keep(
     """Check what the collector answered, and make it the present identity."""
     leaf = _check_issued(key, issued, trusted, facts.host_id, now)
     return folder.store(
-        key=_key_pem(key),
+        key=key_to_pem(key),
         chain=b"".join(certificate_to_pem(der) for der in issued.chain),
         roots=b"".join(certificate_to_pem(der) for der in issued.roots or trusted),
         facts=replace(
@@ -369,8 +368,8 @@ def _pending_key(folder: IdentityFolder) -> ec.EllipticCurvePrivateKey:
             key = None
         if isinstance(key, ec.EllipticCurvePrivateKey):
             return key
-    made = ec.generate_private_key(ec.SECP256R1())
-    folder.keep_pending_key(_key_pem(made))
+    made = make_key()
+    folder.keep_pending_key(key_to_pem(made))
     return made
 
 
@@ -382,17 +381,6 @@ def _read_key(pem: bytes, identity: StoredIdentity) -> ec.EllipticCurvePrivateKe
     if not isinstance(key, ec.EllipticCurvePrivateKey):
         raise IdentityError(f"the key in {identity.folder} is damaged; {ENROLL_AGAIN}")
     return key
-
-
-def _signing_request(key: ec.EllipticCurvePrivateKey) -> bytes:
-    request = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([])).sign(key, hashes.SHA256())
-    return request.public_bytes(serialization.Encoding.DER)
-
-
-def _key_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
-    return key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
 
 
 def _bracketed(target: Target) -> str:

@@ -23,15 +23,13 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from libcensus.agent.proof import key_to_pem, make_key, make_signing_request, prove_key
 from libcensus.cli.errors import ConfigurationError, IdentityError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from libcensus.cli.config import IdentityFiles
-
-RENEWAL_CONTEXT = b"libcensus renewal v1\0"
-"""What stands before challenge and request in what a renewal signs; ``protos/libcensus/v1/enrollment.proto`` has it."""
 
 CREATE = "`libcensus-collector operator create NAME --output FILE`"
 """What makes an identity file, as messages show it."""
@@ -274,15 +272,10 @@ def _exchange(credential: Credential, path: Path, renewer: Renewer) -> Credentia
     old_key = serialization.load_pem_private_key(credential.key_pem, None)
     if not isinstance(old_key, ec.EllipticCurvePrivateKey):
         raise RenewalRefusedError("its key is no ECDSA key, and no collector renews others")
-    key = ec.generate_private_key(ec.SECP256R1())
-    request = (
-        x509.CertificateSigningRequestBuilder()
-        .subject_name(x509.Name([]))
-        .sign(key, hashes.SHA256())
-        .public_bytes(serialization.Encoding.DER)
-    )
+    key = make_key()
+    request = make_signing_request(key)
     challenge = renewer.challenge()
-    signature = old_key.sign(RENEWAL_CONTEXT + challenge + request, ec.ECDSA(hashes.SHA256()))
+    signature = prove_key(old_key, challenge, request)
     old_chain = [one.public_bytes(serialization.Encoding.DER) for one in credential.chain]
     chain_der, roots_der = renewer.renew(request, old_chain, challenge, signature)
     try:
@@ -292,9 +285,7 @@ def _exchange(credential: Credential, path: Path, renewer: Renewer) -> Credentia
         raise RenewalRefusedError("the collector answered what is no certificate") from None
     if not chain or not roots or _public(chain[0].public_key()) != _public(key.public_key()):
         raise RenewalRefusedError("the collector answered a certificate for another key, or no root")
-    key_pem = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
+    key_pem = key_to_pem(key)
     renewed = Credential(credential.said, credential.origin, key_pem, chain, roots, path)
     try:
         _replace(path, key_pem + renewed.chain_pem + renewed.roots_pem)

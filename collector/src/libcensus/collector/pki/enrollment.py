@@ -32,6 +32,7 @@ from libcensus.collector.pki.records import CertificateRecord
 from libcensus.collector.pki.tokens import parse_token
 from libcensus.collector.store.contract import EnrollOutcome
 from libcensus.collector.store.trust import SUPERSEDED
+from libcensus.facts.renewal import renewal_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -42,9 +43,6 @@ if TYPE_CHECKING:
     from libcensus.collector.pki.records import JoinToken
     from libcensus.collector.pki.tokens import PresentedToken
     from libcensus.collector.store.contract import Store
-
-RENEWAL_CONTEXT = b"libcensus renewal v1\0"
-"""What stands before challenge and request in the bytes that a renewal signs."""
 
 LONGEST_REQUEST = 8 * 1024
 """Bytes that a certificate signing request may have; one for P-384 has some 300."""
@@ -204,7 +202,7 @@ class Enrollment:
     ) -> tuple[list[bytes], list[bytes]]:
         """Return a new chain and the trusted roots (DER) for whoever proves the key of a certificate.
 
-        ``signature`` is ECDSA with SHA-256 by the certificate's key over :data:`RENEWAL_CONTEXT`, challenge and
+        ``signature`` is ECDSA with SHA-256 by the certificate's key over :func:`renewal_bytes` of challenge and
         request. Raises ChallengeError, RenewalError, ExpiredCertificateError, SigningRequestError, BannedError,
         CloneError, and StoreError.
         """
@@ -222,7 +220,7 @@ class Enrollment:
                 )
             leaf = authority.verify(chain, now, self._grace)
             identity = _identity_of(leaf, authority.trust_domain)
-            old_key = _prove_key(leaf, signature, challenge + csr_der)
+            old_key = _prove_key(leaf, signature, renewal_bytes(challenge, csr_der))
             public_key = requested_key(csr_der)
             if key_sha256(public_key) == key_sha256(old_key):
                 raise SigningRequestError("a renewal is for a new key, and this request is for the old one")
@@ -336,7 +334,7 @@ def _prove_key(leaf: x509.Certificate, signature: bytes, signed: bytes) -> ec.El
     key = leaf.public_key()
     try:
         if isinstance(key, ec.EllipticCurvePublicKey):
-            key.verify(signature, RENEWAL_CONTEXT + signed, ec.ECDSA(hashes.SHA256()))
+            key.verify(signature, signed, ec.ECDSA(hashes.SHA256()))
             return key
     except InvalidSignature:
         pass
