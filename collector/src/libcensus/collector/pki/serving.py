@@ -7,7 +7,6 @@ looked at about once a second, when somebody connects; what is broken is told on
 
 from __future__ import annotations
 
-import ipaddress
 import logging
 import stat
 import threading
@@ -116,8 +115,8 @@ class AuthorityCertificates(ServingCertificates):
     @property
     def authority(self) -> Authority:
         """The CA as it is now. Raises ConfigurationError where it cannot be read and never could."""
-        current = self.current
-        if self._authority is None or not current.number:
+        self.current  # noqa: B018 - a look brings the authority up to date
+        if self._authority is None:
             raise AssertionError("material comes with its authority")
         return self._authority
 
@@ -163,15 +162,16 @@ class GivenCertificates(ServingCertificates):
     def __init__(self, certificate: Path, key: Path, client_ca: Path, clock: Callable[[], datetime]) -> None:
         super().__init__(clock)
         self._files = {"tls_certificate": certificate, "tls_key": key, "tls_client_ca": client_ca}
-        self._stamp: tuple[tuple[int, int, int], ...] = ()
+        self._stamp: tuple[tuple[int, int, int, int], ...] = ()
 
     def _make(self, present: ServingMaterial | None) -> ServingMaterial:
-        stamp = tuple(_stamp(setting, path) for setting, path in self._files.items())
-        if self._files["tls_key"].stat().st_mode & stat.S_IROTH:
+        stamps = {setting: _stamp(setting, path) for setting, path in self._files.items()}
+        if stamps["tls_key"][0] & stat.S_IROTH:
             raise ConfigurationError(
                 f"tls_key: others can read {self._files['tls_key']}; chmod o-r it, and replace the key if somebody may "
                 "have read it"
             )
+        stamp = tuple(stamps.values())
         if present is not None and stamp == self._stamp:
             return present
         content = {setting: _read(setting, path) for setting, path in self._files.items()}
@@ -205,21 +205,13 @@ class GivenCertificates(ServingCertificates):
         )
 
 
-def is_ip_address(name: str) -> bool:
-    """Tell whether a name in a certificate is an IP address."""
-    try:
-        ipaddress.ip_address(name)
-    except ValueError:
-        return False
-    return True
-
-
-def _stamp(setting: str, path: Path) -> tuple[int, int, int]:
+def _stamp(setting: str, path: Path) -> tuple[int, int, int, int]:
+    """Return a file's mode, and what else tells whether it is another than before."""
     try:
         status = path.stat()
     except OSError as error:
         raise ConfigurationError(f"{setting}: {path} cannot be read: {error.strerror}") from None
-    return status.st_ino, status.st_size, status.st_mtime_ns
+    return status.st_mode, status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def _read(setting: str, path: Path) -> bytes:
