@@ -207,7 +207,9 @@ def test_handshakes_that_never_end_are_ended(target: Target) -> None:
     with target.cheaply(), ExitStack() as stack:
         silent = [stack.enter_context(socket.create_connection(target.place, timeout=60)) for _ in range(300)]
         for number, connection in enumerate(silent):
-            connection.sendall(hello[: (number % 3) * len(hello) // 2])
+            # On a busy machine the first may have been ended before the last is there.
+            with suppress(OSError):
+                connection.sendall(hello[: (number % 3) * len(hello) // 2])
         target.report_honestly()
         for connection in silent:
             assert end_of(connection) in {"end", "reset"}
