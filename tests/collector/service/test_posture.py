@@ -587,7 +587,7 @@ answers = st.builds(
     support=several(
         st.builds(
             codec.SupportCount, components, facts.words, st.sampled_from(SupportState), facts.maybe(days),
-            st.booleans(), many, counts,
+            facts.maybe(facts.words), many, counts,
         )
     ),
     installs=several(

@@ -442,7 +442,7 @@ def posture_object(answer: PostureAnswer) -> dict[str, object]:
                 "branch": one.branch,
                 "state": one.state.value,
                 "until": _day(one.until),
-                "by_distribution": one.by_distribution,
+                "distribution": one.distribution,
                 "places": one.places,
                 "hosts": one.hosts,
             }

@@ -619,22 +619,22 @@ class AffectedCount(_message.Message):
     def __init__(self, component: _Optional[str] = ..., severity: _Optional[str] = ..., provider: _Optional[str] = ..., linkage: _Optional[str] = ..., upgrade: _Optional[str] = ..., findings: _Optional[int] = ..., hosts: _Optional[int] = ..., accepted: _Optional[int] = ...) -> None: ...
 
 class SupportCount(_message.Message):
-    __slots__ = ("component", "branch", "state", "until", "by_distribution", "places", "hosts")
+    __slots__ = ("component", "branch", "state", "until", "distribution", "places", "hosts")
     COMPONENT_FIELD_NUMBER: _ClassVar[int]
     BRANCH_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
     UNTIL_FIELD_NUMBER: _ClassVar[int]
-    BY_DISTRIBUTION_FIELD_NUMBER: _ClassVar[int]
+    DISTRIBUTION_FIELD_NUMBER: _ClassVar[int]
     PLACES_FIELD_NUMBER: _ClassVar[int]
     HOSTS_FIELD_NUMBER: _ClassVar[int]
     component: str
     branch: str
     state: str
     until: str
-    by_distribution: bool
+    distribution: str
     places: int
     hosts: int
-    def __init__(self, component: _Optional[str] = ..., branch: _Optional[str] = ..., state: _Optional[str] = ..., until: _Optional[str] = ..., by_distribution: _Optional[bool] = ..., places: _Optional[int] = ..., hosts: _Optional[int] = ...) -> None: ...
+    def __init__(self, component: _Optional[str] = ..., branch: _Optional[str] = ..., state: _Optional[str] = ..., until: _Optional[str] = ..., distribution: _Optional[str] = ..., places: _Optional[int] = ..., hosts: _Optional[int] = ...) -> None: ...
 
 class InstallCount(_message.Message):
     __slots__ = ("implementation", "version", "provider", "provider_build", "linkage", "crypto_family", "crypto_version", "installs", "hosts")

@@ -322,8 +322,13 @@ def _upgrade(item: Judgement, judged: Judged) -> Upgrade:
 
 def _held(judged: Judged, today: date) -> Iterator[_Key]:
     """Yield what one install or copy adds to the counts of what there is, whatever affects it."""
+    system = judged.grounds.system
     for one in judged.case.support:
-        yield "support", one.component, one.branch, *_last_day(one, today)
+        state, until = _last_day(one, today)
+        named = None
+        if one.distribution_until is not None and system is not None:
+            named = " ".join(part for part in (system.id, system.version_id) if part) or None
+        yield "support", one.component, one.branch, state, until, named
     if any(_last_day(one, today)[0] is SupportState.ENDED for one in judged.case.support):
         yield ("ended",)
     about = judged.grounds.circumstances
@@ -342,12 +347,12 @@ def _held(judged: Judged, today: date) -> Iterator[_Key]:
     )
 
 
-def _last_day(support: Support, today: date) -> tuple[SupportState, date | None, bool]:
-    """Return whether somebody maintains a branch on a day, until when, and whether that is the distribution."""
+def _last_day(support: Support, today: date) -> tuple[SupportState, date | None]:
+    """Return whether somebody maintains a branch on a day, and until when."""
     until = support.distribution_until
     if until is None:
-        return support.state, support.date, False
-    return SupportState.ENDED if until < today else SupportState.SUPPORTED, until, True
+        return support.state, support.date
+    return SupportState.ENDED if until < today else SupportState.SUPPORTED, until
 
 
 def _affected(findings: Mapping[_Key, int], on_hosts: Mapping[_Key, int]) -> tuple[AffectedCount, ...]:
@@ -375,7 +380,7 @@ def _support(findings: Mapping[_Key, int], on_hosts: Mapping[_Key, int]) -> tupl
     """Return the branches in use, those whose support ends first at the top, and those of which nobody says last."""
     keys = sorted(
         (key for key in findings if key[0] == "support"),
-        key=lambda key: (key[4] is None, key[4] or date.min, _COMPONENTS.index(key[1]), key[2], key[3], key[5]),
+        key=lambda key: (key[4] is None, key[4] or date.min, _COMPONENTS.index(key[1]), key[2], key[3], key[5] or ""),
     )
     return tuple(
         SupportCount(
@@ -383,7 +388,7 @@ def _support(findings: Mapping[_Key, int], on_hosts: Mapping[_Key, int]) -> tupl
             branch=key[2],
             state=key[3],
             until=key[4],
-            by_distribution=key[5],
+            distribution=key[5],
             places=findings[key],
             hosts=on_hosts[key],
         )

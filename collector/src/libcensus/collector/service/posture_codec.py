@@ -164,15 +164,15 @@ class AffectedCount:
 class SupportCount:
     """Installs and crypto copies on one branch with one end of support, and the hosts that have any.
 
-    ``until`` is the last day on which somebody maintains it: the distribution (``by_distribution``) or the project;
-    absent where nobody says. ``state`` is of the answer's day.
+    ``until`` is the last day on which somebody maintains it: the ``distribution`` (``debian 12``) or the project; not
+    told where nobody says. ``state`` is of the answer's day.
     """
 
     component: Component
     branch: str
     state: SupportState
     until: date | None
-    by_distribution: bool
+    distribution: str | None
     places: int
     hosts: int
 
@@ -335,7 +335,7 @@ def posture_to_proto(value: PostureAnswer) -> fleet_pb2.GetPostureResponse:
                 branch=one.branch,
                 state=one.state,
                 until=None if one.until is None else day_to_text(one.until),
-                by_distribution=one.by_distribution,
+                distribution=one.distribution,
                 places=one.places,
                 hosts=one.hosts,
             )
@@ -481,7 +481,7 @@ def posture_from_proto(message: fleet_pb2.GetPostureResponse) -> PostureAnswer:
                 one.branch,
                 word_of(SupportState, "support.state", one.state),
                 day_from_text("support.until", one.until) if one.HasField("until") else None,
-                one.by_distribution,
+                _optional(one, "distribution"),
                 one.places,
                 one.hosts,
             )
