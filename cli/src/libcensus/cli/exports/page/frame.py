@@ -62,8 +62,9 @@ def hosts_page(hosts: Sequence[tuple[HostSummary, Assessed]], now: datetime, ver
     names = ", ".join(summary.name for summary, _ in hosts[:3]) + (", …" if len(hosts) > 3 else "")
     parts = [(f"host-{summary.host_id}", summary.name) for summary, _ in hosts] if len(hosts) > 1 else []
     about = f"{counted(len(hosts), 'host')}, as of {moment(now)}."
-    title = counted(len(hosts), "host") if len(hosts) != 1 else "One host"
-    content = [host(summary, assessed, now) for summary, assessed in hosts]
+    is_alone = len(hosts) == 1
+    title = names if is_alone else counted(len(hosts), "host")
+    content = [host(summary, assessed, now, is_alone=is_alone) for summary, assessed in hosts]
     return _page(f"libcensus: {names}", title, about, parts, content, version)
 
 

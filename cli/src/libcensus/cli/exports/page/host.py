@@ -16,10 +16,10 @@ from libcensus.cli.exports.page.markup import (
     command,
     count,
     counted,
-    escape,
     folded,
     grid,
     joined,
+    lines,
     paragraph,
     rest,
     section,
@@ -56,14 +56,18 @@ if TYPE_CHECKING:
     from datetime import date, datetime
 
     from libcensus.cli.assessed import Assessed
+    from libcensus.cli.exports.page.markup import TableCell
     from libcensus.cli.terminal import Cell, Column
-    from libcensus.collector.posture.finding import EndOfLife, Finding
+    from libcensus.collector.posture.finding import EndOfLife, Finding, Subject
     from libcensus.collector.service.fleet_codec import HostSummary
     from libcensus.facts.evidence import Evidence
     from libcensus.facts.interpreter import Install
 
-ROWS_SHOWN = 200
-PLACES_SHOWN = 5
+ROWS_SHOWN = 100
+REMEDIES_SHOWN = 12
+ALIKE_SHOWN = 5
+PLACES_SHOWN = 60
+ADVISORIES_SHOWN = 60
 PROOFS_SHOWN = 60
 """Installs whose proofs are told; a host may have thousands."""
 
@@ -73,29 +77,29 @@ _STYLES = {"red": "bad", "bold red": "bad", "yellow": "warn", "green": "good", "
 _SEVERITY_STYLES = {"cyan": "low", "magenta": "unknown"}
 
 
-def host(summary: HostSummary, assessed: Assessed, now: datetime) -> Markup:
-    """Return the part about one host."""
+def host(summary: HostSummary, assessed: Assessed, now: datetime, *, is_alone: bool) -> Markup:
+    """Return the part about one host; where it ``is_alone`` the page has its name."""
     scan, today = assessed.scan, now.date()
     name = summary.name
     labels = ", ".join(f"{key}={value}" for key, value in summary.labels.items())
     words = ("show", name, "--findings")
     return section(
         f"host-{summary.host_id}",
-        name,
+        "" if is_alone else name,
         describe_host(scan.host),
         _tiles(summary, assessed, now),
         paragraph(
             f"Last report {moment(summary.last_report)}, first report {moment(summary.first_report)}, agent "
             f"{summary.agent_version or 'unknown'}; labels: {labels or 'none'}; host id {summary.host_id}."
         ),
-        card(*_installs(assessed, name, today)),
         grid(card(_severities(assessed)), card(_remedies(assessed, name))),
+        card(*_installs(assessed, name, today)),
         card(*_findings(assessed, words)),
-        card(*_proofs(assessed, name)),
         card(_support(assessed, today)),
         card(*_stale(assessed, words)),
         *_others(assessed, name, today),
         card(*_probes(assessed, name)),
+        card(*_proofs(assessed, name)),
     )
 
 
@@ -190,61 +194,103 @@ def _remedies(assessed: Assessed, name: str) -> Markup:
         table(
             "What to do, and how many affected findings it ends",
             (Head("Remedy", is_path=True), Head("Ends findings")),
-            [(remedy or Shown("nothing is known", "none"), number) for remedy, number in ordered[:30]],
+            [(remedy or Shown("nothing is known", "none"), number) for remedy, number in ordered[:REMEDIES_SHOWN]],
         ),
-        rest(30, len(ordered), "remedies", "posture", "--host", name, "--limit", "0"),
+        rest(REMEDIES_SHOWN, len(ordered), "remedies", "posture", "--host", name, "--limit", "0"),
     )
 
 
 def _findings(assessed: Assessed, words: tuple[str, ...]) -> Iterable[Markup]:
-    """Return the open findings; what is the same in many places is one row."""
-    alike: dict[tuple[object, ...], list[Finding]] = {}
+    """Return the open findings by place; places that have the same are one row."""
+    of_place: dict[tuple[str, Subject], list[Finding]] = {}
     for one in assessed.findings:
         if one.status in _OPEN:
-            key = one.advisory, one.component, one.status, one.linkage, one.fixed_in, one.remedy, one.accepted
-            alike.setdefault(key, []).append(one)
+            of_place.setdefault((one.component, one.subject), []).append(one)
+    alike: dict[tuple[object, ...], list[tuple[Subject, list[Finding]]]] = {}
+    for (_, subject), own in of_place.items():
+        own.sort(key=lambda one: (_OPEN.index(one.status), -one.severity.rank, one.advisory))
+        alike.setdefault(tuple(_what(one) for one in own), []).append((subject, own))
     if not alike:
         yield paragraph("No finding is open.", class_="fine")
         return
-    rows = sorted(
-        alike.values(),
-        key=lambda own: (_OPEN.index(own[0].status), -own[0].severity.rank, -len(own), own[0].advisory, own[0].subject),
-    )
+    rows = sorted(alike.values(), key=lambda group: (_weight(group[0][1]), group[0][0]))
     yield table(
-        "Open findings, the worst first; those that one remedy ends in several places are one row",
+        "Open findings by place, the worst first",
         (
-            Head("Advisory"),
-            Head("Severity"),
-            Head("Status"),
+            Head("Place", is_path=True),
             Head("In"),
-            Head("Fixed in"),
-            Head("Fix available since"),
-            Head("Places", is_path=True),
-            Head("Remedy", is_path=True),
+            Head("Affected"),
+            Head("Under investigation"),
+            Head("Fix there since", "The first day on which a fix of one of them could be had"),
+            Head("Advisories and remedies", is_path=True),
         ),
-        [_finding_row(assessed, own) for own in rows[:ROWS_SHOWN]],
+        [_place_row(assessed, group, words) for group in rows[:PLACES_SHOWN]],
+        class_="full",
     )
-    yield rest(ROWS_SHOWN, len(rows), "open findings", *words)
+    yield rest(PLACES_SHOWN, len(rows), "places", *words)
 
 
-def _finding_row(assessed: Assessed, own: Sequence[Finding]) -> tuple[str | int | Shown | None, ...]:
-    one = own[0]
+def _what(one: Finding) -> tuple[object, ...]:
+    """Return all of a finding but its place."""
+    return one.advisory, one.component, one.status, one.linkage, one.fixed_in, one.remedy, one.accepted
+
+
+def _weight(own: Sequence[Finding]) -> tuple[int, ...]:
+    found = Counter(one.severity for one in own if one.status is VexStatus.AFFECTED and one.accepted is None)
+    return tuple(-found[severity] for severity in SEVERITIES)
+
+
+def _place_row(
+    assessed: Assessed, group: Sequence[tuple[Subject, Sequence[Finding]]], words: tuple[str, ...]
+) -> tuple[TableCell, ...]:
+    own = group[0][1]
+    subjects = [subject for subject, _ in group]
+    places = [place_of(assessed, one.root, one.path) for one in subjects[:ALIKE_SHOWN]]
+    if len(subjects) > ALIKE_SHOWN:
+        places.append(f"and {len(subjects) - ALIKE_SHOWN:,} more")
+    affected = [one for one in own if one.status is VexStatus.AFFECTED]
+    severities = Counter(one.severity for one in affected)
+    badges = [joined(badge(severity), f" {severities[severity]:,}") for severity in SEVERITIES if severities[severity]]
+    since = min((one.fix_available for one in affected if one.fix_available is not None), default=None)
+    linkage = "" if own[0].linkage is None else f", {own[0].linkage.value}"
+    unclear = len(own) - len(affected)
+    remedies = counted(len({one.remedy for one in own}), "remedy", "remedies")
+    return (
+        lines(*places),
+        f"{COMPONENT_NAMES[own[0].component]}{linkage}",
+        joined(*badges) or 0,
+        unclear,
+        Shown("unknown" if affected else "", "none") if since is None else since.isoformat(),
+        folded(
+            f"{counted(len(own), 'advisory', 'advisories')}, {remedies}",
+            table(
+                "Advisories at this place",
+                (
+                    Head("Advisory"),
+                    Head("Severity"),
+                    Head("Status", is_path=True),
+                    Head("Fixed in"),
+                    Head("Fix since"),
+                    Head("Remedy", is_path=True),
+                ),
+                [_finding_row(one) for one in own[:ADVISORIES_SHOWN]],
+            ),
+            rest(ADVISORIES_SHOWN, len(own), "advisories", *words),
+        ),
+    )
+
+
+def _finding_row(one: Finding) -> tuple[TableCell, ...]:
     status = Shown("affected", "bad") if one.status is VexStatus.AFFECTED else Shown("under investigation", "info")
     if one.accepted is not None:
-        status = Shown(
-            f"accepted until {one.accepted.expires.isoformat()}: {describe_acceptance(one.accepted)}", "none"
-        )
-    places = [escape(place_of(assessed, item.subject.root, item.subject.path)) for item in own[:PLACES_SHOWN]]
-    more = f" and {len(own) - PLACES_SHOWN:,} more" if len(own) > PLACES_SHOWN else ""
-    linkage = "" if one.linkage is None else f", {one.linkage.value}"
+        told = f"accepted until {one.accepted.expires.isoformat()}: {describe_acceptance(one.accepted)}"
+        status = Shown(told, "none")
     return (
-        one.advisory,
+        Shown(one.advisory, "id"),
         badge(one.severity),
         status,
-        f"{COMPONENT_NAMES[one.component]}{linkage}",
         one.fixed_in or Shown("unknown", "none"),
         Shown("unknown", "none") if one.fix_available is None else one.fix_available.isoformat(),
-        joined(Markup("<br/>").join(places), more),
         one.remedy or Shown("nothing is known", "none"),
     )
 

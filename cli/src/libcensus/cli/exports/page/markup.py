@@ -32,6 +32,11 @@ def joined(*parts: str) -> Markup:
     return Markup("".join(map(escape, parts)))
 
 
+def lines(*parts: str) -> Markup:
+    """Return parts on a line each."""
+    return Markup("<br/>".join(map(escape, parts)))
+
+
 def tag(name: str, /, *content: str, **attributes: str | float | None) -> Markup:
     """Return an element. ``class_`` is ``class``, an underscore stands for a hyphen; None leaves an attribute out."""
     told = "".join(
@@ -85,6 +90,10 @@ class Head:
     is_path: bool = False
 
 
+_SHORT = 16
+"""A text so short, such as an advisory's id or a day, is never broken."""
+
+
 @dataclass(frozen=True, slots=True)
 class Shown:
     """A cell's text with the way in which it is shown: a class of the style sheet."""
@@ -101,11 +110,12 @@ def table(
 ) -> Markup:
     """Return a table with its caption; numbers stand to the right, and what is absent is a dash."""
     told = list(rows)
+    numeric = [_is_numeric(told, position) for position in range(len(heads))]
     columns = [
-        tag("th", head.title, scope="col", title=head.about, class_="n" if _is_numeric(told, position) else None)
-        for position, head in enumerate(heads)
+        tag("th", head.title, scope="col", title=head.about, class_="n" if right else None)
+        for head, right in zip(heads, numeric, strict=True)
     ]
-    body = [tag("tr", *map(_cell, heads, row)) for row in told]
+    body = [tag("tr", *map(_cell, heads, row, numeric)) for row in told]
     return tag(
         "div",
         tag(
@@ -125,17 +135,21 @@ def _is_numeric(rows: Sequence[Sequence[TableCell]], position: int) -> bool:
     return bool(cells) and all(isinstance(cell, int) for cell in cells)
 
 
-def _cell(head: Head, cell: TableCell) -> Markup:
+def _cell(head: Head, cell: TableCell, is_number: bool) -> Markup:
     style = cell.style if isinstance(cell, Shown) else ""
     value = cell.text if isinstance(cell, Shown) else cell
     if value is None:
-        return tag("td", "—", class_="none")
+        return tag("td", "—", class_="n none" if is_number else "none")
     if isinstance(value, int):
         text = count(value)
         style = f"n {style}".rstrip() if value else "n none"
     else:
         text = value
-    return tag("td", text, class_=" ".join(part for part in (style, "path" if head.is_path else "") if part) or None)
+    if head.is_path:
+        style = f"{style} path"
+    elif len(text) <= _SHORT:
+        style = f"{style} id"
+    return tag("td", text, class_=style.strip() or None)
 
 
 def rest(shown: int, total: int, what: str, *words: str) -> Markup:
@@ -178,4 +192,10 @@ def card(*content: str, class_: str = "") -> Markup:
 
 def section(name: str, title: str, lead: str, *content: str) -> Markup:
     """Return a part of the page that links can lead to; ``lead`` is its answer in a sentence or two."""
-    return tag("section", tag("h2", title), paragraph(lead, class_="lead") if lead else Markup(), *content, id=name)
+    return tag(
+        "section",
+        tag("h2", title) if title else Markup(),
+        paragraph(lead, class_="lead") if lead else Markup(),
+        *content,
+        id=name,
+    )

@@ -363,7 +363,7 @@ def _agents(figures: FleetFigures) -> Iterable[Markup]:
     waiting, dropped = sum(one.waiting_reports for one in telling), sum(one.dropped_reports for one in telling)
     if telling:
         yield paragraph(
-            f"{counted(len(telling), 'agent')} hold back {counted(waiting, 'report')} and have lost {dropped:,} for good."
+            f"{counted(len(telling), 'agent')} hold back {counted(waiting, 'report')}, and have lost {dropped:,}."
         )
     if mute := len(figures.hosts) - len(telling):
         yield paragraph(

@@ -201,7 +201,7 @@ def timeline(title: str, about: str, rows: Sequence[Moment], today: date, years:
         drawn.append(tag("line", x1=min(x, now), x2=max(x, now), y1=y, y2=y, class_=f"span {row.style}"))
         drawn.append(tag("g", tag("title", f"{row.label}: {row.day.isoformat()}"), _mark(row.style, x, y)))
         drawn.append(tag("text", row.text, x=left + room + 12, y=y, class_="figure"))
-    spoken = "; ".join(f"{row.label}: {row.day.isoformat()}, {row.text}" for row in rows)
+    spoken = "; ".join(f"{row.label}: {row.text}" for row in rows)
     return figure(title, about, _drawing(title, f"{spoken}.", height + _AXIS, drawn, width))
 
 

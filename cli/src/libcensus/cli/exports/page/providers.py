@@ -104,8 +104,9 @@ def _within(answer: ProvidersAnswer) -> Markup:
                 rows.append(Bar(label, {"all": round(100 * patched / total)}, _DAY_STYLES[days]))
                 told[label] = f"{percent(patched, total)} of {total:,}"
     return bars(
-        "How much of the fixes was on the hosts within 7, 30 and 90 days",
-        "Of the fixes that could be applied at least so many days ago, over all components and severities.",
+        "How soon fixes were on the hosts",
+        "Share that was there within 7, 30 and 90 days, of the fixes that could be applied at least so long ago; all "
+        "components and severities.",
         "% of the fixes",
         rows,
         ALL,
@@ -217,7 +218,7 @@ def _builds(figures: FleetFigures) -> Iterable[Markup]:
         by_build: Counter[str] = Counter()
         for (build, _), number in found.items():
             by_build[build] += number
-        recent = sorted(by_build, reverse=True)
+        recent = sorted(by_build, key=lambda build: (build != "unknown", build), reverse=True)
         yield bars(
             "python-build-standalone's builds in use, the newest first",
             "Installs by the build's date: what uv, rye, hatch and mise bring.",

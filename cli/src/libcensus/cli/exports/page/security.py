@@ -77,9 +77,8 @@ def security(figures: FleetFigures) -> Markup:
         card(*_support(posture.support, posture.day)),
         card(*_advisories(figures)),
         card(*_remedies(figures)),
-        grid(card(*_stale(figures)), card(*_outdated(figures))),
-        card(*_worst(figures)),
-        card(*_risks(figures)),
+        grid(card(*_worst(figures)), card(*_outdated(figures))),
+        grid(card(*_stale(figures)), card(*_risks(figures))),
     )
 
 
@@ -404,7 +403,7 @@ def _worst(figures: FleetFigures) -> Iterable[Markup]:
 def _risks(figures: FleetFigures) -> Iterable[Markup]:
     posture = figures.posture
     if not posture.accepted_risks:
-        yield paragraph("No risk is accepted.", class_="fine")
+        yield paragraph("No risk is accepted: no statement of the operator covers a finding.")
         return
     hosts = counted(posture.accepted_hosts, "host")
     yield table(
