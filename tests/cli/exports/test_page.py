@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from collections import Counter
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from libcensus.cli.assessed import assessed_from_detail
-from libcensus.cli.exports.page.figures import FleetFigures
+from libcensus.cli.exports.page.figures import FleetFigures, days_since
 from libcensus.cli.exports.page.frame import POLICY, fleet_page, hosts_page
 from libcensus.cli.exports.page.markup import Head, Markup, escape, joined, percent, table, tag
 from libcensus.cli.exports.page.plots import Bar, Moment, Series, bars, timeline
@@ -249,6 +250,53 @@ def test_the_time_line_holds_the_ends_of_support(page: Page, told: Callable[...,
         places = "place" if one["places"] == 1 else "places"
         assert f"{one['until'][:10]}, " in words
         assert f"{one['places']:,} {places} on {one['hosts']:,} host" in words
+
+
+def test_how_findings_went_is_what_the_command_tells_of_each_day(
+    run: Run, simulated: Collector, told: Callable[..., Any]
+) -> None:
+    where = ("--collector", simulated.grpc_address)
+    since = (date.fromisoformat(told("posture")["day"][:10]) - timedelta(days=30)).isoformat()
+    ended = run("export", "--format", "html", "--since", since, *where)
+    assert (ended.code, ended.err) == (0, "")
+    rows = Page(ended.out).table("The fleet at the ends of these days")
+    assert len(rows) == 7
+    assert rows[0]["Day"] == since
+    for row in (rows[0], rows[3], rows[-1]):
+        posture = told("posture", "--at", row["Day"])
+        assert number(row["Hosts"]) == posture["hosts"]
+        assert number(row["Affected hosts"]) == posture["affected_hosts"]
+        assert number(row["Past support"]) == posture["ended_places"]
+        severe = [
+            one["findings"] for one in posture["counts"] if (one["severity"], one["status"]) == ("high", "affected")
+        ]
+        assert number(row["High"]) == sum(severe)
+    assert f"Affected findings since {since}" in Page(ended.out).root.text
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--format", "csv", "--since", "2026-01-01"), "--since is for the page of a fleet"),
+        (("--format", "html", "--host", "web-1", "--since", "2026-01-01"), "--since is for the page of a fleet"),
+        (("--format", "html", "--since", fleet.TODAY.isoformat()), "is not before today, 2026-11-20"),
+    ],
+)
+def test_a_day_that_makes_no_sense_is_refused(
+    run: Run, collector: Collector, words: tuple[str, ...], told: str
+) -> None:
+    ended = run("export", *words, "--collector", collector.grpc_address)
+    assert (ended.code, ended.out) == (2, "")
+    assert told in ended.err
+
+
+@pytest.mark.parametrize(("length", "moments"), [(1, 2), (3, 4), (6, 7), (30, 7), (365, 7)])
+def test_days_of_the_past_are_at_even_distances(length: int, moments: int) -> None:
+    today = date(2026, 11, 20)
+    days = days_since(today - timedelta(days=length), today)
+    assert (len(days), days[-1] - days[0], days[-1]) == (moments, timedelta(days=length), today)
+    distances = {(later - earlier).days for earlier, later in itertools.pairwise(days)}
+    assert max(distances) - min(distances) <= 1
 
 
 def test_the_table_of_patches_is_what_the_command_tells(page: Page, told: Callable[..., Any]) -> None:

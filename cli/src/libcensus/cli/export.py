@@ -8,12 +8,12 @@ import rich_click as click
 
 from libcensus.cli.errors import ArgumentError
 from libcensus.cli.help import Command
-from libcensus.cli.options import collector_option, selector_option, teach
+from libcensus.cli.options import collector_option, day_option, selector_option, teach
 from libcensus.cli.selection import tell_nothing_chosen, warn_unknown_keys
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-    from datetime import datetime
+    from datetime import date, datetime
 
     from libcensus.cli.client import FleetClient
     from libcensus.cli.config import CollectorAddress
@@ -34,6 +34,7 @@ _OPEN = STATUSES[:2]
     short_help="Write the fleet for other programs, or as a page for people.",
     epilog=teach(
         "libcensus export --format html --output fleet.html",
+        "libcensus export --format html --since 2026-06-01 -l env=prod --output prod.html",
         "libcensus export --format html --host web-1 --output web-1.html",
         "libcensus export --format cyclonedx --output fleet.cdx.json",
         "libcensus export --format csv -l env=prod",
@@ -67,6 +68,7 @@ _OPEN = STATUSES[:2]
     metavar="FILE",
     help="Write to this file, which is there when it is complete; - is standard output.  [default: -]",
 )
+@day_option("--since", "Show on the fleet's page (html) also how its findings went since this day; takes longer.")
 @selector_option
 @collector_option
 def export_command(
@@ -74,6 +76,7 @@ def export_command(
     names: tuple[str, ...],
     statuses: tuple[str, ...],
     output: str,
+    since: date | None,
     selector: str | None,
     collector: CollectorAddress,
 ) -> int:
@@ -104,11 +107,13 @@ def export_command(
         raise ArgumentError(
             "--status chooses findings for other programs; the page tells those that are open: leave it out"
         )
+    if since is not None and (kind != "html" or names):
+        raise ArgumentError("--since is for the page of a fleet: give it with --format html, and without --host")
     progress = Progress()
     now = datetime.now(UTC)
     with FleetClient(collector) as client, closing(progress):
         if kind == "html" and not names:
-            write_texts(_fleet_page(client, selector or "", now, progress), output)
+            write_texts(_fleet_page(client, selector or "", now, since, progress), output)
             return 0
         details: Iterable[HostDetail]
         if names and selector is None:
@@ -126,7 +131,9 @@ def export_command(
     return EXIT_PARTIAL if left_out else 0
 
 
-def _fleet_page(client: FleetClient, selector: str, now: datetime, progress: Progress) -> Iterator[str]:
+def _fleet_page(
+    client: FleetClient, selector: str, now: datetime, since: date | None, progress: Progress
+) -> Iterator[str]:
     """Yield the page of the hosts that a selector chooses, once somebody can take it."""
     from importlib.metadata import version  # noqa: PLC0415
 
@@ -135,7 +142,7 @@ def _fleet_page(client: FleetClient, selector: str, now: datetime, progress: Pro
 
     hosts = client.hosts(selector)
     warn_unknown_keys(hosts.unknown_keys)
-    yield fleet_page(ask_fleet(client, hosts, selector, now, progress), version("libcensus"))
+    yield fleet_page(ask_fleet(client, hosts, selector, now, progress, since), version("libcensus"))
 
 
 def _hosts_page(details: Iterable[HostDetail], now: datetime) -> Iterator[str]:

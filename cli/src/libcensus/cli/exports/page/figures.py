@@ -10,7 +10,7 @@ from libcensus.cli.errors import ArgumentError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from datetime import datetime
+    from datetime import date, datetime
 
     from libcensus.cli.client import FleetClient
     from libcensus.collector.service.fleet_codec import HostPage, HostSummary
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 REMEDIES_SHOWN = 25
 """How many remedies and how many of the worst hosts are asked for and shown."""
 
+MOMENTS = 7
+"""Days on which the past is looked at: the collector judges the fleet anew for each."""
+
 SILENT_AFTER = timedelta(days=1)
 """From when on a host is silent, as the alerts and dashboards have it."""
 
@@ -29,7 +32,8 @@ SILENT_AFTER = timedelta(days=1)
 class FleetFigures:
     """A fleet, or the hosts of it that a selector chooses, at one moment.
 
-    ``matrix`` is absent where it is too large to be told at once.
+    ``matrix`` is absent where it is too large to be told at once. ``past`` is the posture at the ends of some days, the
+    oldest first, where somebody asked for it.
     """
 
     now: datetime
@@ -40,6 +44,7 @@ class FleetFigures:
     matrix: Matrix | None
     posture: PostureAnswer
     providers: ProvidersAnswer
+    past: tuple[PostureAnswer, ...] = ()
 
     @property
     def silent(self) -> list[HostSummary]:
@@ -60,11 +65,18 @@ def ask_fleet(
     selector: str,
     now: datetime,
     progress: Callable[[str, int, int | None], None],
+    since: date | None = None,
 ) -> FleetFigures:
-    """Return the figures of the hosts that a selector chooses, which ``page`` holds; an empty one chooses all."""
+    """Return the figures of the hosts that a selector chooses, which ``page`` holds; an empty one chooses all.
+
+    With ``since`` also how the posture went from that day on. Raises ArgumentError for a day that is not before today.
+    """
     steps = 4
     progress("asked the collector", 0, steps)
     posture = client.posture(limit=REMEDIES_SHOWN, selector=selector)
+    # The collector's day, not this machine's: it knows no later one.
+    days = [] if since is None else days_since(since, posture.day)
+    steps += len(days[:-1])
     progress("asked the collector", 1, steps)
     libcs = client.libc_hosts(selector)
     progress("asked the collector", 2, steps)
@@ -76,4 +88,18 @@ def ask_fleet(
         matrix = None
     progress("asked the collector", 3, steps)
     providers = client.providers(selector=selector)
-    return FleetFigures(now, selector, page.hosts, page.unknown_keys, libcs, matrix, posture, providers)
+    past = []
+    for number, day in enumerate(days[:-1], 4):
+        progress("asked the collector", number, steps)
+        past.append(client.posture(limit=1, day=day, selector=selector))
+    past += [posture] * bool(days)
+    return FleetFigures(now, selector, page.hosts, page.unknown_keys, libcs, matrix, posture, providers, tuple(past))
+
+
+def days_since(since: date, today: date) -> list[date]:
+    """Return days at even distances from one to today, both among them. Raises ArgumentError where it is not past."""
+    length = (today - since).days
+    if length < 1:
+        raise ArgumentError(f"--since {since.isoformat()}: is not before today, {today.isoformat()} (UTC)")
+    steps = min(length, MOMENTS - 1)
+    return [since + timedelta(days=round(length * number / steps)) for number in range(steps + 1)]

@@ -90,7 +90,7 @@ class Head:
     is_path: bool = False
 
 
-_SHORT = 16
+_SHORT = 18
 """A text so short, such as an advisory's id or a day, is never broken."""
 
 

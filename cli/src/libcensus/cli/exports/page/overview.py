@@ -26,8 +26,8 @@ from libcensus.cli.exports.page.markup import (
     tile,
     tiles,
 )
-from libcensus.cli.exports.page.plots import Bar, Series, bars
-from libcensus.cli.exports.page.words import ALL, SEVERITIES, SEVERITY_WORDS, UPGRADE_SERIES
+from libcensus.cli.exports.page.plots import Bar, Series, areas, bars
+from libcensus.cli.exports.page.words import ALL, SEVERITIES, SEVERITY_SERIES, SEVERITY_WORDS, UPGRADE_SERIES
 from libcensus.collector.posture.finding import Upgrade, VexStatus
 from libcensus.collector.posture.reach import floors, policy_reach
 
@@ -154,6 +154,7 @@ def overview(figures: FleetFigures) -> Markup:
         "Fleet",
         "Who reports, what the fleet is made of, what is wrong with it, and would a system upgrade fix it?",
         grid(card(_mended(figures)), card(_worst(figures.hosts)), card(_ages(figures))),
+        *_trend(figures),
         grid(
             card(_hosts_by("Hosts by distribution", "os-release of each host", map(_system, figures.hosts), hosts)),
             card(
@@ -185,6 +186,51 @@ def _mended(figures: FleetFigures) -> Markup:
         "affected findings",
         rows if figures.posture.affected else [],
         UPGRADE_SERIES,
+    )
+
+
+def _trend(figures: FleetFigures) -> Iterable[Markup]:
+    """Return how the findings went, where somebody asked."""
+    if not figures.past:
+        return
+    values = []
+    for answer in figures.past:
+        found: Counter[str] = Counter()
+        for one in answer.counts:
+            if one.status is VexStatus.AFFECTED:
+                found[one.severity] += one.findings
+        values.append(found)
+    heads = [Head("Day"), Head("Hosts"), Head("Affected hosts"), Head("Exposed hosts"), Head("Past support")]
+    heads += [Head(SEVERITY_WORDS[severity].capitalize()) for severity in SEVERITIES]
+    yield grid(
+        card(
+            areas(
+                f"Affected findings since {figures.past[0].day.isoformat()}",
+                "By severity, with the facts that hosts had told and the advisories that were published by each day.",
+                "affected findings",
+                [answer.day for answer in figures.past],
+                values,
+                SEVERITY_SERIES,
+            )
+        ),
+        card(
+            table(
+                "The fleet at the ends of these days (UTC)",
+                heads,
+                [
+                    (
+                        answer.day.isoformat(),
+                        answer.hosts,
+                        answer.affected_hosts,
+                        answer.exposed_hosts,
+                        answer.ended_places,
+                        *(found[severity] for severity in SEVERITIES),
+                    )
+                    for answer, found in zip(figures.past, values, strict=True)
+                ],
+            ),
+            paragraph("Hosts that had not reported yet are in no count.", class_="rest"),
+        ),
     )
 
 

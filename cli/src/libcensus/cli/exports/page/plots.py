@@ -25,6 +25,7 @@ _LETTER = 7.5
 _LONGEST_LABEL = 28
 _LONGEST_MOMENT = 40
 _TIMES = 520
+_TALL = 220
 _TOP = 6
 _AXIS = 38
 
@@ -212,6 +213,58 @@ def _mark(style: str, x: float, y: float) -> Markup:
     if style == "warn":
         return tag("path", d=f"M{x:g} {y - 6:g} L{x + 6:g} {y + 5:g} L{x - 6:g} {y + 5:g} Z", class_=style)
     return tag("circle", cx=x, cy=y, r=5, class_=style)
+
+
+def areas(
+    title: str,
+    about: str,
+    unit: str,
+    days: Sequence[date],
+    values: Sequence[Mapping[str, int]],
+    series: Mapping[str, Series],
+) -> Markup:
+    """Return how amounts went from day to day, one upon the other; ``values`` are by day, and by series' key."""
+    keys = [key for key in series if any(one.get(key) for one in values)]
+    totals = [sum(one.get(key, 0) for key in keys) for one in values]
+    ticks = _ticks(max(totals, default=0))
+    left, width, height = len(count(ticks[-1])) * _LETTER + 14, _TALL * 4.2, _TALL
+    length = (days[-1] - days[0]).days or 1
+
+    def x(day: date) -> float:
+        return left + (day - days[0]).days * (width - left - 60) / length
+
+    def y(amount: int) -> float:
+        return _TOP + (height - _TOP) * (1 - amount / ticks[-1])
+
+    drawn = []
+    for tick in ticks:
+        drawn.append(tag("line", x1=left, x2=x(days[-1]), y1=y(tick), y2=y(tick), class_="rule"))
+        drawn.append(tag("text", count(tick), x=left - 8, y=y(tick), class_="tick end"))
+    below = [0] * len(days)
+    for key in reversed(keys):
+        above = [low + one.get(key, 0) for low, one in zip(below, values, strict=True)]
+        edge = [f"{x(day):g} {y(amount):g}" for day, amount in zip(days, above, strict=True)]
+        edge += [f"{x(day):g} {y(amount):g}" for day, amount in reversed(list(zip(days, below, strict=True)))]
+        name = tag(
+            "title", f"{series[key].name}: {values[0].get(key, 0):,} at first, {values[-1].get(key, 0):,} at last"
+        )
+        drawn.append(tag("g", name, tag("path", d=f"M{' L'.join(edge)} Z", class_=f"area {series[key].style}")))
+        below = above
+    for day, total in zip(days, totals, strict=True):
+        drawn.append(tag("circle", cx=x(day), cy=y(total), r=2.5))
+        drawn.append(tag("text", count(total), x=x(day), y=y(total) - 11, class_="tick total"))
+        drawn.append(tag("text", day.isoformat(), x=x(day), y=height + 14, class_="tick"))
+    drawn.append(
+        tag("text", f"{unit}, at the end of each day (UTC)", x=(left + x(days[-1])) / 2, y=height + 31, class_="axis")
+    )
+    spoken = "; ".join(
+        f"{day.isoformat()}: {total:,} ({', '.join(f'{series[key].name} {one.get(key, 0):,}' for key in keys)})"
+        for day, total, one in zip(days, totals, values, strict=True)
+    )
+    legend = tag(
+        "div", *[tag("span", tag("i", class_=series[key].style), series[key].name) for key in keys], class_="legend"
+    )
+    return figure(title, about, legend, _drawing(title, f"In {unit}. {spoken}.", height + _AXIS, drawn, width))
 
 
 def meter(part: int, total: int, style: str = "blue") -> Markup:

@@ -279,7 +279,7 @@ def _matrix(figures: FleetFigures, matrix: Matrix, arch: str, own: Sequence[int]
     told = columns[:COLUMNS_SHOWN]
     heads = [
         tag("th", name, scope="col", class_=style)
-        for name, style in (("Build", None), ("Built by", None), ("Needs", None), ("On hosts", None))
+        for name, style in (("Build", None), ("Built by", None), ("Needs glibc", None), ("On hosts", None))
     ]
     heads += [
         tag(
@@ -341,7 +341,7 @@ def _row(matrix: Matrix, row: int, columns: Sequence[_Column], told: Sequence[_C
     name = name_of(build)
     yield tag("th", name, scope="row", title=build.digest)
     yield tag("td", build.provider)
-    yield tag("td", "—" if build.glibc is None else f"glibc {build.glibc}")
+    yield tag("td", build.glibc or "—")
     yield tag("td", count(build.hosts), class_="n")
     runs = total = 0
     for column in columns:
