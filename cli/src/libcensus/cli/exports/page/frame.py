@@ -65,6 +65,8 @@ def hosts_page(hosts: Sequence[tuple[HostSummary, Assessed]], now: datetime, ver
     is_alone = len(hosts) == 1
     title = names if is_alone else counted(len(hosts), "host")
     content = [host(summary, assessed, now, is_alone=is_alone) for summary, assessed in hosts]
+    if not hosts:
+        content = [paragraph("No host is both named and chosen.", class_="lead")]
     return _page(f"libcensus: {names}", title, about, parts, content, version)
 
 

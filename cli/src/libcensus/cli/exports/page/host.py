@@ -68,6 +68,8 @@ REMEDIES_SHOWN = 12
 ALIKE_SHOWN = 5
 PLACES_SHOWN = 60
 ADVISORIES_SHOWN = 60
+BRANCHES_SHOWN = 40
+PROOFS_OF_ONE = 20
 PROOFS_SHOWN = 60
 """Installs whose proofs are told; a host may have thousands."""
 
@@ -95,7 +97,7 @@ def host(summary: HostSummary, assessed: Assessed, now: datetime, *, is_alone: b
         grid(card(_severities(assessed)), card(_remedies(assessed, name))),
         card(*_installs(assessed, name, today)),
         card(*_findings(assessed, words)),
-        card(_support(assessed, today)),
+        card(_support(assessed, name, today)),
         card(*_stale(assessed, words)),
         *_others(assessed, name, today),
         card(*_probes(assessed, name)),
@@ -301,11 +303,11 @@ def _proofs(assessed: Assessed, name: str) -> Iterable[Markup]:
     yield tag("h3", "How this is known")
     yield paragraph("What was read of each install, in which file and at which byte; nothing found here was ever run.")
     for install in installs[:PROOFS_SHOWN]:
-        yield _proof(assessed, install)
+        yield _proof(assessed, install, name)
     yield rest(PROOFS_SHOWN, len(installs), "installs", "show", name, "--explain")
 
 
-def _proof(assessed: Assessed, install: Install) -> Markup:
+def _proof(assessed: Assessed, install: Install, name: str) -> Markup:
     build = assessed.build_of(install)
     proofs: list[Evidence] = [*install.evidence, *(() if build is None else build.evidence)]
     proven = {item for one in assessed.findings_on(install) for item in one.evidence}
@@ -318,7 +320,7 @@ def _proof(assessed: Assessed, install: Install) -> Markup:
     if build is not None:
         told += [
             f"{raised.file} needs {raised.version} of {raised.soname} for {raised.symbol or 'an unnamed symbol'}"
-            for raised in build.requirement().raised_by[:3]
+            for raised in build.requirement().raised_by
         ]
     # What a verdict rests on about the copy itself; what the world published is told with the verdict.
     proofs += sorted(
@@ -327,7 +329,7 @@ def _proof(assessed: Assessed, install: Install) -> Markup:
     )
     rows = [
         (item.subject, item.kind.value, item.file, None if item.offset is None else count(item.offset), item.detail)
-        for item in proofs[:20]
+        for item in proofs[:PROOFS_OF_ONE]
     ]
     return folded(
         place_of(assessed, install.root, install.path),
@@ -339,10 +341,11 @@ def _proof(assessed: Assessed, install: Install) -> Markup:
         )
         if rows
         else paragraph("Unknown: the agent told no proof.", class_="none"),
+        rest(PROOFS_OF_ONE, len(proofs), "proofs", "show", name, "--explain"),
     )
 
 
-def _support(assessed: Assessed, today: date) -> Markup:
+def _support(assessed: Assessed, name: str, today: date) -> Markup:
     found: dict[tuple[str, str, bool], tuple[EndOfLife, int]] = {}
     undated: Counter[str] = Counter()
     for one in assessed.end_of_life:
@@ -367,9 +370,10 @@ def _support(assessed: Assessed, today: date) -> Markup:
             "End of support",
             "The last day on which somebody maintains a branch in use: the distribution that built it (distro), else "
             "its own project. A square is over, a triangle is within half a year.",
-            rows[:40],
+            rows[:BRANCHES_SHOWN],
             today,
         ),
+        rest(BRANCHES_SHOWN, len(rows), "ends of support", "show", name, "--output", "json"),
         paragraph(f"Unknown, for nobody says a day: {told}.") if told else Markup(),
     )
 

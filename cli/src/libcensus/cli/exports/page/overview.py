@@ -38,6 +38,9 @@ if TYPE_CHECKING:
     from libcensus.collector.service.fleet_codec import HostSummary
 
 BARS_SHOWN = 16
+ARCHS_SHOWN = 4
+"""Architectures that are told of one by one; few fleets have more."""
+
 VERSIONS_SHOWN = 10
 HOSTS_SHOWN = 15
 
@@ -124,7 +127,7 @@ def _sentences(figures: FleetFigures) -> Iterable[Markup]:
         )
     elif total:
         yield joined("Unknown: this collector does not tell what would end the findings; a newer one does.")
-    for floor in floors(figures.libcs.libcs)[:2]:
+    for floor in floors(figures.libcs.libcs)[:ARCHS_SHOWN]:
         if floor.version is None:
             continue
         tags = [one for one in policy_reach(figures.libcs.libcs) if one.arch == floor.arch]
@@ -267,14 +270,21 @@ def _ages(figures: FleetFigures) -> Markup:
     )
 
 
+def ranked(found: Mapping[str, Counter[str]], shown: int = BARS_SHOWN) -> list[Bar]:
+    """Return the longest bars in their order, and all others together as the last one."""
+    ordered = sorted(found.items(), key=lambda item: (-item[1].total(), item[0]))
+    rows = [Bar(word, numbers) for word, numbers in ordered[:shown]]
+    others: Counter[str] = Counter()
+    for _, numbers in ordered[shown:]:
+        others.update(numbers)
+    if others:
+        rows.append(Bar(f"{len(ordered) - shown} others", others))
+    return rows
+
+
 def most_frequent(found: Counter[str], shown: int = BARS_SHOWN) -> list[Bar]:
     """Return the most frequent words as bars, and all others together as the last one."""
-    ordered = sorted(found.items(), key=lambda item: (-item[1], item[0]))
-    rows = [Bar(word, {"all": number}) for word, number in ordered[:shown]]
-    others = ordered[shown:]
-    if others:
-        rows.append(Bar(f"{len(others)} others", {"all": sum(number for _, number in others)}, "grey"))
-    return rows
+    return ranked({word: Counter({"all": number}) for word, number in found.items()}, shown)
 
 
 def _hosts_by(title: str, about: str, words: Iterable[str], hosts: int) -> Markup:
@@ -347,19 +357,12 @@ def _crypto(figures: FleetFigures) -> Markup:
             continue
         family = "" if one.crypto_family == "openssl" else f"{one.crypto_family} "
         found.setdefault(f"{family}{one.crypto_version or 'version unknown'}", Counter())[one.linkage] += one.installs
-    ordered = sorted(found.items(), key=lambda item: (-item[1].total(), item[0]))
-    rows = [Bar(word, numbers) for word, numbers in ordered[:VERSIONS_SHOWN]]
-    others: Counter[str] = Counter()
-    for _, numbers in ordered[VERSIONS_SHOWN:]:
-        others.update(numbers)
-    if others:
-        rows.append(Bar(f"{len(ordered) - VERSIONS_SHOWN} other versions", others))
     series = {key: Series(one.name.partition(":")[0], one.style) for key, one in LINKAGE_SERIES.items()}
     return bars(
         "Which OpenSSL is really used",
         "Installs by the version that their TLS module really loads, read from its bytes, and how it is reached.",
         "installs",
-        rows,
+        ranked(found, VERSIONS_SHOWN),
         series,
     )
 
@@ -393,9 +396,10 @@ def _agents(figures: FleetFigures) -> Iterable[Markup]:
         (Head("Version"), Head("Hosts"), Head("Share")),
         [
             (version or "unknown", number, percent(number, len(figures.hosts)))
-            for version, number in sorted(versions.items(), key=lambda item: (-item[1], item[0]))[:8]
+            for version, number in sorted(versions.items(), key=lambda item: (-item[1], item[0]))[:VERSIONS_SHOWN]
         ],
     )
+    yield rest(VERSIONS_SHOWN, len(versions), "versions", *figures.words("hosts", "--output", "json"))
     failed = sorted((one for one in figures.hosts if one.failed_probes), key=lambda one: (-one.failed_probes, one.name))
     if failed:
         yield table(

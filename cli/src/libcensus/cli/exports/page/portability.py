@@ -26,6 +26,7 @@ from libcensus.cli.exports.page.markup import (
     tile,
     tiles,
 )
+from libcensus.cli.exports.page.overview import ARCHS_SHOWN
 from libcensus.cli.exports.page.plots import Bar, Series, bars, meter
 from libcensus.cli.exports.page.words import ALL
 from libcensus.cli.fleet_tables import name_of, runs_of
@@ -48,7 +49,6 @@ BUILDS_SHOWN = 40
 
 COLUMNS_SHOWN = 24
 LIBCS_SHOWN = 40
-ARCHS_SHOWN = 4
 
 _REASONS: dict[ReasonKind, tuple[str, str, str]] = {
     ReasonKind.SYMBOL_VERSION: ("G", "glibc or another library is too old", "vermilion"),
@@ -115,8 +115,8 @@ def portability(figures: FleetFigures) -> Markup:
         "What would a wheel or binary for this glibc reach, and which builds do not start where, and why not?",
         _tiles(figures),
         grid(
-            card(_libcs(figures)),
-            *[card(_reach(arch, [one for one in tags if one.arch == arch])) for arch in archs[:2]],
+            card(*_libcs(figures)),
+            *[card(_reach(arch, [one for one in tags if one.arch == arch])) for arch in archs[:ARCHS_SHOWN]],
         ),
         grid(*[card(*_lost(arch, [one for one in tags if one.arch == arch], figures)) for arch in archs[:ARCHS_SHOWN]]),
         rest(ARCHS_SHOWN, len(archs), "architectures", *figures.words("fleet", "glibc")),
@@ -126,7 +126,7 @@ def portability(figures: FleetFigures) -> Markup:
 
 def _tiles(figures: FleetFigures) -> Markup:
     shown = []
-    for floor in floors(figures.libcs.libcs)[:2]:
+    for floor in floors(figures.libcs.libcs)[:ARCHS_SHOWN]:
         note = f"on {floor.hosts:,} of {counted(floor.total, 'host')}"
         shown.append(tile(floor.version or "unknown", f"oldest glibc, {floor.arch}", note))
     if figures.matrix is not None:
@@ -158,7 +158,7 @@ def _failing(matrix: Matrix) -> int:
     )
 
 
-def _libcs(figures: FleetFigures) -> Markup:
+def _libcs(figures: FleetFigures) -> Iterable[Markup]:
     found: dict[tuple[str, str], Counter[str]] = {}
     for one in figures.libcs.libcs:
         found.setdefault((one.family, one.version), Counter())[one.arch] += one.hosts
@@ -169,13 +169,14 @@ def _libcs(figures: FleetFigures) -> Markup:
     named = [arch for arch, _ in sorted(archs.items(), key=lambda item: (-item[1], item[0]))]
     series = {arch: Series(arch, styles[min(number, 3)]) for number, arch in enumerate(named)}
     ordered = sorted(found.items(), key=lambda item: (item[0][0], version_key(item[0][1])))
-    return bars(
+    yield bars(
         "Hosts by C library, the oldest first",
         "What needs a newer one than a host has does not start there.",
         "hosts",
         [Bar(f"{family} {version}", numbers) for (family, version), numbers in ordered[:LIBCS_SHOWN]],
         series,
     )
+    yield rest(LIBCS_SHOWN, len(ordered), "C libraries", *figures.words("fleet", "glibc"))
 
 
 def _reach(arch: str, tags: Sequence[TagReach]) -> Markup:
@@ -360,6 +361,8 @@ def _mark(cell: _Field, hosts: int) -> tuple[str, str, str]:
     """Return how a field is marked: what stands there, its colour, and what it means."""
     runs, unknown = cell.states[PortabilityState.RUNS], cell.states[PortabilityState.UNKNOWN]
     why = "; ".join(f"{text} ({counted(number, 'host')})" for text, number in cell.why.most_common(3))
+    if len(cell.why) > 3:
+        why += f"; and {len(cell.why) - 3} other reasons"
     if runs == hosts:
         if cell.degraded:
             return "m", "part", f"starts on all {hosts:,}; modules would fail to load on {cell.degraded:,}"

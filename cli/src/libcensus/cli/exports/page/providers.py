@@ -21,6 +21,7 @@ from libcensus.cli.exports.page.markup import (
     tile,
     tiles,
 )
+from libcensus.cli.exports.page.overview import BARS_SHOWN, ranked
 from libcensus.cli.exports.page.plots import Bar, Series, bars
 from libcensus.cli.exports.page.words import ALL, SEVERITY_SERIES, alarming, badge
 from libcensus.cli.rows import COMPONENT_NAMES
@@ -57,7 +58,7 @@ def providers(figures: FleetFigures) -> Markup:
         f"How many days after a fix does each provider reach the hosts, and how far are its installs behind? "
         f"{counted(answer.hosts, 'host')}, {since}; a fix counts that came while its host was watched.",
         _tiles(figures),
-        grid(card(_within(answer)), card(_open(answer)), card(_newest(figures))),
+        grid(card(*_within(figures)), card(_open(answer)), card(_newest(figures))),
         card(*_patching(figures)),
         grid(card(*_builds(figures)), card(*_lags(answer))),
     )
@@ -89,21 +90,22 @@ def _stale(figures: FleetFigures, kind: StalenessKind) -> int:
     return sum(one.stale for one in figures.posture.staleness if one.kind is kind)
 
 
-def _within(answer: ProvidersAnswer) -> Markup:
+def _within(figures: FleetFigures) -> Iterable[Markup]:
     found: dict[tuple[str, int], tuple[int, int]] = {}
-    for one in answer.patching:
+    for one in figures.providers.patching:
         for share in one.within:
             patched, total = found.get((one.provider, share.days), (0, 0))
             found[one.provider, share.days] = (patched + share.patched, total + share.total)
     rows, told = [], {}
-    for provider in sorted({name for name, _ in found}):
+    names = sorted({name for name, _ in found})
+    for provider in names[:BARS_SHOWN]:
         for days in _WITHIN:
             patched, total = found.get((provider, days), (0, 0))
             if total:
                 label = f"{provider}, {days} days"
                 rows.append(Bar(label, {"all": round(100 * patched / total)}, _DAY_STYLES[days]))
                 told[label] = f"{percent(patched, total)} of {total:,}"
-    return bars(
+    yield bars(
         "How soon fixes were on the hosts",
         "Share that was there within 7, 30 and 90 days, of the fixes that could be applied at least so long ago; all "
         "components and severities.",
@@ -113,6 +115,7 @@ def _within(answer: ProvidersAnswer) -> Markup:
         is_percent=True,
         told=told,
     )
+    yield rest(BARS_SHOWN, len(names), "providers", *figures.words("providers"))
 
 
 def _open(answer: ProvidersAnswer) -> Markup:
@@ -120,28 +123,26 @@ def _open(answer: ProvidersAnswer) -> Markup:
     for one in answer.patching:
         if one.open:
             found.setdefault(one.provider, Counter())[one.severity] += one.open
-    ordered = sorted(found.items(), key=lambda item: (-item[1].total(), item[0]))
     return bars(
         "Fixes that are out and not installed",
         "Affected findings whose provider has the fix.",
         "findings",
-        [Bar(name, numbers) for name, numbers in ordered],
+        ranked(found),
         SEVERITY_SERIES,
     )
 
 
 def _newest(figures: FleetFigures) -> Markup:
-    rows = [
-        Bar(one.provider, {"current": one.current, "stale": one.stale, "unknown": one.unknown})
+    found = {
+        one.provider: Counter({"current": one.current, "stale": one.stale, "unknown": one.unknown})
         for one in figures.posture.staleness
         if one.kind is StalenessKind.BEHIND_PROVIDER
-    ]
-    rows.sort(key=lambda one: (-one.total, one.label))
+    }
     return bars(
         "The newest build against the fleet",
         "Installs by whether their provider has a newer build of the same release line.",
         "installs",
-        rows,
+        ranked(found),
         _AGE_SERIES,
     )
 

@@ -21,7 +21,7 @@ from libcensus.cli.exports.page.markup import (
     section,
     table,
 )
-from libcensus.cli.exports.page.overview import LINKAGE_SERIES, affected
+from libcensus.cli.exports.page.overview import LINKAGE_SERIES, affected, ranked
 from libcensus.cli.exports.page.plots import Bar, Moment, Series, bars, days_between, meter, timeline
 from libcensus.cli.exports.page.words import SEVERITIES, SEVERITY_SERIES, UPGRADE_SERIES, alarming, badge
 from libcensus.cli.rows import COMPONENT_NAMES
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 
 ADVISORIES_SHOWN = 30
 HOSTS_SHOWN = 15
+ROWS_SHOWN = 40
 BRANCHES_SHOWN = 30
 RISKS_SHOWN = 20
 
@@ -86,12 +87,11 @@ def _by(title: str, about: str, posture: PostureAnswer, word: Callable[[Affected
     found: dict[str, Counter[str]] = {}
     for one in posture.affected:
         found.setdefault(word(one), Counter())[one.severity] += one.findings
-    ordered = sorted(found.items(), key=lambda item: (-item[1].total(), item[0]))
     return bars(
         title,
         f"{about} Affected findings, accepted ones among them.",
         "affected findings",
-        [Bar(name, numbers) for name, numbers in ordered],
+        ranked(found),
         SEVERITY_SERIES,
     )
 
@@ -337,9 +337,10 @@ def _stale(figures: FleetFigures) -> Iterable[Markup]:
                         one.unknown,
                         one.current,
                     )
-                    for one in rows
+                    for one in rows[:ROWS_SHOWN]
                 ],
             ),
+            rest(ROWS_SHOWN, len(rows), "rows", *figures.words("posture")),
         )
 
 
