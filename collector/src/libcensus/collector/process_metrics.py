@@ -170,7 +170,10 @@ _FAMILIES: tuple[ProcessFamily, ...] = (
         ("port",),
     ),
     ProcessFamily(
-        "libcensus_collector_connections_total", "counter", "Connections on which something was called, at `listen`."
+        "libcensus_collector_connections_total",
+        "counter",
+        "Connections on which something was called, at `listen`; of those that one certificate opens within a second, "
+        "one.",
     ),
     ProcessFamily(
         "libcensus_collector_internal_errors_total",

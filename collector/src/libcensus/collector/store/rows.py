@@ -171,13 +171,17 @@ def interval_of(row: RowMapping) -> InstallInterval:
 # --- hosts --------------------------------------------------------------------------------------------------------
 
 
+_PROBES_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circular=False)
+"""Made once: each unchanged report of each host comes through it."""
+
+
 def probes_text(probes: tuple[ProbeResult, ...]) -> str:
     """Return the text that keeps probe results: a JSON list that ``json_each`` and ``jsonb`` can ask."""
-    return json.dumps(
+    return _PROBES_ENCODER.encode(
         [
             {
                 "name": probe.name,
-                "state": probe.state.value,
+                "state": probe.state,
                 "seconds": probe.seconds,
                 "reason": probe.reason,
                 "skips": [
@@ -185,9 +189,7 @@ def probes_text(probes: tuple[ProbeResult, ...]) -> str:
                 ],
             }
             for probe in probes
-        ],
-        ensure_ascii=False,
-        separators=(",", ":"),
+        ]
     )
 
 

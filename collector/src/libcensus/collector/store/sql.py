@@ -31,6 +31,7 @@ from libcensus.collector.store.address import DatabaseAddress
 from libcensus.collector.store.contract import HostStamp, InventoryInterval
 from libcensus.collector.store.failure import corrupt, is_transient, store_error, store_error_of_os
 from libcensus.collector.store.lock import DatabaseLock
+from libcensus.collector.store.refresh import refresh
 from libcensus.collector.store.schema import bring_up_to_date, require_up_to_date
 from libcensus.collector.store.tables import (
     BUILDS,
@@ -265,6 +266,8 @@ class SqlStore(TrustRecords):
         """Take reports in order, in one transaction; see the contract for the outcomes."""
         if not reports:
             return []
+        if self._transact(lambda connection: refresh(connection, reports)):
+            return [()] * len(reports)
         return self._transact(lambda connection: self._apply(connection, reports))
 
     def _apply(self, connection: Connection, reports: Sequence[ReceivedReport]) -> list[ReportOutcome]:
