@@ -211,7 +211,7 @@ class CollectorSettings:
     workers: int = 64
     max_concurrent_calls: int = 256
     max_queued: int = 1024
-    max_connections: int = 10_000
+    max_connections: int = 2_000
     host_calls_per_second: int = 10
     host_burst: int = 600
     call_seconds: float = 30.0
