@@ -40,7 +40,7 @@ from libcensus.collector.metrics.families import (
     host_labels,
     label_names,
 )
-from libcensus.collector.metrics.shard import Shard
+from libcensus.collector.metrics.shard import ALL_HOSTS
 from libcensus.collector.metrics.view import (
     Count,
     Detail,
@@ -65,6 +65,7 @@ if TYPE_CHECKING:
     from libcensus.collector.acceptance.fleet import FleetAcceptances
     from libcensus.collector.metrics.exposition import Labels, Lines
     from libcensus.collector.metrics.families import Family
+    from libcensus.collector.metrics.shard import Shard
     from libcensus.collector.metrics.view import ExposedPlace
     from libcensus.collector.posture.acceptance import Acceptances, HostScope, Matched
     from libcensus.collector.posture.assessment import Assessor
@@ -191,10 +192,10 @@ class FleetExporter:
         label_keys: Sequence[str] = (),
         *,
         listed_advisories: int | None = DEFAULT_LISTED_ADVISORIES,
-        shard: Shard | None = None,
+        shard: Shard = ALL_HOSTS,
     ) -> None:
         self._listed_advisories = listed_advisories
-        self.shard = Shard() if shard is None else shard
+        self.shard = shard
         self.detail = Detail(detail)
         self._store = store
         self._accepted_for = accepted_for
@@ -207,7 +208,7 @@ class FleetExporter:
         self._fleet: JudgedFleet | None = None
         self._exposures: ExposureReader | None = None
         self._moved: dict[str, JudgedHost] = {}
-        self._series_limit = series_limit
+        self.series_limit = series_limit
         self._label_keys = tuple(sorted(set(label_keys)))
         labels = host_labels(self._label_keys)
         for together in collisions(self._label_keys):
@@ -244,6 +245,8 @@ class FleetExporter:
         self._fleet_text: _FleetText | None = None
         self._pages: dict[Format, Page] = {}
         self._glance: Glance | None = None
+        # Whether all that was found out last time was read to its end, and the index knows the same hosts.
+        self._is_settled = False
         self._above_limit = False
 
     @property
@@ -298,9 +301,10 @@ class FleetExporter:
         if len(self._entries) + new != len(stamps):
             known = {stamp.host_id for stamp in stamps}
             gone = [host_id for host_id in self._entries if host_id not in known]
-        if not judged_anew and not gone and not changed:
+        if self._is_settled and not judged_anew and not gone and not changed:
             self._labels = accepted.labels
             return
+        self._is_settled = False
         self._pages.clear()
         self._look_back(stamps)
         for host_id in gone:
@@ -320,12 +324,14 @@ class FleetExporter:
             old = self._entries.get(stamp.host_id)
             if old is not None and old.stamp.name != stamp.name:
                 self._replace(stamp.host_id, None)
+        is_settled = True
         for start in range(0, len(changed), _BATCH):
-            self._read({stamp.host_id: stamp for stamp in changed[start : start + _BATCH]}, assessor)
+            is_settled &= self._read({stamp.host_id: stamp for stamp in changed[start : start + _BATCH]}, assessor)
         if relabelled and self._label_keys:
             self._label_values = {entry.labels: entry.labels for entry in self._entries.values()}
         self._labels = accepted.labels
         self._purge()
+        self._is_settled = is_settled
 
     def _changed(self, stamps: Sequence[HostStamp], relabelled: Collection[str] | None) -> list[HostStamp]:
         """Return the stamps of hosts that have to be read again; without ``relabelled``, labels of all are compared."""
@@ -413,13 +419,14 @@ class FleetExporter:
             self._moved = {host.host_id: host for host in fleet.hosts if host.past}
             self._fleet_text = None
 
-    def _read(self, stamps: Mapping[str, HostStamp], assessor: Assessor) -> None:
-        """Read hosts that changed, and render what each of them needs."""
+    def _read(self, stamps: Mapping[str, HostStamp], assessor: Assessor) -> bool:
+        """Read hosts that changed, and render what each of them needs; tells whether all were still there."""
         states = self._store.hosts(stamps)
         keys = {state.host_id: self._shape_key(state) for state in states}
         facts = self._facts_of(state for state in states if keys[state.host_id] not in self._shapes)
         # A host that was removed since its stamp was read is not among the states, and keeps no entry.
-        for host_id in stamps.keys() - keys.keys():
+        gone = stamps.keys() - keys.keys()
+        for host_id in gone:
             self._replace(host_id, None)
         for state in states:
             key = keys[state.host_id]
@@ -429,6 +436,7 @@ class FleetExporter:
                 if shape is not None:
                     self._shapes[key] = shape
             self._replace(state.host_id, self._entry(stamps[state.host_id], state, shape, key.groups))
+        return not gone
 
     def _gather(self, state: HostState | Inventory, read: Mapping[str, Fact]) -> dict[str, Fact]:
         """Return a host's facts: those just read, and those that another host had already."""
@@ -667,7 +675,7 @@ class FleetExporter:
             reaches=assessor.catalogue.reaches,
             unreadable_hosts=self._unreadable,
             series={},
-            series_limit=self._series_limit,
+            series_limit=self.series_limit,
             acceptances=self._accepted.acceptances,
             newest_of=newest_of,
             listed_advisories=self._listed_advisories,
@@ -681,13 +689,13 @@ class FleetExporter:
 
     def _watch_limit(self, series: Counter[Detail]) -> None:
         total = series.total()
-        above = total > self._series_limit
+        above = total > self.series_limit
         if above and not self._above_limit:
             log.warning(
                 "%d series are exposed, more than the limit of %d (%s); nothing is dropped: choose a lower level with "
-                "--metrics-detail, or raise --series-limit",
+                "--metrics-detail, divide the hosts with --shard, or raise --series-limit",
                 total,
-                self._series_limit,
+                self.series_limit,
                 ", ".join(f"{series[detail]} of level {detail}" for detail in Detail),
             )
         self._above_limit = above

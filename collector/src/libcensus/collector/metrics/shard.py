@@ -42,3 +42,7 @@ class Shard:
     def __str__(self) -> str:
         """Return it as it is written."""
         return f"{self.number}/{self.count}"
+
+
+ALL_HOSTS = Shard()
+"""The shard of whoever has no other collector beside."""
