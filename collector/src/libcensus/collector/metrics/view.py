@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         LibcAssessment,
     )
     from libcensus.collector.posture.exposure import Opening, Slot
+    from libcensus.collector.posture.speed import SpeedRun
     from libcensus.collector.posture.verdict import Verdict
     from libcensus.facts.crypto import CryptoUse
     from libcensus.facts.host import Host
@@ -156,7 +157,7 @@ class FleetView:
 
     ``counts`` holds the tally of all hosts; ``verdict_of`` the verdict of a build on a platform, both by digest;
     ``reaches`` the newest day that each source of published facts knows of. ``patching`` tells how exposures ended, by
-    provider, component and severity.
+    provider, component and severity; ``measured`` are the runs in which somebody measured the speed of builds.
     """
 
     counts: Mapping[Count, Mapping[Labels, int]]
@@ -170,6 +171,7 @@ class FleetView:
     series_limit: int
     acceptances: Acceptances
     patching: Mapping[tuple[str, Component, Severity], PatchTally] = field(default_factory=dict)
+    measured: tuple[SpeedRun, ...] = ()
 
 
 def crypto_words(crypto: CryptoUse) -> tuple[str, str, str]:
