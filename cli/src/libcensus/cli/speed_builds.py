@@ -42,7 +42,8 @@ _CONFIGURATION_BYTES = 64 << 10
 class NamedBuild:
     """An interpreter as it was named, the file that runs, and the build that this is.
 
-    ``files`` are all that decides the build, absolute; ``environment`` is the environment that led to it.
+    ``files`` are all that decides the build, absolute, and ``stdlib`` is the folder of its standard library, where one
+    was found; ``environment`` is the environment that led to it.
     """
 
     given: str
@@ -50,6 +51,7 @@ class NamedBuild:
     build: Build
     digest: str
     files: tuple[str, ...]
+    stdlib: str | None = None
     environment: str | None = None
 
 
@@ -178,7 +180,8 @@ def read_build(root: Root, given: str, path: str) -> NamedBuild:
     for one in context.interpreters:
         if path in (one.path, one.layout.executable, *one.aliases):
             digest = encode_fact(one.build)[1]
-            return NamedBuild(given, path, one.build, digest, tuple(file.path for file in one.files))
+            files = tuple(file.path for file in one.files)
+            return NamedBuild(given, path, one.build, digest, files, one.layout.stdlib)
     why = next((f" ({example})" for reason in skips.counts for example in skips.examples(reason)), "")
     raise ArgumentError(f"{given}: {path} is no install of an interpreter{why}")
 
