@@ -143,6 +143,11 @@ def test_what_cannot_be_measured_is_named_with_its_reason(tmp_path: Path) -> Non
         assert reason in str(error.value)
 
 
+def test_what_cannot_be_looked_at_is_said() -> None:
+    with pytest.raises(ArgumentError, match="cannot be looked at: File name too long"):
+        find_build("/" + "x" * 300)
+
+
 # --- as whom ----------------------------------------------------------------------------------------------------------
 
 

@@ -60,9 +60,11 @@ def find_build(given: str) -> NamedBuild:
 
     Raises ArgumentError, which says what it is instead.
     """
-    place = _place(given)
-    path, environment = _base(given, place)
-    _check_file(given, path)
+    try:
+        path, environment = _base(given, _place(given))
+        _check_file(given, path)
+    except OSError as error:
+        raise ArgumentError(f"{given}: cannot be looked at: {error.strerror}") from None
     with Root.open("/") as root:
         try:
             found = read_build(root, given, path)
@@ -122,11 +124,8 @@ def _environment_of(path: str) -> str | None:
 
 def _home_program(given: str, environment: str, path: str) -> str:
     configuration = Path(environment) / "pyvenv.cfg"
-    try:
-        with configuration.open("rb") as file:
-            home = parse_pyvenv(file.read(_CONFIGURATION_BYTES).decode("utf-8", "replace")).get("home", "")
-    except OSError as error:
-        raise ArgumentError(f"{given}: {configuration} cannot be read: {error.strerror}") from None
+    with configuration.open("rb") as file:
+        home = parse_pyvenv(file.read(_CONFIGURATION_BYTES).decode("utf-8", "replace")).get("home", "")
     if home.startswith("/"):
         for name in (Path(path).name, "python3", "python"):
             candidate = Path(home) / name
@@ -139,11 +138,8 @@ def _home_program(given: str, environment: str, path: str) -> str:
 
 
 def _check_file(given: str, path: str) -> None:
-    try:
-        with Path(path).open("rb") as file:
-            start = file.read(4)
-    except OSError as error:
-        raise ArgumentError(f"{given}: {path} cannot be read: {error.strerror}") from None
+    with Path(path).open("rb") as file:
+        start = file.read(4)
     if start[:2] == b"#!":
         raise ArgumentError(
             f"{given}: {path} is a script (a shim or a wrapper), not an interpreter; name the file that it starts, "
