@@ -82,6 +82,7 @@ def test_every_setting_can_come_from_every_source(tmp_path: Path) -> None:
         "report_interval": "20m",
         "metrics_labels": "env,example.com/zone",
         "metrics_detail": "fleet",
+        "metrics_advisories": "all",
         "series_limit": "17",
         "max_message_bytes": "1MiB",
         "max_upload_bytes": "2MiB",

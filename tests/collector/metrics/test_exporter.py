@@ -14,12 +14,15 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
+from libcensus.collector.acceptance.fleet import FleetAcceptances
 from libcensus.collector.errors import StoreError
 from libcensus.collector.metrics.exporter import FleetExporter
 from libcensus.collector.metrics.exposition import Format, Kind
 from libcensus.collector.metrics.families import FAMILIES
 from libcensus.collector.metrics.view import Detail
+from libcensus.collector.posture.acceptance import Acceptances, HostScope, Scope, Statement
 from libcensus.collector.posture.assessment import Assessor
+from libcensus.collector.posture.finding import VexStatus
 from libcensus.collector.store.sql import SqlStore
 from libcensus.facts.crypto import CryptoLibrary, CryptoUse
 from libcensus.facts.process import ProcessSet
@@ -201,6 +204,7 @@ def test_an_empty_fleet_is_told_without_hosts(store: CountingStore) -> None:
     assert {name for name, _ in samples(page)} == {
         "libcensus_unreadable_hosts",
         "libcensus_acceptance_statements",
+        "libcensus_advisories",
         "libcensus_advisories_timestamp_seconds",
         "libcensus_series",
         "libcensus_series_limit",
@@ -546,7 +550,38 @@ def test_since_when_an_install_is_exposed_follows_its_own_history(store: Countin
     page = exporter.render()[1]
     assert value(page, name, host="there", severity="high") == FIX.timestamp()
     assert value(page, name, host="came", severity="high") == came.timestamp()
+    of_host = "libcensus_host_exposed_since_timestamp_seconds"
+    assert value(page, of_host, host="there", severity="high") == FIX.timestamp()
+    assert value(page, of_host, host="came", severity="high") == came.timestamp()
     assert value(page, "libcensus_series", detail="install") == sum(
         next(one.detail for one in FAMILIES if one.name == family_of(name)) is Detail.INSTALL
         for name, _ in samples(page)
     )
+
+
+def test_what_is_accepted_exposes_no_host(store: CountingStore) -> None:
+    fleet.report(store, pyenv_machine("covered", "3.0.18"), at=FIX + timedelta(days=3))
+    fleet.report(store, pyenv_machine("open", "3.0.18"), at=FIX + timedelta(days=3))
+    statement = Statement(
+        id="1",
+        document="https://example.com/vex",
+        author="us",
+        advisories=("CVE-2025-15467",),
+        status=VexStatus.NOT_AFFECTED,
+        justification="vulnerable_code_not_in_execute_path",
+        reason="",
+        scopes=(Scope(HostScope("covered")),),
+        since=fleet.TODAY - timedelta(days=1),
+        expires=fleet.TODAY,
+    )
+    accepted = [Acceptances((statement,), fleet.TODAY)]
+    judge = fleet.assessor()
+    exporter = FleetExporter(store, lambda: judge, accepted_for=lambda: FleetAcceptances(accepted[-1], {}))
+    page = exporter.render()[1]
+    name = "libcensus_host_exposed_since_timestamp_seconds"
+    assert [dict(labels)["host"] for of, labels in samples(page) if of == name] == ["open"]
+    # The install has not changed, and says so.
+    assert value(page, "libcensus_install_exposed_since_timestamp_seconds", host="covered") == FIX.timestamp()
+    # It ends.
+    accepted.append(Acceptances((statement,), fleet.TODAY + timedelta(days=1)))
+    assert value(exporter.render()[1], name, host="covered", severity="high") == FIX.timestamp()

@@ -181,6 +181,7 @@ class Collector:
                 indexes.present,
                 accepted_for,
                 settings.metrics_labels,
+                listed_advisories=settings.metrics_advisories,
             )
             roots = (lambda: None) if certificates is None else (lambda: certificates.roots_pem)
             pages = Pages(exporter, metrics, store_health, self.version, roots)

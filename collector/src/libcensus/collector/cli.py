@@ -115,6 +115,7 @@ _METAVARS = {
     "vex_dir": "FOLDER",
     "advisory_urls": "NAME=URL",
     "metrics_labels": "KEYS",
+    "metrics_advisories": "NUMBER|all",
     "report_interval": "TIME",
     "call_seconds": "TIME",
     "grace_seconds": "TIME",

@@ -148,6 +148,20 @@ def _names(value: Any) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
+def _count_or_all(value: Any) -> int | None:
+    """Return a number of things, None for all of them."""
+    if value == "all":
+        return None
+    try:
+        return _whole_number(0, 1_000_000)(value)
+    except _NotAllowedError:
+        raise _NotAllowedError("all, or a whole number from 0 to 1000000") from None
+
+
+def _show_count_or_all(value: int | None) -> str:
+    return "all" if value is None else str(value)
+
+
 def _label_keys(value: Any) -> tuple[str, ...]:
     """Return keys of labels; in a flag or variable they are separated by commas or spaces."""
     keys = value.replace(",", " ").split() if isinstance(value, str) else value
@@ -204,6 +218,7 @@ class CollectorSettings:
     report_interval: float = 3600.0
     metrics_detail: str = "install"
     metrics_labels: tuple[str, ...] = ()
+    metrics_advisories: int | None = 100
     series_limit: int = 100_000
     max_message_bytes: int = 16 * 1024**2
     max_upload_bytes: int = 32 * 1024**2
@@ -262,6 +277,12 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("report_interval", _duration(10, 30 * 86400), "how often each host is asked to report", show_seconds),
     Setting("metrics_labels", _label_keys, "labels of hosts that /metrics exports as libcensus_host_labels", " ".join),
     Setting("metrics_detail", _one_of(*METRICS_DETAILS), "the finest series that /metrics exports"),
+    Setting(
+        "metrics_advisories",
+        _count_or_all,
+        "advisories that /metrics has series of, the worst first, or all",
+        _show_count_or_all,
+    ),
     Setting("series_limit", _whole_number(1, 100_000_000), "number of series above which /metrics warns"),
     Setting("max_message_bytes", _size(64 * 1024, 256 * 1024**2), "largest message, also after unpacking", show_bytes),
     Setting("max_upload_bytes", _size(64 * 1024, 1024**3), "largest sum of facts in one upload", show_bytes),

@@ -28,15 +28,14 @@ from libcensus.collector.metrics.exposition import (
     render_samples,
 )
 from libcensus.collector.metrics.families import (
+    EXPOSED,
     FACTS_FAMILIES,
     FLEET_FAMILIES,
     HOST_LABELS,
-    INSTALL_EXPOSED,
     PATCH_LATENCY,
     REPORT_FAMILIES,
     SERIES,
     collisions,
-    exposed_samples,
     host_labels,
     label_names,
 )
@@ -51,10 +50,12 @@ from libcensus.collector.metrics.view import (
     exposed_places,
     tally_host,
 )
+from libcensus.collector.posture.newest import newest_of_line
 from libcensus.collector.postureindex import PostureIndex, end_of
 from libcensus.facts.host import Inventory
 from libcensus.facts.interpreter import Build
 from libcensus.facts.platform import Platform
+from libcensus.facts.vocabulary import Implementation, Provider
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -64,6 +65,7 @@ if TYPE_CHECKING:
     from libcensus.collector.metrics.families import Family
     from libcensus.collector.posture.acceptance import Acceptances, HostScope, Matched
     from libcensus.collector.posture.assessment import Assessor
+    from libcensus.collector.posture.newest import NewestBuild
     from libcensus.collector.posture.verdict import Verdict
     from libcensus.collector.postureindex import JudgedHost
     from libcensus.collector.store.contract import HostStamp, HostState, Store
@@ -73,6 +75,9 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 DEFAULT_SERIES_LIMIT = 100_000
+
+DEFAULT_LISTED_ADVISORIES = 100
+"""How many advisories are labels of a series unless somebody wants more."""
 
 _NAME = "\0"
 _NAME_BYTES = _NAME.encode()
@@ -137,7 +142,8 @@ class FleetExporter:
 
     ``assessor_for`` is asked at every scrape; another assessor than the last time (a new day, new advisories) means
     that all verdicts are computed anew, once for all hosts with the same facts. ``index`` keeps the hosts' past.
-    ``label_keys`` are the labels of hosts that are exposed.
+    ``label_keys`` are the labels of hosts that are exposed; ``listed_advisories`` is how many advisories get series of
+    their own, None for all.
     Methods may be called from several threads at once.
     """
 
@@ -150,7 +156,10 @@ class FleetExporter:
         index: PostureIndex | None = None,
         accepted_for: Callable[[], FleetAcceptances] = nothing_accepted,
         label_keys: Sequence[str] = (),
+        *,
+        listed_advisories: int | None = DEFAULT_LISTED_ADVISORIES,
     ) -> None:
+        self._listed_advisories = listed_advisories
         self._store = store
         self._accepted_for = accepted_for
         self._accepted = nothing_accepted()
@@ -173,6 +182,11 @@ class FleetExporter:
         families = (labels if family is HOST_LABELS else family for family in REPORT_FAMILIES)
         self._report_families = tuple(f for f in families if self._detail.includes(f.detail))
         self._facts_families = tuple(f for f in FACTS_FAMILIES if self._detail.includes(f.detail))
+        self._exposed = tuple(
+            (position, family, EXPOSED[family])
+            for position, family in enumerate(self._facts_families)
+            if family in EXPOSED
+        )
         self._lock = threading.Lock()
         self._assessor: Assessor | None = None
         self._entries: dict[str, _Entry] = {}
@@ -379,6 +393,8 @@ class FleetExporter:
             needed_glibc={digest: self._needed_glibc[digest] for digest in known.builds},
             assessment=assessment,
             covered=covered_by(self._accepted.acceptances, assessment, key.groups),
+            exposed=exposed_places(self._accepted.acceptances, assessment, key.groups),
+            tools=known.tools,
         )
         tally = tuple(
             (what, self._interned.setdefault(labels, labels), amount)
@@ -391,7 +407,7 @@ class FleetExporter:
             tally,
             tuple(each.text for each in lines),
             _count_series(self._facts_families, lines),
-            exposed_places(view.assessment) if INSTALL_EXPOSED in self._facts_families else (),
+            view.exposed if self._exposed else (),
         )
 
     def _admit(self, stamp: HostStamp, state: HostState, key: _ShapeKey) -> None:
@@ -433,10 +449,12 @@ class FleetExporter:
         host = self._moved.get(stamp.host_id)
         if host is None or self._exposures is None or not shape.exposed:
             return facts
-        position = self._facts_families.index(INSTALL_EXPOSED)
-        samples = exposed_samples(stamp.name, shape.exposed, self._exposures.began(host))
-        text = render_samples(INSTALL_EXPOSED.name, INSTALL_EXPOSED.labels, samples).text
-        return (*facts[:position], text, *facts[position + 1 :])
+        began = self._exposures.began(host)
+        told = list(facts)
+        for position, family, samples_of in self._exposed:
+            samples = samples_of(stamp.name, shape.exposed, began)
+            told[position] = render_samples(family.name, family.labels, samples).text
+        return tuple(told)
 
     def _release(self, entry: _Entry) -> None:
         if entry.shape is None:
@@ -473,6 +491,10 @@ class FleetExporter:
         def verdict_of(build: str, platform: str) -> Verdict:
             return assessor.verdict(build, self._builds[build], self._platforms[platform], platform)
 
+        def newest_of(implementation: str, branch: str, provider: str) -> NewestBuild | None:
+            what = Provider(provider), Implementation(implementation), branch
+            return newest_of_line(*what, assessor.catalogue, assessor.today)
+
         entries = [self._entries[host_id] for host_id in self._order]
         view = FleetView(
             counts=self._counts,
@@ -485,6 +507,8 @@ class FleetExporter:
             series={},
             series_limit=self._series_limit,
             acceptances=self._accepted.acceptances,
+            newest_of=newest_of,
+            listed_advisories=self._listed_advisories,
             patching={} if self._exposures is None else self._exposures.tally(end_of(assessor.today)),
         )
         fleet = [render_samples(family.name, family.labels, family.samples(view)) for family in FLEET_FAMILIES]
