@@ -86,7 +86,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if shutil.which(program) is None:
             raise SystemExit(f"{program} is not on the PATH; on Debian and Ubuntu install the package prometheus")
     if asked.keep and Path(asked.keep).is_dir() and any(Path(asked.keep).iterdir()):
-        raise SystemExit(f"--keep {asked.keep}: there is something in it already, such as another demo; name a new folder")
+        raise SystemExit(
+            f"--keep {asked.keep}: there is something in it already, such as another demo; name a new folder"
+        )
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     with ExitStack() as undo:
         folder = Path(asked.keep or undo.enter_context(tempfile.TemporaryDirectory(prefix="libcensus-grafana-")))
