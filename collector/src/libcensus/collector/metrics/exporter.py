@@ -66,6 +66,7 @@ if TYPE_CHECKING:
     from libcensus.collector.posture.acceptance import Acceptances, HostScope, Matched
     from libcensus.collector.posture.assessment import Assessor
     from libcensus.collector.posture.newest import NewestBuild
+    from libcensus.collector.posture.speed import SpeedRun
     from libcensus.collector.posture.verdict import Verdict
     from libcensus.collector.postureindex import JudgedHost
     from libcensus.collector.store.contract import HostStamp, HostState, Store
@@ -143,7 +144,8 @@ class FleetExporter:
     ``assessor_for`` is asked at every scrape; another assessor than the last time (a new day, new advisories) means
     that all verdicts are computed anew, once for all hosts with the same facts. ``index`` keeps the hosts' past.
     ``label_keys`` are the labels of hosts that are exposed; ``listed_advisories`` is how many advisories get series of
-    their own, None for all.
+    their own, None for all; ``measured`` gives the runs in which somebody measured the speed of builds, the same object
+    until one changes.
     Methods may be called from several threads at once.
     """
 
@@ -158,9 +160,12 @@ class FleetExporter:
         label_keys: Sequence[str] = (),
         *,
         listed_advisories: int | None = DEFAULT_LISTED_ADVISORIES,
+        measured: Callable[[], tuple[SpeedRun, ...]] = tuple,
     ) -> None:
         self._listed_advisories = listed_advisories
         self._store = store
+        self._measured_now = measured
+        self._measured: tuple[SpeedRun, ...] = ()
         self._accepted_for = accepted_for
         self._accepted = nothing_accepted()
         self._judged_with: Acceptances | None = None
@@ -235,6 +240,10 @@ class FleetExporter:
         assessor, accepted = self._assessor_for(), self._accepted_for()
         judged_anew = assessor is not self._assessor or accepted.acceptances is not self._judged_with
         self._accepted = accepted
+        measured = self._measured_now()
+        if measured is not self._measured:
+            self._pages.clear()
+            self._measured = measured
         stamps = self._store.host_stamps()
         known = {stamp.host_id for stamp in stamps}
         gone = [host_id for host_id in self._entries if host_id not in known]
@@ -510,6 +519,7 @@ class FleetExporter:
             newest_of=newest_of,
             listed_advisories=self._listed_advisories,
             patching={} if self._exposures is None else self._exposures.tally(end_of(assessor.today)),
+            measured=self._measured,
         )
         fleet = [render_samples(family.name, family.labels, family.samples(view)) for family in FLEET_FAMILIES]
         latency = render_histograms(PATCH_LATENCY.name, PATCH_LATENCY.labels, PATCH_LATENCY.values(view))
