@@ -1,17 +1,17 @@
 """How long Prometheus takes for each query of the dashboards, with 10,000 hosts and a week behind it.
 
-    python -m benchmarks.bench_dashboards [--hosts 10000] [--days 7] [--every 24] [--scrape 120] [--repeat 3]
+    python -m benchmarks.bench_dashboards [--hosts 10000] [--days 7] [--scrape 120] [--repeat 3]
 
-A fleet with half a year of history is simulated, a collector serves it at the level `install`, and Prometheus (the one on
-the PATH) scrapes it and evaluates the rules of `prometheus/rules`. The past is made: once each `--every` hours Prometheus
-has every series of the whole page, as the collector's own exporter rendered it from the reports that had come by then;
-what panels ask over time (fleet level, recorded series, the series of the chosen host) it has as often as it would have
-scraped it, each `--scrape` seconds. Scraping a page of some 800,000 series each minute for a week would be eight billion
-samples; no panel reads more than one of them of each series.
+A fleet with two months of history is simulated, a collector serves it at the level `install`, and Prometheus (the one
+on the PATH) scrapes it and evaluates the rules of `prometheus/rules`. The past is made, for scraping a page of some
+million series each minute for a week would be ten billion samples: what panels ask over time (the fleet level, recorded
+series, the series of the chosen host) Prometheus has each `--scrape` seconds, and everything else, which panels ask of
+the present alone, once a day. The page of the week's begin is what the collector's own exporter rendered from the
+reports that had come by then; it stands for the days until now.
 
-Then every query of every panel is asked as Grafana asks it, everything chosen: of the present, or over the last week with
-a point for each pixel of the panel in a window of 1,920; and every variable looks for its values. The time of a query is
-the middle one of `--repeat`. The slowest ten are printed, and how long the rules take. The last lines are JSON.
+Then every query of every panel is asked as Grafana asks it, everything chosen: of the present, or over the last week
+with a point for each pixel of the panel in a window of 1,920; and every variable looks for its values. The time of a
+query is the middle one of `--repeat`. The slowest ten are printed, and how long the rules take. The last lines are JSON.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import argparse
 import json
 import shutil
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -28,6 +29,7 @@ import urllib.parse
 import urllib.request
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,7 +52,7 @@ BUDGET = 1.0
 PIXELS = 1880
 """Of a panel over the whole width of a window of 1,920."""
 
-HISTORY_DAYS = 180
+HISTORY_DAYS = 60
 PATIENCE = 900
 SCRAPED_EVERY = 60
 
@@ -106,7 +108,7 @@ def needed(rules: Sequence[Rule], names: set[str]) -> list[Rule]:
 class Watched:
     """The fleet, its collector, and Prometheus with a past, in a folder."""
 
-    def __init__(self, folder: Path, undo: ExitStack, hosts: int, days: int, every: timedelta, scrape: int) -> None:
+    def __init__(self, folder: Path, undo: ExitStack, hosts: int, days: int, scrape: int) -> None:
         self._folder = folder
         self._undo = undo
         self._data = folder / "prometheus"
@@ -114,15 +116,17 @@ class Watched:
         self._collector, self._metrics, self._listen = (f"127.0.0.1:{port}" for port in ports)
         self.prometheus = f"http://{self._listen}"
         now = datetime.now(UTC).replace(microsecond=0)
-        self.when = moments(now - timedelta(minutes=1), days, every)
+        self.when = moments(now - timedelta(minutes=1), days, timedelta(days=1))
         self.begin = now - timedelta(days=days)
         self.rules = recorded(sorted(RULES.glob("*.yml")))
         reports = reports_of(Simulation(load_snapshot(), 1, hosts, now.date(), days=HISTORY_DAYS))
         labels = {"job": "libcensus", "instance": self._metrics}
-        pages = PastFleet(folder / "fleet.db", reports).pages(self.when)
-        for done in write_blocks(pages, labels, self._data, folder / "page.txt"):
-            show(f"the page of {done:%Y-%m-%d %H:%M}")
-        del reports
+        pages = iter(PastFleet(folder / "fleet.db", reports).pages([self.when[0], self.when[-1]]))
+        _, first = next(pages)
+        all_days = chain(((moment, first) for moment in self.when[:-1]), pages)
+        for done in write_blocks(all_days, labels, self._data, folder / "page.txt"):
+            show(f"the page of {done:%Y-%m-%d}")
+        del reports, first
         self.host = self._past(scrape)
         self._serve()
 
@@ -151,7 +155,8 @@ class Watched:
 
     def _write_dense(self, asked: set[str], start: datetime, end: datetime, scrape: int, target: Path) -> int:
         """Repeat what these selectors find at a moment until another one; returns the number of samples."""
-        stamps = [start + timedelta(seconds=scrape * step) for step in range(1, int((end - start).total_seconds()) // scrape)]
+        steps = range(1, int((end - start).total_seconds()) // scrape)
+        ends = [f"{(start + timedelta(seconds=scrape * step)).timestamp():.3f}\n" for step in steps]
         found: dict[str, str] = {}
         for selector in sorted(asked):
             for series in query(self.prometheus, selector, start):
@@ -159,11 +164,10 @@ class Watched:
                 name = labels.pop("__name__")
                 pairs = ",".join(f'{key}="{escape_value(value)}"' for key, value in sorted(labels.items()))
                 found[f"{name}{{{pairs}}}"] = series["value"][1]
-        ends = [f"{stamp.timestamp():.3f}\n" for stamp in stamps]
         scratch = self._folder / "dense.txt"
         with scratch.open("w", encoding="utf-8") as output:
-            for series, value in found.items():
-                told = f"{series} {value} "
+            for named, value in found.items():
+                told = f"{named} {value} "
                 output.writelines(told + stamp for stamp in ends)
             output.write("# EOF\n")
         command = ["promtool", "tsdb", "create-blocks-from", "-q", "openmetrics", "--max-block-duration=18h"]
@@ -211,7 +215,7 @@ class Watched:
         log = self._folder / "collector.log"
         started([*serve, *(f"--{name}={value}" for name, value in settings.items())], log, self._undo)
         wait_for(f"http://{self._metrics}/healthz", log, PATIENCE)
-        with urllib.request.urlopen(f"http://{self._metrics}/metrics", timeout=PATIENCE) as page:  # noqa: S310 - our own
+        with urllib.request.urlopen(f"http://{self._metrics}/metrics", timeout=PATIENCE) as page:
             size = len(page.read())
         show(f"a page of {size / 1e6:.0f} MB")
         self._prometheus(self._undo, self._metrics)
@@ -283,8 +287,6 @@ def check(deadline: float, what: str) -> None:
 
 def run(command: Sequence[str]) -> None:
     """Run a program that has to succeed."""
-    import subprocess  # noqa: PLC0415
-
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise SystemExit(f"{command[0]} failed: {done.stderr.strip() or done.stdout.strip()}")
@@ -292,7 +294,9 @@ def run(command: Sequence[str]) -> None:
 
 def show(words: str) -> None:
     """Say how far it is."""
-    print(f"\r\x1b[K{words}" if sys.stderr.isatty() else words, end="" if sys.stderr.isatty() else "\n", file=sys.stderr, flush=True)
+    is_terminal = sys.stderr.isatty()
+    text, end = (f"\r\x1b[K{words}", "") if is_terminal else (words, "\n")
+    print(text, end=end, file=sys.stderr, flush=True)
 
 
 def slowest(times: Mapping[str, Sequence[float]], number: int) -> Iterable[tuple[str, float]]:
@@ -306,7 +310,6 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--hosts", type=int, default=10_000)
     parser.add_argument("--days", type=int, default=7)
-    parser.add_argument("--every", type=float, default=24, help="hours between whole pages of the past")
     parser.add_argument("--scrape", type=int, default=120, help="seconds between samples of what is asked over time")
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--wait", action="store_true", help="go on running when all is measured, to look around")
@@ -316,7 +319,7 @@ def main() -> int:
             raise SystemExit(f"{program} is not on the PATH; on Debian and Ubuntu install the package prometheus")
     with ExitStack() as undo:
         folder = Path(undo.enter_context(tempfile.TemporaryDirectory(prefix="libcensus-dashboards-")))
-        watched = Watched(folder, undo, asked.hosts, asked.days, timedelta(hours=asked.every), asked.scrape)
+        watched = Watched(folder, undo, asked.hosts, asked.days, asked.scrape)
         times: dict[str, list[float]] = {}
         for _ in range(asked.repeat):
             for what, path, body in watched.requests():
