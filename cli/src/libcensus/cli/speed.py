@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import rich_click as click
@@ -86,6 +87,8 @@ def speed_command(
 
     if machine is not None and not (machine.strip() and machine.isprintable() and len(machine) <= _LONGEST_NAME):
         raise ArgumentError(f"--machine: write a name of 1 to {_LONGEST_NAME} printable characters")
+    if not math.isfinite(seconds):
+        raise ArgumentError("--seconds: is no number from 0.05 to 600")
     identity = choose_user(user)
     named: dict[str, NamedBuild] = {}
     first = None if baseline is None else find_build(baseline)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import stat
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -63,16 +63,16 @@ def find_build(given: str) -> NamedBuild:
     _check_file(given, path)
     with Root.open("/") as root:
         try:
-            found = _read(root, given, path)
+            found = read_build(root, given, path)
         except AgentError as error:
             raise ArgumentError(f"{given}: cannot be read: {error}") from None
-    build, files = found
+    build = found.build
     if build.implementation not in _PYTHONS:
         raise ArgumentError(f"{given}: is {build.implementation}; the workload is Python's")
     if build.implementation is Implementation.CPYTHON and build.version is not None and _line(build.version) < OLDEST:
         oldest = ".".join(map(str, OLDEST))
         raise ArgumentError(f"{given}: is CPython {build.version}; the workload runs on {oldest} or newer")
-    return NamedBuild(given, path, build, encode_fact(build)[1], files, environment)
+    return replace(found, environment=environment)
 
 
 def _line(version: str) -> tuple[int, int]:
@@ -153,8 +153,12 @@ def _check_file(given: str, path: str) -> None:
         raise ArgumentError(f"{given}: {path} may not be executed by this user")
 
 
-def _read(root: Root, given: str, path: str) -> tuple[Build, tuple[str, ...]]:
-    """Run the scan's probes on the one folder that the interpreter lies in, as a scan of the host would on all."""
+def read_build(root: Root, given: str, path: str) -> NamedBuild:
+    """Return the build of the interpreter whose main program is at a real path of a root.
+
+    The scan's own probes look at the one folder that it lies in, as a scan of the host does at all. Raises
+    ArgumentError for what is no install of an interpreter, and the agent's errors.
+    """
     skips = Skips()
     context = ScanContext(root, ScanSettings(index=False, containers=False, processes=False))
     try:
@@ -173,7 +177,8 @@ def _read(root: Root, given: str, path: str) -> tuple[Build, tuple[str, ...]]:
     probe_interpreters(context, skips)
     for one in context.interpreters:
         if path in (one.path, one.layout.executable, *one.aliases):
-            return one.build, tuple(file.path for file in one.files)
+            digest = encode_fact(one.build)[1]
+            return NamedBuild(given, path, one.build, digest, tuple(file.path for file in one.files))
     why = next((f" ({example})" for reason in skips.counts for example in skips.examples(reason)), "")
     raise ArgumentError(f"{given}: {path} is no install of an interpreter{why}")
 

@@ -13,6 +13,7 @@ import pwd
 import signal
 import stat
 import subprocess
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -143,9 +144,11 @@ def run_once(named: NamedBuild, seconds: float, identity: RunAs | None, source: 
     try:
         out, complaint = process.communicate(source, timeout=patience)
     except subprocess.TimeoutExpired:
+        _stop(process)
         raise ArgumentError(f"{named.given}: did not end within {patience:.0f} s, and was stopped") from None
-    finally:
-        _end(process)
+    except BaseException:
+        _stop(process)
+        raise
     if process.returncode != 0:
         raise ArgumentError(f"{named.given}: cannot run the workload: {_why(process.returncode, complaint)}")
     try:
@@ -156,11 +159,15 @@ def run_once(named: NamedBuild, seconds: float, identity: RunAs | None, source: 
         ) from None
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """Leave nothing behind that runs, whatever ended the waiting."""
-    if process.poll() is None:
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    """Leave nothing behind that runs: the interpreter leads a session of its own, with all that it started."""
+    with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
+    for stream in (process.stdin, process.stdout, process.stderr):
+        if stream is not None:
+            with suppress(OSError):
+                stream.close()
+    process.wait()
 
 
 def _why(code: int, complaint: bytes) -> str:

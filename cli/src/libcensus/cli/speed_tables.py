@@ -20,22 +20,22 @@ INTERPRETER_COLUMNS = (
     Column("Interpreter", is_path=True),
     Column("Version"),
     Column("Provider"),
-    Column("Built with", "Flags", yields=1),
+    Column("Built with"),
     Column("Pass"),
-    Column("Spread", yields=2),
+    Column("Spread"),
     Column("Speed"),
-    Column("95 % interval", "95 %", yields=3),
-    Column("Verdict", yields=4),
+    Column("95 % interval", "95 %", yields=1),
+    Column("Verdict", yields=2),
 )
 
 PART_COLUMNS = (
     Column("Interpreter", is_path=True),
     Column("Part"),
     Column("Pass"),
-    Column("Spread", yields=2),
+    Column("Spread"),
     Column("Speed"),
-    Column("95 % interval", "95 %", yields=3),
-    Column("Verdict", yields=4),
+    Column("95 % interval", "95 %", yields=1),
+    Column("Verdict", yields=2),
 )
 
 VERDICT_WORDS = {
@@ -44,6 +44,9 @@ VERDICT_WORDS = {
     SpeedVerdict.NO_DIFFERENCE: ("no difference seen", "dim"),
     SpeedVerdict.TOO_FEW_ROUNDS: ("too few rounds to tell", "yellow"),
 }
+
+SHORT_VERDICTS = {SpeedVerdict.NO_DIFFERENCE: "none seen", SpeedVerdict.TOO_FEW_ROUNDS: "too few"}
+"""What stands for the longest words on a narrow terminal."""
 
 
 def print_speed(out: Output, measured: Measurement) -> None:
@@ -95,7 +98,12 @@ def _figures(samples: Sequence[float], one: MeasuredBuild, baseline: MeasuredBui
         return (*own, Cell("1", style="dim"), Cell("-", style="dim"), Cell("baseline", style="dim"))
     speed = compare(baseline.samples_of(part), samples)
     words, style = VERDICT_WORDS[speed.verdict]
-    return (*own, Cell(f"{speed.ratio:.3f}"), Cell(tell_interval(speed)), Cell(words, style=style))
+    return (
+        *own,
+        Cell(f"{speed.ratio:.3f}"),
+        Cell(tell_interval(speed), tell_interval(speed, digits=2)),
+        Cell(words, SHORT_VERDICTS.get(speed.verdict), style),
+    )
 
 
 def tell_time(seconds: float) -> str:
@@ -106,8 +114,8 @@ def tell_time(seconds: float) -> str:
     return f"{seconds * 1e9:.3g} ns"
 
 
-def tell_interval(speed: SpeedRatio) -> str:
+def tell_interval(speed: SpeedRatio, digits: int = 3) -> str:
     """Return both ends of an interval."""
     if speed.lower is None or speed.upper is None:
         return "-"
-    return f"{speed.lower:.3f} to {speed.upper:.3f}"
+    return f"{speed.lower:.{digits}f} to {speed.upper:.{digits}f}"

@@ -229,7 +229,7 @@ class Collector:
                     FleetReader(store, assessor_for, accepted_for),
                     portability,
                     PostureReader(indexes),
-                    ProvidersReader(indexes),
+                    ProvidersReader(indexes, speeds.runs),
                     identity,
                     audit,
                 ),

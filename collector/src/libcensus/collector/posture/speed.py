@@ -163,6 +163,7 @@ class FleetRatio:
     build: MeasuredBuild
     against: MeasuredBuild
     speed: SpeedRatio
+    measured_at: datetime
 
 
 DISTRIBUTION = "distro"
@@ -223,7 +224,7 @@ def fleet_ratios(runs: Iterable[SpeedRun]) -> Iterator[FleetRatio]:
             if key not in seen:
                 seen.add(key)
                 speed = compare(against.samples_of(part), one.samples_of(part))
-                yield FleetRatio(run.machine, run.workload, part, one, against, speed)
+                yield FleetRatio(run.machine, run.workload, part, one, against, speed, run.measured_at)
 
 
 def _is_same_line(one: MeasuredBuild, against: MeasuredBuild) -> bool:
