@@ -11,7 +11,8 @@ reports that had come by then; it stands for the days until now.
 
 Then every query of every panel is asked as Grafana asks it, everything chosen: of the present, or over the last week
 with a point for each pixel of the panel in a window of 1,920; and every variable looks for its values. The time of a
-query is the middle one of `--repeat`. The slowest ten are printed, and how long the rules take. The last lines are JSON.
+query is the middle one of `--repeat`. The slowest ten are printed, and how long the rules take. The last lines are
+JSON.
 """
 
 from __future__ import annotations

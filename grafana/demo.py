@@ -38,6 +38,7 @@ from grafana.past import (
     reports_of,
     write_blocks,
     write_recorded,
+    write_speed,
 )
 from libcensus.agent.config import load_config
 from libcensus.agent.credentials import Credentials
@@ -127,6 +128,7 @@ def run(asked: argparse.Namespace, grafana: tuple[Path, Path | None] | None, fol
     move_blocks(folder / "recorded", data)
     print()
     credentials = certified(folder, reports)
+    write_speed(folder / "speeds" / "simulated.json", now)
     settings = {
         "listen": collector,
         "http-listen": metrics,
@@ -136,6 +138,7 @@ def run(asked: argparse.Namespace, grafana: tuple[Path, Path | None] | None, fol
         "metrics-labels": ",".join(LABELS),
         "advisories-dir": folder / "advisories",
         "vex-dir": folder / "vex",
+        "speeds-dir": folder / "speeds",
         "pki-dir": folder / "pki",
         "audit-log": folder / "audit.jsonl",
     }

@@ -86,6 +86,11 @@ _WAITED = (
 """Seconds since the oldest fix could have been installed, by host."""
 
 
+def _counted(series: str, condition: str) -> str:
+    """Return how many series hold to a condition: a zero where none does, nothing where there are no series."""
+    return f"count({series} {condition}) or count({series}) * 0"
+
+
 def security() -> Dashboard:
     """Return the dashboard."""
     board = Board(
@@ -275,10 +280,10 @@ def security() -> Dashboard:
             "risk covers is not waited for. Of all components.",
             [
                 *[
-                    Query(f"count({_WAITED} > {first * 86400} <= {last * 86400})", f"{last}")
+                    Query(_counted(_WAITED, f"> {first * 86400} <= {last * 86400}"), f"{last}")
                     for first, last in pairwise((0, *_AGES))
                 ],
-                Query(f"count({_WAITED} > {_AGES[-1] * 86400})", "longer"),
+                Query(_counted(_WAITED, f"> {_AGES[-1] * 86400}"), "longer"),
             ],
             colors=AGES,
         ),
@@ -292,12 +297,12 @@ def security() -> Dashboard:
             "Components in use by when the last day of their support is over: each branch of a component counts once on "
             "each host that has it.",
             [
-                Query(f"count({_LEFT} <= 0)", "over"),
+                Query(_counted(_LEFT, "<= 0"), "over"),
                 *[
-                    Query(f"count({_LEFT} > {first * 86400} <= {last * 86400})", f"{last}")
+                    Query(_counted(_LEFT, f"> {first * 86400} <= {last * 86400}"), f"{last}")
                     for first, last in pairwise((0, *_WINDOWS))
                 ],
-                Query(f"count({_LEFT} > {_WINDOWS[-1] * 86400})", "later"),
+                Query(_counted(_LEFT, f"> {_WINDOWS[-1] * 86400}"), "later"),
             ],
             colors=ENDS,
         ),
