@@ -118,6 +118,7 @@ _METAVARS = {
     "advisory_urls": "NAME=URL",
     "metrics_labels": "KEYS",
     "metrics_advisories": "NUMBER|all",
+    "shard": "I/N",
     "report_interval": "TIME",
     "call_seconds": "TIME",
     "grace_seconds": "TIME",
