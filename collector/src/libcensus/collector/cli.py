@@ -117,6 +117,8 @@ _METAVARS = {
     "speeds_dir": "FOLDER",
     "advisory_urls": "NAME=URL",
     "metrics_labels": "KEYS",
+    "metrics_advisories": "NUMBER|all",
+    "shard": "I/N",
     "report_interval": "TIME",
     "call_seconds": "TIME",
     "grace_seconds": "TIME",

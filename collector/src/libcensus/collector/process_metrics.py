@@ -76,6 +76,17 @@ _FAMILIES: tuple[ProcessFamily, ...] = (
         "libcensus_collector_start_timestamp_seconds", "gauge", "When the collector began to serve, in Unix time."
     ),
     ProcessFamily(
+        "libcensus_collector_shard_info",
+        "gauge",
+        "Which part of the hosts this collector tells of one by one: shard number of so many shards; always 1.",
+        ("shard", "shards"),
+    ),
+    ProcessFamily(
+        "libcensus_collector_shard_hosts",
+        "gauge",
+        "Hosts that this collector tells of one by one, as of this scrape; none at the level fleet.",
+    ),
+    ProcessFamily(
         "libcensus_collector_reports_total",
         "counter",
         "Reports by outcome: acknowledged (durable), missing (facts were asked for), refused (malformed, contrary, "
@@ -309,6 +320,11 @@ class CollectorMetrics:
         """Count one rendering of the fleet's metrics."""
         self._scrapes[outcome].inc()
         self._histograms["libcensus_collector_scrape_seconds"].observe(seconds)
+
+    def show_shard(self, number: int, count: int, hosts: Callable[[], int]) -> None:
+        """Show which part of the hosts is told here; ``hosts`` is asked at each scrape for how many they are."""
+        self._gauges["libcensus_collector_shard_info"].labels(str(number), str(count)).set(1)
+        self._gauges["libcensus_collector_shard_hosts"].set_function(hosts)
 
     def show_certificates(self, ends: Callable[[], Mapping[str, datetime]]) -> None:
         """Show until when certificates are good; asked at each scrape, for those that there are now."""
