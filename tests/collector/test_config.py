@@ -24,7 +24,7 @@ from libcensus.collector.errors import ConfigurationError
 HOME = {"HOME": "/home/someone"}
 _PLACES = frozenset(
     {
-        *("database", "advisories_dir", "vex_dir", "pki_dir", "audit_log"),
+        *("database", "advisories_dir", "vex_dir", "speeds_dir", "pki_dir", "audit_log"),
         *("enroll_listen", "tls_certificate", "tls_key", "tls_client_ca", "web_config"),
     }
 )
@@ -99,6 +99,7 @@ def test_every_setting_can_come_from_every_source(tmp_path: Path) -> None:
         "advisories_dir": "/tmp/advisories",
         "advisory_urls": "debian=https://mirror.example/json alpine=https://mirror.example/a alpine=https://mirror.example/b",
         "vex_dir": "/tmp/vex",
+        "speeds_dir": "/tmp/speeds",
         "enroll_listen": "127.0.0.1:4",
         "pki_dir": "/tmp/pki",
         "trust_domain": "census.example",

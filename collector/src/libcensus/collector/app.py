@@ -48,6 +48,7 @@ from libcensus.collector.service.posture import PostureReader
 from libcensus.collector.service.providers import ProvidersReader
 from libcensus.collector.service.server import OFFERED, bind, make_enrollment_server, make_server
 from libcensus.collector.service.tls import server_credentials
+from libcensus.collector.speeds.folder import SpeedSource
 from libcensus.collector.store.sql import SqlStore
 from libcensus.collector.webconfig import WebConfig, WebState
 
@@ -163,11 +164,17 @@ class Collector:
             store = self._open_store(undo)
             documents = AcceptanceSource(None if settings.vex_dir is None else Path(settings.vex_dir))
             accepted_for = AcceptancesOfTheDay(documents, store, self._today)
+            speeds = SpeedSource(None if settings.speeds_dir is None else Path(settings.speeds_dir))
             # Reports keep some of the workers for themselves, however many uploads and watches there are.
             uploads = max(1, settings.workers * 3 // 4 - 1)
             budget = UploadBudget(_UPLOADS_IN_MEMORY * settings.max_upload_bytes, uploads)
             metrics = CollectorMetrics(
-                self.version, lambda: ingest.queued, lambda: budget.held, time.time(), accepted=documents
+                self.version,
+                lambda: ingest.queued,
+                lambda: budget.held,
+                time.time(),
+                accepted=documents,
+                speeds=speeds,
             )
             health_servicer = HealthServicer(OFFERED, max(1, settings.workers // 8))
             store_health = StoreHealth(store, health_servicer, metrics)
@@ -182,6 +189,7 @@ class Collector:
                 accepted_for,
                 settings.metrics_labels,
                 listed_advisories=settings.metrics_advisories,
+                measured=speeds.runs,
                 shard=settings.shard,
             )
             metrics.show_shard(
@@ -227,7 +235,7 @@ class Collector:
                     FleetReader(store, assessor_for, accepted_for),
                     portability,
                     PostureReader(indexes),
-                    ProvidersReader(indexes),
+                    ProvidersReader(indexes, speeds.runs),
                     identity,
                     audit,
                 ),

@@ -216,8 +216,8 @@ def show_bytes(count: int) -> str:
 class CollectorSettings:
     """Everything that an operator can choose; the defaults serve a fleet of 10,000 hosts on one collector.
 
-    Times are in seconds and sizes in bytes. ``database``, ``advisories_dir``, ``vex_dir``, ``pki_dir`` and
-    ``audit_log`` are absent here where the default place is meant, which depends on who runs the collector: see
+    Times are in seconds and sizes in bytes. ``database``, ``advisories_dir``, ``vex_dir``, ``speeds_dir``, ``pki_dir``
+    and ``audit_log`` are absent here where the default place is meant, which depends on who runs the collector: see
     :func:`state_folder`.
     """
 
@@ -244,6 +244,7 @@ class CollectorSettings:
     advisories_dir: str | None = None
     advisory_urls: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     vex_dir: str | None = None
+    speeds_dir: str | None = None
     enroll_listen: str | None = None
     pki_dir: str | None = None
     trust_domain: str = "libcensus"
@@ -311,6 +312,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("advisories_dir", _parse_text, "folder with the last good state of each feed of advisories"),
     Setting("advisory_urls", _addresses, "addresses of feeds, NAME=URL, instead of the projects' own", show_addresses),
     Setting("vex_dir", _parse_text, "folder with OpenVEX documents that state which risks are accepted"),
+    Setting("speeds_dir", _parse_text, "folder with documents of measured speed that `libcensus speed` wrote"),
     Setting(
         "enroll_listen",
         _parse_text,
@@ -427,6 +429,7 @@ def load_settings(
     values.setdefault("database", default_database(environment))
     values.setdefault("advisories_dir", str(state_folder(environment) / "advisories"))
     values.setdefault("vex_dir", str(state_folder(environment) / "vex"))
+    values.setdefault("speeds_dir", str(state_folder(environment) / "speeds"))
     values.setdefault("pki_dir", str(state_folder(environment) / "pki"))
     values.setdefault("audit_log", str(state_folder(environment) / "audit.jsonl"))
     settings = CollectorSettings(**values)

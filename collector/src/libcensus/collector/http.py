@@ -219,6 +219,9 @@ class _Connection(socketserver.BaseRequestHandler):
                 headers=(("Retry-After", str(wait)),),
             )
         guard.count_refusal("no_password" if outcome is PasswordOutcome.ABSENT else "password")
+        if outcome is PasswordOutcome.WRONG:
+            # From where, never with what: people type a password where the user belongs. Attempts are bounded.
+            _LOGGER.warning("an HTTP request from %s was refused: user or password is wrong", peer)
         text = (
             "this page wants a user and a password"
             if outcome is PasswordOutcome.ABSENT

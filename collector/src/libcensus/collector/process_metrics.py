@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from libcensus.collector.acceptance.folder import AcceptedState
+    from libcensus.collector.speeds.folder import SpeedState
 
 _END_OF_OPENMETRICS = b"# EOF\n"
 
@@ -132,6 +133,12 @@ _FAMILIES: tuple[ProcessFamily, ...] = (
         "gauge",
         "Files of accepted risks with something wrong in them; the folder itself counts where it cannot be read.",
     ),
+    ProcessFamily(
+        "libcensus_speed_broken_documents",
+        "gauge",
+        "Files of measured speed with something wrong in them; the folder itself counts where it cannot be read. The "
+        "last good state of each counts meanwhile.",
+    ),
     ProcessFamily("libcensus_collector_scrapes_total", "counter", "Renderings of /metrics, by outcome.", ("outcome",)),
     ProcessFamily(
         "libcensus_collector_scrape_seconds",
@@ -225,8 +232,8 @@ def process_families() -> tuple[ProcessFamily, ...]:
 class CollectorMetrics:
     """The counters of one collector, in a registry of its own: several may live in one process.
 
-    Every method may be called from any thread. ``queue_length``, ``upload_bytes`` and ``accepted`` are read at the
-    scrape.
+    Every method may be called from any thread. ``queue_length``, ``upload_bytes``, ``accepted`` and ``speeds``
+    are read at the scrape.
     """
 
     def __init__(
@@ -236,6 +243,7 @@ class CollectorMetrics:
         upload_bytes: Callable[[], int],
         started: float,
         accepted: Callable[[], AcceptedState] | None = None,
+        speeds: Callable[[], SpeedState] | None = None,
     ) -> None:
         self.registry = CollectorRegistry()
         self._counters: dict[str, Counter] = {}
@@ -261,6 +269,9 @@ class CollectorMetrics:
                 lambda: 0.0 if (at := look().good_at) is None else at.timestamp()
             )
             self._gauges["libcensus_acceptance_broken_documents"].set_function(lambda: look().broken_files)
+        if speeds is not None:
+            measured: Callable[[], SpeedState] = speeds
+            self._gauges["libcensus_speed_broken_documents"].set_function(lambda: measured().broken_files)
         # Every outcome is there from the start: a rate over a series that appears late misses its first increase.
         self._reports = self._children("libcensus_collector_reports_total", REPORT_OUTCOMES)
         self._uploads = self._children(

@@ -70,6 +70,7 @@ if TYPE_CHECKING:
     from libcensus.collector.posture.acceptance import Acceptances, HostScope, Matched
     from libcensus.collector.posture.assessment import Assessor
     from libcensus.collector.posture.newest import NewestBuild
+    from libcensus.collector.posture.speed import SpeedRun
     from libcensus.collector.posture.verdict import Verdict
     from libcensus.collector.postureindex import JudgedFleet, JudgedHost
     from libcensus.collector.store.contract import HostStamp, HostState, Store
@@ -177,7 +178,8 @@ class FleetExporter:
     ``assessor_for`` is asked at every scrape; another assessor than the last time (a new day, new advisories) means
     that all verdicts are computed anew, once for all hosts with the same facts. ``index`` keeps the hosts' past.
     ``label_keys`` are the labels of hosts that are exposed; ``listed_advisories`` is how many advisories get series of
-    their own, None for all. The levels of hosts and installs tell of the hosts of one ``shard``, the fleet's of all.
+    their own, None for all; ``measured`` gives the runs in which somebody measured the speed of builds, the same object
+    until one changes. The levels of hosts and installs tell of the hosts of one ``shard``, the fleet's of all.
     Methods may be called from several threads at once.
     """
 
@@ -192,12 +194,15 @@ class FleetExporter:
         label_keys: Sequence[str] = (),
         *,
         listed_advisories: int | None = DEFAULT_LISTED_ADVISORIES,
+        measured: Callable[[], tuple[SpeedRun, ...]] = tuple,
         shard: Shard = ALL_HOSTS,
     ) -> None:
         self._listed_advisories = listed_advisories
         self.shard = shard
         self.detail = Detail(detail)
         self._store = store
+        self._measured_now = measured
+        self._measured: tuple[SpeedRun, ...] = ()
         self._accepted_for = accepted_for
         self._accepted = nothing_accepted()
         self._labels = self._accepted.labels
@@ -294,6 +299,11 @@ class FleetExporter:
         judged_anew = assessor is not self._assessor or accepted.acceptances is not self._judged_with
         relabelled = _relabelled(self._labels, accepted.labels)
         self._accepted = accepted
+        measured = self._measured_now()
+        if measured is not self._measured:
+            self._measured = measured
+            self._fleet_text = None
+            self._is_settled = False
         stamps = self._store.host_stamps()
         changed = [] if judged_anew else self._changed(stamps, relabelled)
         gone: list[str] = []
@@ -680,6 +690,7 @@ class FleetExporter:
             newest_of=newest_of,
             listed_advisories=self._listed_advisories,
             patching={} if self._exposures is None else self._exposures.tally(end_of(assessor.today)),
+            measured=self._measured,
         )
         return _FleetText(
             view,

@@ -31,6 +31,7 @@ from libcensus.collector.posture.acceptance import StatementState
 from libcensus.collector.posture.exposure import BUCKET_DAYS, oldest_since
 from libcensus.collector.posture.finding import Severity, VexStatus
 from libcensus.collector.posture.reach import LibcCount, policy_reach
+from libcensus.collector.posture.speed import fleet_ratios, fleet_speeds
 from libcensus.collector.posture.staleness import StalenessState
 from libcensus.collector.posture.verdict import PortabilityState
 from libcensus.facts.vocabulary import ProbeState
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from libcensus.collector.metrics.view import ExposedPlace
     from libcensus.collector.posture.exposure import Slot
     from libcensus.collector.posture.finding import Component, Support
+    from libcensus.collector.posture.speed import FleetRatio, FleetSpeed, SpeedRatio
 
 
 class Stability(StrEnum):
@@ -244,6 +246,40 @@ def _build_info(fleet: FleetView) -> Iterator[Sample]:
         yield labels, 1
 
 
+_MEASURED = ("machine", "workload", "part", "build", "implementation", "version", "provider", "arch")
+_COMPARED = (*_MEASURED, "baseline_provider", "baseline_version")
+
+
+def _measured_labels(one: FleetSpeed | FleetRatio) -> Labels:
+    build = one.build
+    what = (build.build, build.implementation, build.version or UNKNOWN, build.provider, build.arch or UNKNOWN)
+    return (one.machine, one.workload, one.part, *what)
+
+
+def _speed_seconds(fleet: FleetView) -> Iterator[Sample]:
+    for one in fleet_speeds(fleet.measured):
+        yield _measured_labels(one), one.seconds
+
+
+def _speed_times(fleet: FleetView) -> Iterator[Sample]:
+    moments = {
+        (one.machine, one.workload, one.build.build): one.measured_at.timestamp()
+        for one in fleet_speeds(fleet.measured)
+    }
+    yield from moments.items()
+
+
+def _speed_ratios(value: Callable[[SpeedRatio], float | None]) -> Callable[[FleetView], Iterator[Sample]]:
+    def samples(fleet: FleetView) -> Iterator[Sample]:
+        for one in fleet_ratios(fleet.measured):
+            found = value(one.speed)
+            if found is not None:
+                against = one.against
+                yield (*_measured_labels(one), against.provider, against.version or UNKNOWN), found
+
+    return samples
+
+
 def _series(fleet: FleetView) -> Iterator[Sample]:
     for detail in Detail:
         yield (detail,), fleet.series.get(detail, 0)
@@ -421,6 +457,41 @@ FLEET_FAMILIES: tuple[FleetFamily, ...] = (
         labels=("build", "implementation", "version", "provider", "provider_build", "arch", "flags"),
         kind=Kind.INFO,
         samples=_build_info,
+    ),
+    FleetFamily(
+        name="libcensus_build_speed_ratio",
+        help="How fast a build ran a part of the workload, or all of it (the geometric mean), beside a baseline in the "
+        "same rounds: the baseline's processor time by its own, so 1.2 is a fifth more work in the same time. The "
+        "baseline is the distribution's build of the same line where one ran along, else the one that the measurement "
+        "names. No series where nobody measured: docs/speed.md.",
+        labels=_COMPARED,
+        samples=_speed_ratios(lambda speed: speed.ratio),
+    ),
+    FleetFamily(
+        name="libcensus_build_speed_ratio_lower",
+        help="Lower end of the interval that holds the ratio 95 times in 100; where 1 lies between both ends, no "
+        "difference was seen. No series below six rounds.",
+        labels=_COMPARED,
+        samples=_speed_ratios(lambda speed: speed.lower),
+    ),
+    FleetFamily(
+        name="libcensus_build_speed_ratio_upper",
+        help="Upper end of the interval that holds the ratio 95 times in 100.",
+        labels=_COMPARED,
+        samples=_speed_ratios(lambda speed: speed.upper),
+    ),
+    FleetFamily(
+        name="libcensus_build_speed_seconds",
+        help="Processor time of one pass of a part of the workload, the median of the rounds. Comparable on one "
+        "machine alone, and better by libcensus_build_speed_ratio.",
+        labels=_MEASURED,
+        samples=_speed_seconds,
+    ),
+    FleetFamily(
+        name="libcensus_build_speed_timestamp_seconds",
+        help="When the speed of a build was measured last on a machine.",
+        labels=("machine", "workload", "build"),
+        samples=_speed_times,
     ),
     FleetFamily(
         name="libcensus_advisories_timestamp_seconds",

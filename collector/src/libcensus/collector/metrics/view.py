@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     )
     from libcensus.collector.posture.exposure import Slot
     from libcensus.collector.posture.newest import NewestBuild
+    from libcensus.collector.posture.speed import SpeedRun
     from libcensus.collector.posture.staleness import BuildMark
     from libcensus.collector.posture.verdict import Verdict
     from libcensus.facts.crypto import CryptoUse
@@ -200,7 +201,8 @@ class FleetView:
     ``counts`` holds the tally of all hosts; ``verdict_of`` the verdict of a build on a platform, both by digest;
     ``reaches`` the newest day that each source of published facts knows of. ``patching`` tells how exposures ended, by
     provider, component and severity; ``newest_of`` the newest build of an implementation's branch by a provider.
-    ``listed_advisories`` is how many advisories get a series of their own, None for all.
+    ``listed_advisories`` is how many advisories get a series of their own, None for all; ``measured`` are the runs in
+    which somebody measured the speed of builds.
     """
 
     counts: Mapping[Count, Mapping[Labels, int]]
@@ -216,6 +218,7 @@ class FleetView:
     newest_of: Callable[[str, str, str], NewestBuild | None]
     listed_advisories: int | None
     patching: Mapping[tuple[str, Component, Severity], PatchTally] = field(default_factory=dict)
+    measured: tuple[SpeedRun, ...] = ()
 
 
 def crypto_words(crypto: CryptoUse) -> tuple[str, str, str]:
