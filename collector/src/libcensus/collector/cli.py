@@ -840,7 +840,7 @@ def backup(config: Path | None, file: Path, *, with_keys: bool, overwrite: bool,
 
 @cli.command(epilog=_BACKUP_EXIT_CODES)
 @_setting_options_of_a_backup
-@click.argument("file", type=click.Path(path_type=Path), required=False, metavar="FILE")
+@click.argument("file", type=click.Path(path_type=Path), required=False, metavar="[FILE]")
 @click.option("--replace", is_flag=True, help="Also where database, authority or accepted risks are there already.")
 @click.option("--check", is_flag=True, help="Compare the archive with its manifest, say what is in it, change nothing.")
 @click.option("--recover", is_flag=True, help="Undo, or finish, a restore that was cut short; without FILE.")

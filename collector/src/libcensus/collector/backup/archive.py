@@ -13,7 +13,7 @@ import os
 import re
 import zipfile
 import zlib
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import IO, TYPE_CHECKING, Any, Self
@@ -108,7 +108,7 @@ class Manifest:
 
 
 class ArchiveWriter:
-    """Writes an archive into an open file; :meth:`finish` makes it one."""
+    """Writes an archive into an open file, in a ``with``; :meth:`finish` makes it one."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self._zip = zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=_LEVEL)
@@ -138,6 +138,16 @@ class ArchiveWriter:
         self._zip.close()
         return whole
 
+    def __enter__(self) -> Self:
+        """Return the writer itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Let go of the file; what was not finished is no archive."""
+        # The end that is written here has no manifest; on a full disk not even that can be written.
+        with suppress(OSError, ValueError):
+            self._zip.close()
+
     def _member(self, name: str) -> IO[bytes]:
         # By its name alone, without a time: the manifest tells it.
         return self._zip.open(name, "w", force_zip64=True)
@@ -156,10 +166,10 @@ class ArchiveReader:
     def open(cls, path: Path) -> Self:
         """Read the manifest of the archive at ``path``; raises BackupError where it is none, or of a newer version."""
         try:
-            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+            # Without waiting: a pipe without a writer would hold it up for ever.
+            file = open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK))  # noqa: SIM115
         except OSError as error:
             raise BackupError(f"{path}: cannot be read: {error.strerror}") from None
-        file = os.fdopen(descriptor, "rb")
         try:
             with _told(path):
                 archive = zipfile.ZipFile(file)

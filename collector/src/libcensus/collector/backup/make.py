@@ -6,9 +6,12 @@ also where keys were rotated meanwhile.
 
 from __future__ import annotations
 
+import fcntl
+import glob
 import os
+import shutil
 import tempfile
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,7 +24,7 @@ from libcensus.collector.pki.keyfiles import read_certificates
 from libcensus.collector.store.copying import copy_database
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from datetime import datetime
     from typing import IO
 
@@ -54,8 +57,7 @@ def make_backup(
     if output.is_dir():
         raise BackupError(f"{output}: is a folder; name a file in it")
     try:
-        with tempfile.TemporaryDirectory(dir=output.parent, prefix=f".{output.name}.") as name:
-            folder = Path(name)
+        with _own_folder(output) as folder:
             copied = copy_database(
                 settings.database, folder / DATABASE, lambda share: progress("copying the database", share), clock
             )
@@ -72,6 +74,28 @@ def make_backup(
     except OSError as error:
         raise _unwritten(output, error) from error
     return manifest
+
+
+@contextmanager
+def _own_folder(output: Path) -> Iterator[Path]:
+    """Make a folder beside the archive, and take away those of backups that were killed: nobody holds their locks."""
+    prefix = f".{output.name}.backup-"
+    for left in output.parent.glob(f"{glob.escape(prefix)}*"):
+        with suppress(OSError), _locked(left):
+            shutil.rmtree(left)
+    with tempfile.TemporaryDirectory(dir=output.parent, prefix=prefix) as name, _locked(Path(name)):
+        yield Path(name)
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Hold a folder's lock; raises OSError where another process does."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _no_space(output: Path) -> ConfigurationError:
@@ -114,33 +138,33 @@ def _write(
     *,
     with_keys: bool,
 ) -> Manifest:
-    writer = ArchiveWriter(file)
-    size = max(1, copy.stat().st_size)
-    with copy.open("rb") as source:
-        writer.add(source, Part(DATABASE, 0, ""), lambda done: progress("packing", done / size))
-    copy.unlink()
-    left_out: list[str] = []
-    with kept_still(settings):
-        for one in files_of(settings, config):
-            if one.is_key and not with_keys:
-                left_out.append(one.name)
-                continue
-            with opened(one) as (source, part):
-                writer.add(source, part)
-        fingerprints = _fingerprints(settings)
-    return writer.finish(
-        Manifest(
-            taken_at=copied.taken_at,
-            version=version("libcensus-collector"),
-            database=copied.kind,
-            revision=copied.revision,
-            rows=copied.rows,
-            with_keys=with_keys,
-            trust_domain=settings.trust_domain,
-            fingerprints=fingerprints,
-            left_out=tuple(left_out),
+    with ArchiveWriter(file) as writer:
+        size = max(1, copy.stat().st_size)
+        with copy.open("rb") as source:
+            writer.add(source, Part(DATABASE, 0, ""), lambda done: progress("packing", done / size))
+        copy.unlink()
+        left_out: list[str] = []
+        with kept_still(settings):
+            for one in files_of(settings, config):
+                if one.is_key and not with_keys:
+                    left_out.append(one.name)
+                    continue
+                with opened(one) as (source, part):
+                    writer.add(source, part)
+            fingerprints = _fingerprints(settings)
+        return writer.finish(
+            Manifest(
+                taken_at=copied.taken_at,
+                version=version("libcensus-collector"),
+                database=copied.kind,
+                revision=copied.revision,
+                rows=copied.rows,
+                with_keys=with_keys,
+                trust_domain=settings.trust_domain,
+                fingerprints=fingerprints,
+                left_out=tuple(left_out),
+            )
         )
-    )
 
 
 def _fingerprints(settings: CollectorSettings) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ import grp
 import json
 import os
 import pwd
+import shutil
 import tempfile
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
@@ -30,6 +31,7 @@ from libcensus.collector.errors import CollectorError, ConfigurationError, Store
 from libcensus.collector.pki.authority import Authority, fingerprint
 from libcensus.collector.pki.keyfiles import make_folder, read_certificates, write_file
 from libcensus.collector.pki.ownership import give_to_owner_of_folder
+from libcensus.collector.store.address import DatabaseAddress
 from libcensus.collector.store.contract import Restoration
 from libcensus.collector.store.copying import RestoreTarget, check_revision, last_restoration
 
@@ -43,6 +45,8 @@ if TYPE_CHECKING:
 
 JOURNAL = "restore.journal"
 _REPLACED = ("pki", "vex")
+_STAGED, _BEFORE = "restoring", "before-restore"
+_TEMPORARY = ".restore."
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +123,8 @@ def restore(
                 f"{', '.join(conflicts)}: holds something already; back it up, and replace it with --replace; nothing "
                 "was changed"
             )
+        _clean(settings)
+        _refuse_obstacles(wanted)
         journal = journal_of(settings)
         _make_parent(journal)
         folder = Path(stack.enter_context(_temporary_folder(settings, journal.parent)))
@@ -168,6 +174,7 @@ def recover(settings: CollectorSettings) -> str | None:
         _finish(swaps)
     else:
         _roll_back(swaps)
+    _clean(settings)
     journal.unlink()
     return "finished" if is_committed else "undone"
 
@@ -239,17 +246,38 @@ def _is_same(reader: ArchiveReader, part: Part, present: Path) -> bool:
         return False
 
 
+def _refuse_obstacles(wanted: Iterable[tuple[Part, Path]]) -> None:
+    """Raise ConfigurationError where something stands in the way that is no file of a collector's."""
+    for _, place in wanted:
+        for one in (place, _beside(place, _BEFORE)):
+            if one.is_dir() or (one != place and one.exists()):
+                raise ConfigurationError(f"{one}: is in the way; move it to another place; nothing was changed")
+
+
+def _clean(settings: CollectorSettings) -> None:
+    """Take away what a restore laid ready that was killed before anything was moved."""
+    folders = {Path(one) for one in (settings.pki_dir, settings.vex_dir, settings.advisories_dir) if one is not None}
+    database = DatabaseAddress.parse(settings.database or "").path
+    folders |= {journal_of(settings).parent} | (set() if database is None else {database.parent})
+    for folder in folders:
+        for left in folder.glob(f".*.{_STAGED}"):
+            left.unlink(missing_ok=True)
+        for left in folder.glob(f"{_TEMPORARY}*"):
+            if left.is_dir():
+                shutil.rmtree(left, ignore_errors=True)
+            else:
+                left.unlink(missing_ok=True)
+
+
 # --- laying ready ---------------------------------------------------------------------------------------------------
 
 
 def _temporary_folder(settings: CollectorSettings, otherwise: Path) -> tempfile.TemporaryDirectory[str]:
     """Make a folder on the file system of a SQLite database, so that its copy can be moved there; else in the state."""
-    from libcensus.collector.store.address import DatabaseAddress  # noqa: PLC0415
-
     path = DatabaseAddress.parse(settings.database or "").path
     folder = otherwise if path is None else path.parent
     try:
-        return tempfile.TemporaryDirectory(dir=folder, prefix=".restore.")
+        return tempfile.TemporaryDirectory(dir=folder, prefix=_TEMPORARY)
     except OSError as error:
         raise ConfigurationError(f"{folder}: cannot be written: {error.strerror}") from error
 
@@ -287,11 +315,11 @@ def _stage(
             if place.exists() and part.kind not in _REPLACED:
                 outcome.kept.append(str(place))
                 continue
-            swaps.append(Swap(place, _beside(place, "restoring"), _beside(place, "before") if place.exists() else None))
+            swaps.append(Swap(place, _beside(place, _STAGED), _beside(place, _BEFORE) if place.exists() else None))
             _lay_ready(reader, part, swaps[-1])
             outcome.placed.append(str(place))
         gone = [present for present in _present(settings, reader.manifest) if present not in places]
-        swaps += [Swap(present, None, _beside(present, "before")) for present in gone]
+        swaps += [Swap(present, None, _beside(present, _BEFORE)) for present in gone]
     except BaseException:
         _roll_back(swaps)
         raise
