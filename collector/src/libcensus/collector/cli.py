@@ -425,7 +425,7 @@ def labels_group() -> None:
 
 
 @labels_group.command(name="set", epilog=_LABELS_EXIT_CODES)
-@_setting_options_of("database")
+@_setting_options_of("database", "audit_log")
 @click.argument("host")
 @click.argument("labels", nargs=-1, required=True, metavar="KEY=VALUE…")
 def set_labels(config: Path | None, host: str, labels: tuple[str, ...], **flags: Any) -> int:
@@ -442,7 +442,7 @@ def set_labels(config: Path | None, host: str, labels: tuple[str, ...], **flags:
 
 
 @labels_group.command(name="remove", epilog=_LABELS_EXIT_CODES)
-@_setting_options_of("database")
+@_setting_options_of("database", "audit_log")
 @click.argument("host")
 @click.argument("keys", nargs=-1, required=True, metavar="KEY…")
 def remove_labels(config: Path | None, host: str, keys: tuple[str, ...], **flags: Any) -> int:
