@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 _SUBJECT = "collector"
 
 _KEYS_INSIDE = """\
-warning: {path} holds the keys of the certificate authority: whoever reads it can make a certificate of any host and
-operator. Encrypt it where it is kept, and keep it apart from what can be read by others."""
+warning: {path} holds the keys of the certificate authority: whoever reads it can make a certificate of any host and \
+operator; encrypt it where it is kept"""
 
 _KEYS_OUTSIDE = """\
 The keys of the certificate authority are not in it: with a new authority every host has to be enrolled again. Keep a
@@ -164,7 +164,9 @@ def _counts(rows: Mapping[str, int]) -> str:
         ("install_intervals", "intervals"),
         ("certificates", "certificates"),
     )
-    return ", ".join(f"{rows.get(table, 0):,} {name}" for table, name in named)
+    return ", ".join(
+        f"{rows.get(table, 0):,} {name.removesuffix('s') if rows.get(table) == 1 else name}" for table, name in named
+    )
 
 
 def _told(path: Path, outcome: Outcome, settings: CollectorSettings) -> str:
