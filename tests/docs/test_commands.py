@@ -170,7 +170,8 @@ def every(command: click.Command) -> Iterator[click.Command]:
 
 def test_what_does_not_exist_is_noticed() -> None:
     """The check itself can fail."""
-    text = "`libcensus-collector ca rotat`, and:\n```\nlibcensus hosts --nothing | head\nlibcensus-agent scan --root /x\n```"
+    block = "```\nlibcensus hosts --nothing | head\nlibcensus-agent scan --root /x\n```"
+    text = f"`libcensus-collector ca rotat`, and:\n{block}"
     assert [problem_of(call) for call in calls(text)] == [
         "libcensus hosts --nothing: there is no option --nothing",
         None,

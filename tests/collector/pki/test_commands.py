@@ -538,3 +538,23 @@ def test_labels_that_were_changed_here_are_audited(ready: Place) -> None:
         ("web-1", "team-"),
     ]
     assert all(one["peer"].startswith("uid:") for one in entries)
+
+
+# --- many ------------------------------------------------------------------------------------------------------------
+
+
+def test_certificates_of_a_large_fleet_are_listed_block_by_block(ready: Place) -> None:
+    with ready.store() as store:
+        for number in range(2503):
+            begin = NOON + number * HOUR
+            store.put_certificate(
+                CertificateRecord(f"{number:x}", f"agent/{number:032x}", "0" * 64, begin, begin + 9000 * DAY)
+            )
+        shown = ready.json("certificates", "list")
+        assert [one["serial"] for one in shown] == [f"{number:x}" for number in reversed(range(2503))]
+        lines = ready.run("certificates", "list").splitlines()
+        assert len(lines) == 2504
+        assert {line.split()[1] for line in lines[1:]} == {"good"}
+        assert ready.json("certificates", "list", "--host", f"{2:032x}")[0]["serial"] == "2"
+        assert ready.json("certificates", "list", "--host", "f" * 32) == []
+        assert "no certificate" in ready.run("certificates", "list", "--host", "f" * 32)

@@ -15,7 +15,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
     from types import TracebackType
 
@@ -293,6 +293,12 @@ class Store(ABC):
     @abstractmethod
     def certificates(self, subject: str | None = None) -> list[CertificateRecord]:
         """Return the certificates of a subject (of all, without), the newest first."""
+
+    @abstractmethod
+    def each_certificate(
+        self, subject: str | None = None, *, expires_after: datetime | None = None
+    ) -> Iterator[CertificateRecord]:
+        """Yield the certificates of a subject (of all, without), the newest first, without holding them all."""
 
     @abstractmethod
     def note_certificate_use(self, serials: Collection[str], moment: datetime) -> None:

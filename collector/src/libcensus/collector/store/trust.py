@@ -17,7 +17,7 @@ from libcensus.collector.store.contract import EnrollOutcome, Restoration, Store
 from libcensus.collector.store.tables import BANS, CERTIFICATES, HOST_LABELS, RESTORES, TOKENS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping
     from contextlib import AbstractContextManager
     from datetime import datetime
 
@@ -29,6 +29,8 @@ _SUBJECT_LOCK = 0x6C69_6263
 """``libc`` in ASCII: the first half of the key of a subject's lock in PostgreSQL."""
 
 _CHUNK = 500
+_ROWS = 1000
+"""Rows that are read at a time where all of them are too many to hold."""
 
 REPLACED = "replaced by an enrollment anew"
 SUPERSEDED = "its renewal was asked for again before it was used"
@@ -194,6 +196,19 @@ class TrustRecords(Store):
         with self._reading() as connection:
             found = [CertificateRecord(**row) for row in connection.execute(query).mappings()]
         return sorted(found, key=lambda one: (one.issued_at, one.serial), reverse=True)
+
+    def each_certificate(
+        self, subject: str | None = None, *, expires_after: datetime | None = None
+    ) -> Iterator[CertificateRecord]:
+        """Yield the certificates of a subject (of all, without), the newest first, without holding them all."""
+        query = select(CERTIFICATES).order_by(CERTIFICATES.c.issued_at.desc(), CERTIFICATES.c.serial.desc())
+        if subject is not None:
+            query = query.where(CERTIFICATES.c.subject == subject)
+        if expires_after is not None:
+            query = query.where(CERTIFICATES.c.expires_at > expires_after)
+        with self._reading() as connection:
+            for row in connection.execution_options(yield_per=_ROWS).execute(query).mappings():
+                yield CertificateRecord(**row)
 
     def note_certificate_use(self, serials: Collection[str], moment: datetime) -> None:
         """Remember when these certificates were first seen in use; those that have a moment keep it."""
