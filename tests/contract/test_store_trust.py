@@ -70,6 +70,17 @@ def test_tokens_come_back_as_they_were_put(database: str) -> None:
         assert store.find_token("t2") == full
 
 
+def test_certificates_are_read_one_after_the_other(store: Store) -> None:
+    made = [certificate(f"{number:x}", A if number % 3 else B, at=NOON + number * HOUR) for number in range(1, 30)]
+    for one in made:
+        store.put_certificate(one)
+    assert list(store.each_certificate()) == store.certificates() == made[::-1]
+    assert list(store.each_certificate(B)) == store.certificates(B)
+    late = NOON + WEEK + 20 * HOUR
+    assert list(store.each_certificate(expires_after=late)) == [one for one in made[::-1] if one.expires_at > late]
+    assert list(store.each_certificate("agent/none")) == []
+
+
 def test_a_token_is_revoked_once(store: Store) -> None:
     store.put_token(token())
     assert store.revoke_token("t1", NOON)

@@ -91,6 +91,62 @@ def test_there_is_one_authority_in_a_folder(folder: Path) -> None:
         Authority.init(folder, DOMAIN, NOON)
 
 
+def test_an_authority_whose_making_was_cut_short_is_finished_by_making_it_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The power goes at each write in turn, before and after it; nobody is left with half an authority."""
+    for steps in range(20):
+        place, budget = tmp_path / f"{steps}", [steps]
+
+        def limited(name: str, budget: list[int] = budget) -> Callable[..., None]:
+            write = getattr(module, name)
+
+            def step(*arguments: object) -> None:
+                if not budget[0]:
+                    raise PowerCutError
+                budget[0] -= 1
+                write(*arguments)
+
+            return step
+
+        with monkeypatch.context() as patched:
+            for name in ("write_certificates", "write_key"):
+                patched.setattr(module, name, limited(name))
+            try:
+                Authority.init(place, DOMAIN, NOON)
+            except PowerCutError:
+                is_cut = True
+            else:
+                is_cut = False
+        left = {path.name: path.read_bytes() for path in place.iterdir()}
+        if "issuing.key" not in left:
+            with pytest.raises(ConfigurationError, match="ca init"):
+                load(place)
+            Authority.init(place, DOMAIN, NOON)
+        # The root that was made first stays: nobody may have seen two.
+        if "root.pem" in left:
+            assert (place / "root.pem").read_bytes() == left["root.pem"]
+            assert (place / "root.key").read_bytes() == left["root.key"]
+        issue(load(place))
+        with pytest.raises(ConfigurationError, match="already"):
+            Authority.init(place, DOMAIN, NOON)
+        if not is_cut:
+            break
+    assert steps >= 5
+
+
+def test_an_authority_in_use_that_lost_its_issuing_key_gets_one_by_rotation(folder: Path) -> None:
+    rotate_root(folder, NOON)
+    host = issue(load(folder))
+    (folder / "issuing.key").unlink()
+    with pytest.raises(ConfigurationError, match="already"):
+        Authority.init(folder, DOMAIN, NOON)
+    with pytest.raises(ConfigurationError, match=r"ca rotate, which makes a new one"):
+        load(folder)
+    rotate_issuing(folder, NOON)
+    assert load(folder).verify(host.chain, NOON, DAY) == host.certificate
+
+
 def test_a_hosts_certificate_says_who_and_what_for(folder: Path) -> None:
     authority = load(folder)
     key = new_key()

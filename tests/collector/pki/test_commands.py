@@ -25,7 +25,7 @@ from libcensus.collector.pki.authority import Authority, key_sha256
 from libcensus.collector.pki.enrollment import Enrollment
 from libcensus.collector.pki.records import CertificateRecord, Refusals
 from libcensus.collector.store.sql import SqlStore
-from tests.collector.pki.made import DAY, HOUR, new_key, signing_request
+from tests.collector.pki.made import DAY, HOUR, NOON, new_key, signing_request
 from tests.contract.specimens import Census, build, received
 
 if TYPE_CHECKING:
@@ -518,3 +518,43 @@ def test_a_command_says_when_its_database_is_of_nobody(tmp_path: Path, place: Pl
     shutil.rmtree(tmp_path / "none", ignore_errors=True)
     error = place.run("token", "create", "--database", f"{tmp_path}/none/x.db", code=3)
     assert "libcensus-collector serve" in error
+
+
+# --- labels ----------------------------------------------------------------------------------------------------------
+
+
+def test_labels_that_were_changed_here_are_audited(ready: Place) -> None:
+    census = Census.of("web-1", "w", ("/opt/a", build("a")))
+    with ready.store() as store:
+        store.put_facts(census.records)
+        store.apply_reports([received(A, census.address, NOON)])
+        ready.run("labels", "set", "web-1", "env=prod", "team=payments")
+        ready.run("labels", "remove", "web-1", "team")
+        ready.run("labels", "remove", "web-1", "absent", code=2)
+        assert store.labels() == {A: {"env": "prod"}}
+    entries = [one for one in ready.audited() if one["event"] == "labels_changed"]
+    assert [(one["host"], one["reason"]) for one in entries] == [
+        ("web-1", "env=prod team=payments"),
+        ("web-1", "team-"),
+    ]
+    assert all(one["peer"].startswith("uid:") for one in entries)
+
+
+# --- many ------------------------------------------------------------------------------------------------------------
+
+
+def test_certificates_of_a_large_fleet_are_listed_block_by_block(ready: Place) -> None:
+    with ready.store() as store:
+        for number in range(2503):
+            begin = NOON + number * HOUR
+            store.put_certificate(
+                CertificateRecord(f"{number:x}", f"agent/{number:032x}", "0" * 64, begin, begin + 9000 * DAY)
+            )
+        shown = ready.json("certificates", "list")
+        assert [one["serial"] for one in shown] == [f"{number:x}" for number in reversed(range(2503))]
+        lines = ready.run("certificates", "list").splitlines()
+        assert len(lines) == 2504
+        assert {line.split()[1] for line in lines[1:]} == {"good"}
+        assert ready.json("certificates", "list", "--host", f"{2:032x}")[0]["serial"] == "2"
+        assert ready.json("certificates", "list", "--host", "f" * 32) == []
+        assert "no certificate" in ready.run("certificates", "list", "--host", "f" * 32)

@@ -506,4 +506,22 @@ def providers_object(answer: ProvidersAnswer) -> dict[str, object]:
             }
             for one in answer.lags
         ],
+        "speeds": [
+            {
+                "machine": one.machine,
+                "workload": one.workload,
+                "build": one.build,
+                "implementation": one.implementation,
+                "version": one.version,
+                "provider": one.provider,
+                "baseline_provider": one.baseline_provider,
+                "baseline_version": one.baseline_version,
+                "ratio": one.speed.ratio,
+                "lower": one.speed.lower,
+                "upper": one.speed.upper,
+                "verdict": one.speed.verdict.value,
+                "measured_at": _moment(one.measured_at),
+            }
+            for one in answer.speeds
+        ],
     }

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from libcensus.collector.errors import ConfigurationError, LabelError
 from libcensus.collector.log import escape_control
+from libcensus.collector.pki.audit import AuditEvent
+from libcensus.collector.pki.command_line import audit_log, who_runs_this
 from libcensus.collector.posture.selector import (
     MOST_LABELS,
     InvalidLabelError,
@@ -123,6 +126,9 @@ def _change(
         changed = change_labels(store, host, given, taken)
     if changed is None:
         raise LabelError(f"no host has the name or id {host[:255]!r}; `libcensus-collector labels list` lists them")
+    words = [*(f"{key}={value}" for key, value in given), *(f"{key}-" for key in taken)]
+    with closing(audit_log(settings)) as log:
+        log.record(AuditEvent.LABELS_CHANGED, peer=who_runs_this(), host=changed.name, reason=" ".join(words))
     write(_line(changed.name, changed.labels))
     return 0
 

@@ -782,8 +782,36 @@ class ChannelLag(_message.Message):
     longest_days: int
     def __init__(self, channel: _Optional[str] = ..., component: _Optional[str] = ..., fixes: _Optional[int] = ..., median_days: _Optional[int] = ..., p90_days: _Optional[int] = ..., longest_days: _Optional[int] = ...) -> None: ...
 
+class BuildSpeed(_message.Message):
+    __slots__ = ("machine", "workload", "build", "implementation", "version", "provider", "baseline_provider", "baseline_version", "ratio", "lower", "upper", "measured_at")
+    MACHINE_FIELD_NUMBER: _ClassVar[int]
+    WORKLOAD_FIELD_NUMBER: _ClassVar[int]
+    BUILD_FIELD_NUMBER: _ClassVar[int]
+    IMPLEMENTATION_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    PROVIDER_FIELD_NUMBER: _ClassVar[int]
+    BASELINE_PROVIDER_FIELD_NUMBER: _ClassVar[int]
+    BASELINE_VERSION_FIELD_NUMBER: _ClassVar[int]
+    RATIO_FIELD_NUMBER: _ClassVar[int]
+    LOWER_FIELD_NUMBER: _ClassVar[int]
+    UPPER_FIELD_NUMBER: _ClassVar[int]
+    MEASURED_AT_FIELD_NUMBER: _ClassVar[int]
+    machine: str
+    workload: str
+    build: str
+    implementation: str
+    version: str
+    provider: str
+    baseline_provider: str
+    baseline_version: str
+    ratio: float
+    lower: float
+    upper: float
+    measured_at: str
+    def __init__(self, machine: _Optional[str] = ..., workload: _Optional[str] = ..., build: _Optional[str] = ..., implementation: _Optional[str] = ..., version: _Optional[str] = ..., provider: _Optional[str] = ..., baseline_provider: _Optional[str] = ..., baseline_version: _Optional[str] = ..., ratio: _Optional[float] = ..., lower: _Optional[float] = ..., upper: _Optional[float] = ..., measured_at: _Optional[str] = ...) -> None: ...
+
 class GetProvidersResponse(_message.Message):
-    __slots__ = ("patching", "lags", "hosts", "watched_since", "day", "advisories_day", "unknown_keys")
+    __slots__ = ("patching", "lags", "hosts", "watched_since", "day", "advisories_day", "unknown_keys", "speeds")
     PATCHING_FIELD_NUMBER: _ClassVar[int]
     LAGS_FIELD_NUMBER: _ClassVar[int]
     HOSTS_FIELD_NUMBER: _ClassVar[int]
@@ -791,6 +819,7 @@ class GetProvidersResponse(_message.Message):
     DAY_FIELD_NUMBER: _ClassVar[int]
     ADVISORIES_DAY_FIELD_NUMBER: _ClassVar[int]
     UNKNOWN_KEYS_FIELD_NUMBER: _ClassVar[int]
+    SPEEDS_FIELD_NUMBER: _ClassVar[int]
     patching: _containers.RepeatedCompositeFieldContainer[ProviderPatching]
     lags: _containers.RepeatedCompositeFieldContainer[ChannelLag]
     hosts: int
@@ -798,7 +827,8 @@ class GetProvidersResponse(_message.Message):
     day: str
     advisories_day: str
     unknown_keys: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, patching: _Optional[_Iterable[_Union[ProviderPatching, _Mapping]]] = ..., lags: _Optional[_Iterable[_Union[ChannelLag, _Mapping]]] = ..., hosts: _Optional[int] = ..., watched_since: _Optional[str] = ..., day: _Optional[str] = ..., advisories_day: _Optional[str] = ..., unknown_keys: _Optional[_Iterable[str]] = ...) -> None: ...
+    speeds: _containers.RepeatedCompositeFieldContainer[BuildSpeed]
+    def __init__(self, patching: _Optional[_Iterable[_Union[ProviderPatching, _Mapping]]] = ..., lags: _Optional[_Iterable[_Union[ChannelLag, _Mapping]]] = ..., hosts: _Optional[int] = ..., watched_since: _Optional[str] = ..., day: _Optional[str] = ..., advisories_day: _Optional[str] = ..., unknown_keys: _Optional[_Iterable[str]] = ..., speeds: _Optional[_Iterable[_Union[BuildSpeed, _Mapping]]] = ...) -> None: ...
 
 class SetLabelsRequest(_message.Message):
     __slots__ = ("host", "set", "remove")

@@ -62,7 +62,7 @@ ROTATE_BEFORE = timedelta(days=60)
 _BACKDATED = timedelta(days=1)
 """How long before it was made a CA's or a server's certificate is good: clocks of hosts go wrong."""
 
-_BACKDATED_CLIENT = timedelta(minutes=10)
+BACKDATED_CLIENT = timedelta(minutes=10)
 """The same for certificates of hosts and operators, which collectors alone look at."""
 
 _UNVERIFIED: tuple[type[Exception], ...] = (VerificationError, *BROKEN)
@@ -124,19 +124,26 @@ class Authority:
 
     @classmethod
     def init(cls, folder: Path, trust_domain: str, now: datetime) -> Self:
-        """Make a root and an issuing key in a folder that has none; raises ConfigurationError."""
+        """Make a root and an issuing key in a folder that has none; raises ConfigurationError.
+
+        One that was cut short is finished: nothing was issued yet.
+        """
         make_folder(folder)
         check_folder(folder)
         with changing(folder):
-            if cls.exists(folder):
+            begun = _begun(folder, trust_domain, now)
+            if begun is None and cls.exists(folder):
                 raise ConfigurationError(
                     f"{folder}: there is a certificate authority already; look at it with libcensus-collector ca show, "
                     "replace its keys with libcensus-collector ca rotate, or name another folder with --pki-dir"
                 )
-            root_key = ec.generate_private_key(ec.SECP256R1())
-            root = _make_root(root_key, trust_domain, now)
-            write_key(folder / "root.key", root_key)
-            write_certificates(folder / "root.pem", [root])
+            if begun is None:
+                root_key = ec.generate_private_key(ec.SECP256R1())
+                root = _make_root(root_key, trust_domain, now)
+                write_key(folder / "root.key", root_key)
+                write_certificates(folder / "root.pem", [root])
+            else:
+                root, root_key = begun
             write_certificates(folder / "roots.pem", [root])
             _write_issuing(folder, root, root_key, trust_domain, now)
         return cls.load(folder, trust_domain, now)
@@ -155,6 +162,11 @@ class Authority:
                 "tls_certificate, tls_key and tls_client_ca to use one of your own"
             )
         check_folder(folder)
+        if (folder / "root.key").exists() and not (folder / "issuing.key").exists():
+            raise ConfigurationError(
+                f"{folder / 'issuing.key'}: there is no such file; if libcensus-collector ca init was cut short, run "
+                "it again, which finishes it; otherwise run libcensus-collector ca rotate, which makes a new one"
+            )
         # Before the files: a change while they are read is noticed by the next look at the stamp.
         stamp = _stamp(folder)
         key = read_key(folder / "issuing.key")
@@ -254,7 +266,7 @@ class Authority:
         )
         names = x509.SubjectAlternativeName([x509.UniformResourceIdentifier(identity.uri)])
         usage = ExtendedKeyUsageOID.CLIENT_AUTH
-        certificate = self._sign(public_key, subject, names, usage, now, _BACKDATED_CLIENT, lifetime)
+        certificate = self._sign(public_key, subject, names, usage, now, BACKDATED_CLIENT, lifetime)
         chain = (certificate, *self.issuing_chain)
         return IssuedCertificate(
             certificate=certificate,
@@ -469,6 +481,18 @@ def _make_root(key: ec.EllipticCurvePrivateKey, trust_domain: str, now: datetime
         .add_extension(_key_usage(ca=True), critical=True)
         .sign(key, hashes.SHA256())
     )
+
+
+def _begun(
+    folder: Path, trust_domain: str, now: datetime
+) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey] | None:
+    """Return the root of an authority that was begun and has no issuing key yet; nothing where there is none such."""
+    if (folder / "issuing.key").exists() or not (folder / "root.pem").exists() or not (folder / "root.key").exists():
+        return None
+    root, key = _read_root(folder, now)
+    # With more roots than this it was in use, and rotating is what brings an issuing key.
+    is_alone = not (folder / "roots.pem").exists() or read_certificates(folder / "roots.pem") == (root,)
+    return (root, key) if is_alone and _organisation(root) == trust_domain else None
 
 
 def _write_issuing(

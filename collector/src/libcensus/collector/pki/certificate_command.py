@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from contextlib import closing
 from datetime import timedelta
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ from libcensus.collector.pki.command_line import (
     rfc3339,
     subject_of,
     table,
+    table_blocks,
     who_runs_this,
 )
 from libcensus.collector.pki.errors import ArgumentError
@@ -32,7 +34,7 @@ from libcensus.collector.pki.records import Ban, CertificateRecord
 from libcensus.collector.pki.token_command import write_new_file
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from datetime import datetime
 
     from libcensus.collector.config import CollectorSettings
@@ -106,14 +108,20 @@ def run_list(
         subject = None
         if host is not None or operator is not None:
             subject = subject_of(store, host, operator, settings.trust_domain)
-        found = store.certificates(subject)
         names = {stamp.host_id: stamp.name for stamp in store.host_stamps()}
         banned = frozenset(ban.subject for ban in store.bans())
-    shown = [one for one in found if everything or one.expires_at > now]
-    if output == "json":
-        write(json.dumps([_document(one, names, banned, now) for one in shown], indent=2))
-    elif shown:
-        rows = [
+        # There may be some for each host of a large fleet: they are printed as they are read.
+        found = store.each_certificate(subject, expires_after=None if everything else now)
+        first = next(found, None)
+        if first is None and output != "json":
+            write("no certificate" + ("" if everything else " that has not expired; --all shows those too"))
+            return 0
+        shown = found if first is None else chain((first,), found)
+        if output == "json":
+            for block in _json_blocks(_document(one, names, banned, now) for one in shown):
+                write(block)
+            return 0
+        rows = (
             [
                 one.serial,
                 certificate_state(one, banned, now),
@@ -125,11 +133,21 @@ def run_list(
                 one.revoked_reason or "-",
             ]
             for one in shown
-        ]
-        write(table(("SERIAL", "STATE", "NAME", "ISSUED", "EXPIRES", "FIRST USED", "SUBJECT", "REASON"), rows))
-    else:
-        write("no certificate" + ("" if everything else " that has not expired; --all shows those too"))
+        )
+        columns = ("SERIAL", "STATE", "NAME", "ISSUED", "EXPIRES", "FIRST USED", "SUBJECT", "REASON")
+        for block in table_blocks(columns, rows):
+            write(block)
     return 0
+
+
+def _json_blocks(documents: Iterator[dict[str, Any]], size: int = 1000) -> Iterator[str]:
+    """Yield a JSON list in blocks of lines, so many documents in each."""
+    before = "[\n"
+    while block := list(islice(documents, size)):
+        # A comma stands before each but the first, so that nothing has to be known of what follows.
+        yield before + ",\n".join(f"  {json.dumps(one)}" for one in block)
+        before = ",\n"
+    yield "]" if before == ",\n" else "[]"
 
 
 def run_revoke(

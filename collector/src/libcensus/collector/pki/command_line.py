@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,7 @@ from libcensus.collector.pki.errors import ArgumentError
 from libcensus.collector.pki.identity import HOST_ID, Identity, InvalidIdentityError, Role
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from libcensus.collector.config import CollectorSettings
     from libcensus.collector.store.contract import Store
@@ -94,11 +95,22 @@ def rfc3339(moment: datetime | None) -> str | None:
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Return rows below their headings, one a line, never cut."""
-    shown = [list(columns), *([escape_control(cell) or "-" for cell in row] for row in rows)]
-    widths = [max(len(row[place]) for row in shown) for place in range(len(columns))]
-    return "\n".join(
-        "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in shown
-    )
+    return "\n".join(table_blocks(columns, rows))
+
+
+def table_blocks(columns: Sequence[str], rows: Iterable[Sequence[str]], size: int = 1000) -> Iterator[str]:
+    """Yield rows below their headings, one a line, never cut, in blocks of so many lines.
+
+    The first block decides how wide columns are: what comes later and is wider stands out.
+    """
+    left = iter(rows)
+    block = [list(columns), *([escape_control(cell) or "-" for cell in row] for row in islice(left, size))]
+    widths = [max(len(row[place]) for row in block) for place in range(len(columns))]
+    while block:
+        yield "\n".join(
+            "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in block
+        )
+        block = [[escape_control(cell) or "-" for cell in row] for row in islice(left, size)]
 
 
 def pairs(rows: Sequence[tuple[str, str]]) -> str:

@@ -15,7 +15,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
     from types import TracebackType
 
@@ -133,6 +133,14 @@ class InventoryInterval:
     gone_at: datetime | None
 
 
+@dataclass(frozen=True, slots=True)
+class Restoration:
+    """A backup of ``taken_at`` took the place of what was here at ``restored_at``; what was between is forgotten."""
+
+    restored_at: datetime
+    taken_at: datetime
+
+
 class EnrollOutcome(StrEnum):
     """What came of an enrollment: it is stored, or nothing changed."""
 
@@ -166,7 +174,9 @@ class Store(ABC):
 
     @abstractmethod
     def apply_reports(self, reports: Sequence[ReceivedReport]) -> list[ReportOutcome]:
-        """Take reports in order, in one transaction; durable on return.
+        """Take reports in order, in one transaction or in two; durable on return.
+
+        Those that say nothing new may be stored before the others; where that fails, none is lost by being sent again.
 
         Returns one outcome for each, in the same order:
 
@@ -261,6 +271,14 @@ class Store(ABC):
         """Keep a certificate that was issued without using a token, such as an operator's. Durable on return."""
 
     @abstractmethod
+    def adopt_certificate(self, certificate: CertificateRecord) -> None:
+        """Keep a certificate that a restored backup did not know; one with this serial stays as it is. Durable."""
+
+    @abstractmethod
+    def restores(self) -> list[Restoration]:
+        """Return which backups took the place of what was here, the newest first."""
+
+    @abstractmethod
     def renew(self, certificate: CertificateRecord, moment: datetime) -> bool:
         """Keep the certificate that renews its ``predecessor``; durable on return.
 
@@ -277,6 +295,12 @@ class Store(ABC):
     @abstractmethod
     def certificates(self, subject: str | None = None) -> list[CertificateRecord]:
         """Return the certificates of a subject (of all, without), the newest first."""
+
+    @abstractmethod
+    def each_certificate(
+        self, subject: str | None = None, *, expires_after: datetime | None = None
+    ) -> Iterator[CertificateRecord]:
+        """Yield the certificates of a subject (of all, without), the newest first, without holding them all."""
 
     @abstractmethod
     def note_certificate_use(self, serials: Collection[str], moment: datetime) -> None:

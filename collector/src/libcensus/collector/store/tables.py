@@ -29,7 +29,7 @@ from sqlalchemy import (
 if TYPE_CHECKING:
     from sqlalchemy import Dialect
 
-REVISION = "0005"
+REVISION = "0006"
 """The newest migration: what this version writes."""
 
 VERSION_TABLE = "libcensus_version"
@@ -66,7 +66,12 @@ class Moment(TypeDecorator[datetime]):
 
     def process_result_value(self, value: int | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002 - see above
         """Return the domain's moment."""
-        return None if value is None else _EPOCH + timedelta(microseconds=value)
+        return None if value is None else moment_of(value)
+
+
+def moment_of(value: int) -> datetime:
+    """Return the moment that a number in a row means."""
+    return _EPOCH + timedelta(microseconds=value)
 
 
 METADATA = MetaData(
@@ -271,3 +276,12 @@ HEALTH = Table(
     Column("checked_at", Moment, nullable=False),
 )
 """One row, written by the health check: whether a database takes writes is told by writing."""
+
+RESTORES = Table(
+    "restores",
+    METADATA,
+    Column("restored_at", Moment, primary_key=True),
+    Column("taken_at", Moment, nullable=False),
+)
+"""One row for each time that a backup took the place of what was here: when that was, and when the backup was made.
+What was issued between the two was forgotten, and may be shown by whoever got it."""

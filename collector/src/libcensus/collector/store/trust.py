@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from sqlalchemy import and_, bindparam, delete, func, insert, or_, select, update
 
 from libcensus.collector.pki.records import Ban, CertificateRecord, JoinToken, Refusals
-from libcensus.collector.store.contract import EnrollOutcome, Store
-from libcensus.collector.store.tables import BANS, CERTIFICATES, HOST_LABELS, TOKENS
+from libcensus.collector.store.contract import EnrollOutcome, Restoration, Store
+from libcensus.collector.store.tables import BANS, CERTIFICATES, HOST_LABELS, RESTORES, TOKENS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping
     from contextlib import AbstractContextManager
     from datetime import datetime
 
@@ -29,6 +29,8 @@ _SUBJECT_LOCK = 0x6C69_6263
 """``libc`` in ASCII: the first half of the key of a subject's lock in PostgreSQL."""
 
 _CHUNK = 500
+_ROWS = 1000
+"""Rows that are read at a time where all of them are too many to hold."""
 
 REPLACED = "replaced by an enrollment anew"
 SUPERSEDED = "its renewal was asked for again before it was used"
@@ -146,6 +148,18 @@ class TrustRecords(Store):
         values = _certificate_values(certificate)
         self._transact(lambda connection: connection.execute(insert(CERTIFICATES), values))
 
+    def adopt_certificate(self, certificate: CertificateRecord) -> None:
+        """Keep a certificate that a restored backup did not know; one with this serial stays as it is."""
+        statement = self._insert(CERTIFICATES).values(_certificate_values(certificate))
+        statement = statement.on_conflict_do_nothing(index_elements=list(CERTIFICATES.primary_key))
+        self._transact(lambda connection: connection.execute(statement))
+
+    def restores(self) -> list[Restoration]:
+        """Return which backups took the place of what was here, the newest first."""
+        with self._reading() as connection:
+            found = [Restoration(**row) for row in connection.execute(select(RESTORES)).mappings()]
+        return sorted(found, key=lambda one: one.restored_at, reverse=True)
+
     def renew(self, certificate: CertificateRecord, moment: datetime) -> bool:
         """Keep the certificate that renews its predecessor, unless that has a successor in use."""
         successors = and_(
@@ -182,6 +196,19 @@ class TrustRecords(Store):
         with self._reading() as connection:
             found = [CertificateRecord(**row) for row in connection.execute(query).mappings()]
         return sorted(found, key=lambda one: (one.issued_at, one.serial), reverse=True)
+
+    def each_certificate(
+        self, subject: str | None = None, *, expires_after: datetime | None = None
+    ) -> Iterator[CertificateRecord]:
+        """Yield the certificates of a subject (of all, without), the newest first, without holding them all."""
+        query = select(CERTIFICATES).order_by(CERTIFICATES.c.issued_at.desc(), CERTIFICATES.c.serial.desc())
+        if subject is not None:
+            query = query.where(CERTIFICATES.c.subject == subject)
+        if expires_after is not None:
+            query = query.where(CERTIFICATES.c.expires_at > expires_after)
+        with self._reading() as connection:
+            for row in connection.execution_options(yield_per=_ROWS).execute(query).mappings():
+                yield CertificateRecord(**row)
 
     def note_certificate_use(self, serials: Collection[str], moment: datetime) -> None:
         """Remember when these certificates were first seen in use; those that have a moment keep it."""
