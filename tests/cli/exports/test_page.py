@@ -24,6 +24,7 @@ from libcensus.collector.config import CollectorSettings
 from libcensus.collector.fleetindex import FleetIndex
 from libcensus.collector.labels import change_labels
 from libcensus.collector.posture.finding import Component, Severity, SupportState, Upgrade, VexStatus
+from libcensus.collector.posture.speed import SpeedRatio
 from libcensus.collector.posture.staleness import StalenessKind
 from libcensus.collector.posture.verdict import PortabilityState, Reason, ReasonKind, Verdict
 from libcensus.collector.postureindex import PostureIndexes
@@ -33,7 +34,7 @@ from libcensus.collector.service.fleet_codec import HostSummary
 from libcensus.collector.service.portability import PortabilityReader
 from libcensus.collector.service.posture import PostureReader, Question
 from libcensus.collector.service.providers import ProvidersReader
-from libcensus.collector.service.providers_codec import PatchedShare, ProviderPatching, ProvidersAnswer
+from libcensus.collector.service.providers_codec import PatchedShare, ProviderPatching, ProvidersAnswer, ProviderSpeed
 from libcensus.collector.simulation.fill import Simulation
 from libcensus.collector.store.sql import SqlStore
 from libcensus.facts.vocabulary import Linkage
@@ -452,6 +453,27 @@ def test_a_page_says_unknown_where_a_collector_does_not_tell(store: SqlStore) ->
     text = Page(fleet_page(replace(figures, posture=older, matrix=None), "0")).root.text
     assert "Unknown: this collector does not tell what would end the findings" in text
     assert "There are too many builds and platforms to judge all at once" in text
+
+
+def test_speed_is_told_where_somebody_measured_it(store: SqlStore) -> None:
+    figures = ask_readers(store, fleet.assessor())
+    assert "How fast the builds run is unknown" in Page(fleet_page(figures, "0")).root.text
+    speed = ProviderSpeed(
+        "bench-1",
+        "workload",
+        "b" * 64,
+        "cpython",
+        "3.12.12",
+        "pbs",
+        "distro",
+        "3.12.3",
+        SpeedRatio(1.31, 1.2, 1.4),
+        NOW,
+    )
+    measured = replace(figures.providers, speeds=(speed,))
+    (row,) = Page(fleet_page(replace(figures, providers=measured), "0")).table("Speed of builds")
+    assert (row["Build"], row["Beside"], row["Speed"]) == ("pbs 3.12.12", "distro 3.12.3", "1.31")
+    assert (row["On"], row["Measured"]) == ("bench-1", "2026-11-20")
 
 
 def test_a_huge_fleet_gives_a_small_page_that_says_what_it_leaves_out() -> None:

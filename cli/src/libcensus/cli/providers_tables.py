@@ -88,8 +88,13 @@ def print_providers(out: Output, answer: ProvidersAnswer) -> None:
         out.line()
         out.prose(("Speed", "bold"), (" of builds that somebody measured, higher is faster:", ""))
         out.line()
-        ordered = sorted(answer.speeds, key=lambda one: (one.provider, one.version or "", one.machine))
-        out.table(SPEED_COLUMNS, [_speed_row(one) for one in ordered])
+        out.table(SPEED_COLUMNS, speed_rows(answer))
+
+
+def speed_rows(answer: ProvidersAnswer) -> list[tuple[Cell, ...]]:
+    """Return the speeds that were measured as rows of :data:`SPEED_COLUMNS`, by provider, version and machine."""
+    ordered = sorted(answer.speeds, key=lambda one: (one.provider, one.version or "", one.machine))
+    return [_speed_row(one) for one in ordered]
 
 
 def _speed_row(one: ProviderSpeed) -> tuple[Cell, ...]:

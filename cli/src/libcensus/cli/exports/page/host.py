@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from libcensus.cli.account import describe_acceptance, describe_host
 from libcensus.cli.assessed import has_ended, last_day
 from libcensus.cli.exports.objects import moment
+from libcensus.cli.exports.page.cells import table_of
 from libcensus.cli.exports.page.markup import (
     Head,
     Markup,
@@ -57,7 +58,6 @@ if TYPE_CHECKING:
 
     from libcensus.cli.assessed import Assessed
     from libcensus.cli.exports.page.markup import TableCell
-    from libcensus.cli.terminal import Cell, Column
     from libcensus.collector.posture.finding import EndOfLife, Finding, Subject
     from libcensus.collector.service.fleet_codec import HostSummary
     from libcensus.facts.evidence import Evidence
@@ -74,9 +74,6 @@ PROOFS_SHOWN = 60
 """Installs whose proofs are told; a host may have thousands."""
 
 _OPEN = (VexStatus.AFFECTED, VexStatus.UNDER_INVESTIGATION)
-
-_STYLES = {"red": "bad", "bold red": "bad", "yellow": "warn", "green": "good", "dim": "none", "blue": "info"}
-_SEVERITY_STYLES = {"cyan": "low", "magenta": "unknown"}
 
 
 def host(summary: HostSummary, assessed: Assessed, now: datetime, *, is_alone: bool) -> Markup:
@@ -130,22 +127,12 @@ def _tiles(summary: HostSummary, assessed: Assessed, now: datetime) -> Markup:
     )
 
 
-def _cell(cell: Cell) -> str | Shown:
-    style = _STYLES.get(cell.style) or _SEVERITY_STYLES.get(cell.style, "")
-    return Shown(cell.text, style) if style else cell.text
-
-
-def _table_of(caption: str, columns: Sequence[Column], rows: Sequence[tuple[Cell, ...]]) -> Markup:
-    heads = [Head(column.title, is_path=column.is_path) for column in columns]
-    return table(caption, heads, [[_cell(cell) for cell in row] for row in rows])
-
-
 def _installs(assessed: Assessed, name: str, today: date) -> Iterable[Markup]:
     installs = assessed.scan.installs.installs
     if not installs:
         yield paragraph("No interpreter was found.", class_="fine")
         return
-    yield _table_of(
+    yield table_of(
         "Interpreters and environments, what they need, and the OpenSSL that each really uses",
         INSTALL_COLUMNS,
         [install_row(assessed, install, today) for install in installs[:ROWS_SHOWN]],
@@ -430,9 +417,7 @@ def _others(assessed: Assessed, name: str, today: date) -> Iterable[Markup]:
         ("Containers and other trees on the host", ROOT_COLUMNS, [root_row(assessed, root) for root in others]),
     ):
         if rows:
-            yield card(
-                _table_of(caption, columns, rows[:ROWS_SHOWN]), rest(ROWS_SHOWN, len(rows), "rows", "show", name)
-            )
+            yield card(table_of(caption, columns, rows[:ROWS_SHOWN]), rest(ROWS_SHOWN, len(rows), "rows", "show", name))
     if scan.processes is None:
         yield card(paragraph("What runs is unknown: the agent did not look, because it may not or was told not to."))
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from libcensus.cli.exports.page.cells import table_of
 from libcensus.cli.exports.page.markup import (
     Head,
     Markup,
     Shown,
     card,
+    command,
     counted,
     folded,
     grid,
@@ -24,6 +26,7 @@ from libcensus.cli.exports.page.markup import (
 from libcensus.cli.exports.page.overview import BARS_SHOWN, ranked
 from libcensus.cli.exports.page.plots import Bar, Series, bars
 from libcensus.cli.exports.page.words import ALL, SEVERITY_SERIES, alarming, badge
+from libcensus.cli.providers_tables import SPEED_COLUMNS, speed_rows
 from libcensus.cli.rows import COMPONENT_NAMES
 from libcensus.collector.posture.staleness import StalenessKind
 
@@ -61,6 +64,7 @@ def providers(figures: FleetFigures) -> Markup:
         grid(card(*_within(figures)), card(_open(answer)), card(_newest(figures))),
         card(*_patching(figures)),
         grid(card(*_builds(figures)), card(*_lags(answer))),
+        card(*_speeds(answer)),
     )
 
 
@@ -179,8 +183,7 @@ def _patching(figures: FleetFigures) -> Iterable[Markup]:
     unmeasured, removed = sum(one.unmeasured for one in answer.patching), sum(one.removed for one in answer.patching)
     if unmeasured or removed:
         yield paragraph(
-            f"Not measured: {unmeasured:,} were fixed before their host was watched, {removed:,} went without the fix. "
-            "How fast a provider's builds run is not measured here."
+            f"Not measured: {unmeasured:,} were fixed before their host was watched, {removed:,} went without the fix."
         )
 
 
@@ -264,3 +267,15 @@ def _lags(answer: ProvidersAnswer) -> Iterable[Markup]:
         ],
     )
     yield rest(ROWS_SHOWN, len(answer.lags), "channels", "providers")
+
+
+def _speeds(answer: ProvidersAnswer) -> Iterable[Markup]:
+    if not answer.speeds:
+        yield paragraph(
+            "How fast the builds run is unknown: no measurement lies where the collector looks. How to measure: ",
+            command("speed", "--help"),
+        )
+        return
+    rows = speed_rows(answer)
+    yield table_of("Speed of builds that somebody measured: higher is faster", SPEED_COLUMNS, rows[:ROWS_SHOWN])
+    yield rest(ROWS_SHOWN, len(rows), "measurements", "providers")
