@@ -18,6 +18,7 @@ from libcensus.collector.posture.finding import VexStatus
 from libcensus.collector.store.sql import SqlStore
 from tests.collector.acceptance import documents
 from tests.collector.metrics import fleet
+from tests.collector.speeds.documents import PBS, content, interpreter, put
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -65,9 +66,17 @@ def full(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Collector]:
     folder = tmp_path_factory.mktemp("full")
     with SqlStore.open(f"sqlite:///{folder / 'census.db'}") as store:
         fleet.report(store, fleet.full_machine())
-        # With an accepted risk all keys are there.
+        # With an accepted risk and a measured speed all keys are there.
         documents.put(folder / "vex", "accepted.json", documents.text())
-        settings = CollectorSettings(listen="127.0.0.1:0", http_listen="127.0.0.1:0", vex_dir=str(folder / "vex"))
+        other = interpreter("/opt/py/bin/python3.12", PBS, "pbs", "3.12.12")
+        measured = content(interpreter(), other, measured_at="2026-11-18T09:00:00Z")
+        put(folder / "speeds", "build-1.json", measured)
+        settings = CollectorSettings(
+            listen="127.0.0.1:0",
+            http_listen="127.0.0.1:0",
+            vex_dir=str(folder / "vex"),
+            speeds_dir=str(folder / "speeds"),
+        )
         running = Collector(settings, store, today=lambda: fleet.TODAY).start()
         try:
             yield running
