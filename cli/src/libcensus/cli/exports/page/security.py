@@ -39,7 +39,6 @@ if TYPE_CHECKING:
         AdvisoryPosture,
         AffectedCount,
         PostureAnswer,
-        SupportCount,
     )
 
 ADVISORIES_SHOWN = 30
@@ -75,7 +74,7 @@ def security(figures: FleetFigures) -> Markup:
             card(_linkage(posture)),
         ),
         card(*_counts(figures)),
-        card(*_support(posture.support, posture.day)),
+        card(*_support(figures)),
         card(*_advisories(figures)),
         card(*_remedies(figures)),
         grid(card(*_worst(figures)), card(*_outdated(figures))),
@@ -152,15 +151,17 @@ def _counts(figures: FleetFigures) -> Iterable[Markup]:
     )
 
 
-def _support(support: Iterable[SupportCount], today: date) -> Iterable[Markup]:
+def _support(figures: FleetFigures) -> Iterable[Markup]:
     """Return the time line of ends of support, and what of it nobody knows."""
+    support, today = figures.posture.support, figures.posture.day
     found: dict[tuple[Component, str, date | None, str | None, SupportState], tuple[int, int]] = {}
     for one in support:
         key = one.component, one.branch, one.until, one.distribution, one.state
         found[key] = (one.places, one.hosts)
     dated = [(key, numbers) for key, numbers in found.items() if key[2] is not None]
-    # What ended long ago is as urgent as what ends next; what most installs are on comes first of what is left out.
-    shown = sorted(sorted(dated, key=lambda item: -item[1][0])[:BRANCHES_SHOWN], key=lambda item: str(item[0][2]))
+    # What is over or near matters most, then what most installs are on.
+    first = sorted(dated, key=lambda item: (str(item[0][2]) >= (today + SOON).isoformat(), -item[1][0]))
+    shown = sorted(first[:BRANCHES_SHOWN], key=lambda item: str(item[0][2]))
     yield timeline(
         "End of support",
         "The last day on which somebody maintains a branch in use: the distribution that built it, which is "
@@ -170,8 +171,8 @@ def _support(support: Iterable[SupportCount], today: date) -> Iterable[Markup]:
     )
     if len(shown) < len(dated):
         yield paragraph(
-            f"The {len(shown):,} of {len(dated):,} ends that most installs are on; all of them: ",
-            command("posture", "--output", "json"),
+            f"{len(shown):,} of {len(dated):,} ends: what is over or near, then what is on most installs; all: ",
+            command(*figures.words("posture", "--output", "json")),
             class_="rest",
         )
     undated = [(key, numbers) for key, numbers in found.items() if key[2] is None]
@@ -187,7 +188,7 @@ def _support(support: Iterable[SupportCount], today: date) -> Iterable[Markup]:
                     for (component, branch, _, _, state), (places, hosts) in rows[:BRANCHES_SHOWN]
                 ],
             ),
-            rest(BRANCHES_SHOWN, len(rows), "branches", "posture", "--output", "json"),
+            rest(BRANCHES_SHOWN, len(rows), "branches", *figures.words("posture", "--output", "json")),
         )
 
 
