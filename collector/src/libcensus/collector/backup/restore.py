@@ -111,9 +111,9 @@ def restore(
         raise BackupError(f"{reader.path}: holds no {DATABASE}; take another backup")
     check_revision(manifest.revision, str(reader.path))
     reader.check(lambda share: progress("checking the archive", share))
-    recover(settings)
     with ExitStack() as stack:
         target = stack.enter_context(RestoreTarget.open(settings.database))
+        _recover(settings, target.last)
         restored_at = clock()
         outcome = Outcome(manifest, restored_at)
         wanted = _places(reader, settings, config, outcome)
@@ -136,14 +136,14 @@ def restore(
             # The last is done first: the journal stays until everything is in its place again.
             undo.callback(journal.unlink, missing_ok=True)
             undo.callback(_roll_back, swaps)
-            _write_journal(journal, restored_at, swaps)
+            _write_journal(journal, target.shown, restored_at, swaps)
             _move(swaps)
             undo.pop_all()
         try:
             target.commit()
         except StoreError:
             # Where the answer was lost, the database alone knows whether it took place.
-            if recover(settings) != "finished":
+            if _recover(settings, last_restoration(settings.database)) != "finished":
                 raise
         _finish(swaps)
         journal.unlink(missing_ok=True)
@@ -154,8 +154,16 @@ def restore(
 def recover(settings: CollectorSettings) -> str | None:
     """Undo a restore that was cut short, or finish it; returns ``undone``, ``finished``, or nothing where none was.
 
-    Raises ConfigurationError, StoreError; then it can be tried again.
+    Raises StoreBusyError while one is under way, ConfigurationError, StoreError; then it can be tried again.
     """
+    if settings.database is None or not journal_of(settings).exists():
+        return None
+    # Whoever is restoring at this moment holds it, and is not to be undone.
+    with RestoreTarget.open(settings.database) as target:
+        return _recover(settings, target.last)
+
+
+def _recover(settings: CollectorSettings, last: Restoration | None) -> str | None:
     journal = journal_of(settings)
     try:
         document = json.loads(journal.read_bytes())
@@ -163,12 +171,16 @@ def recover(settings: CollectorSettings) -> str | None:
         return None
     except OSError as error:
         raise ConfigurationError(f"{journal}: cannot be read: {error.strerror}") from error
+    if DatabaseAddress.parse(settings.database or "").shown != document["database"]:
+        # Another one cannot tell whether the restore took place.
+        raise ConfigurationError(
+            f"{journal}: a restore of {document['database']} was cut short; name that with --database"
+        )
     restored_at = datetime.fromisoformat(document["restored_at"])
     swaps = [
         Swap(Path(one["target"]), *(None if one[name] is None else Path(one[name]) for name in ("staged", "before")))
         for one in document["swaps"]
     ]
-    last = None if settings.database is None else last_restoration(settings.database)
     is_committed = last is not None and last.restored_at == restored_at
     if is_committed:
         _finish(swaps)
@@ -372,8 +384,9 @@ def _make_parent(place: Path) -> None:
 # --- moving ---------------------------------------------------------------------------------------------------------
 
 
-def _write_journal(journal: Path, restored_at: datetime, swaps: list[Swap]) -> None:
+def _write_journal(journal: Path, database: str, restored_at: datetime, swaps: list[Swap]) -> None:
     shown: dict[str, Any] = {
+        "database": database,
         "restored_at": restored_at.astimezone(UTC).isoformat(),
         "swaps": [
             {
