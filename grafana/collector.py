@@ -76,9 +76,10 @@ def collector() -> Dashboard:
             "Database",
             "Whether the collector can write to its database right now.",
             f"min(libcensus_collector_store_usable{{{_ONE}}})",
-            unit="bool_yes_no",
+            unit="none",
             steps=((None, RED), (1, GREEN)),
             none="no collector",
+            meanings={"1": ("writable", GREEN), "0": ("not writable", RED)},
         ),
     )
     board.add(
@@ -132,7 +133,7 @@ def collector() -> Dashboard:
         4,
         4,
         number(
-            "Series, of those allowed",
+            "Series, of the limit",
             "Series that a scrape brings, against --series-limit; nothing is dropped above it.",
             f"max(sum by (job, instance) (libcensus_series{{{_ONE}}}) / on (job, instance) "
             f"libcensus_series_limit{{{_ONE}}})",

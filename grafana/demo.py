@@ -38,6 +38,7 @@ from grafana.past import (
     reports_of,
     write_blocks,
     write_recorded,
+    write_speed,
 )
 from libcensus.agent.config import load_config
 from libcensus.agent.credentials import Credentials
@@ -85,6 +86,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for program in ("prometheus", "promtool"):
         if shutil.which(program) is None:
             raise SystemExit(f"{program} is not on the PATH; on Debian and Ubuntu install the package prometheus")
+    if asked.keep and Path(asked.keep).is_dir() and any(Path(asked.keep).iterdir()):
+        raise SystemExit(
+            f"--keep {asked.keep}: there is something in it already, such as another demo; name a new folder"
+        )
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     with ExitStack() as undo:
         folder = Path(asked.keep or undo.enter_context(tempfile.TemporaryDirectory(prefix="libcensus-grafana-")))
@@ -123,6 +128,7 @@ def run(asked: argparse.Namespace, grafana: tuple[Path, Path | None] | None, fol
     move_blocks(folder / "recorded", data)
     print()
     credentials = certified(folder, reports)
+    write_speed(folder / "speeds" / "simulated.json", now)
     settings = {
         "listen": collector,
         "http-listen": metrics,
@@ -132,6 +138,7 @@ def run(asked: argparse.Namespace, grafana: tuple[Path, Path | None] | None, fol
         "metrics-labels": ",".join(LABELS),
         "advisories-dir": folder / "advisories",
         "vex-dir": folder / "vex",
+        "speeds-dir": folder / "speeds",
         "pki-dir": folder / "pki",
         "audit-log": folder / "audit.jsonl",
     }

@@ -343,7 +343,7 @@ def fleet() -> Dashboard:
                 Column(
                     "Value",
                     "Critical, high",
-                    width=110,
+                    width=125,
                     steps=((None, "text"), (10, ORANGE), (30, RED)),
                 ),
             ],

@@ -36,6 +36,17 @@ if TYPE_CHECKING:
 _HOST = f'{JOB}, host="$host"'
 _ON = "on (job, host, root, path)"
 
+LINKAGES: dict[str, tuple[str, str | None]] = {
+    "system": ("system", BLUE),
+    "static": ("static", ORANGE),
+    "bundled": ("bundled", ORANGE),
+    "local": ("local", ORANGE),
+    "unresolved": ("unresolved", GREY),
+    "unknown": ("unknown", GREY),
+    "none": ("no TLS", GREEN),
+}
+"""How a crypto library is reached, with the colours of the fleet's dashboard."""
+
 REMEDIES: dict[str, tuple[str, str | None]] = {
     "system": ("Upgrade its package", BLUE),
     "image": ("Pull a new image", "#8F3BB8"),
@@ -164,30 +175,49 @@ def host() -> Dashboard:
         ),
     )
     board.row("What is on it")
+    installs = f"libcensus_install_info{{{_HOST}}}"
     board.add(
         24,
         8,
         sheet(
             "Interpreters and environments",
-            "Every install with the OpenSSL that it really uses. glibc is the newest version "
-            "that its files need. A path in a container is as seen inside.",
+            "Every install: who built it, and the newest glibc that its files need. A path in a container is as seen inside.",
             [
                 (
-                    f"max by (root, path, kind, implementation, version, provider, glibc, crypto_version, linkage, package) "
-                    f"(libcensus_install_info{{{_HOST}}})"
-                ),
+                    f'max by (root, path, kind, interpreter, provider, glibc) (label_join({installs}, "interpreter", " ", '
+                    '"implementation", "version"))'
+                )
             ],
             [
                 Column("path", "Path"),
-                Column("root", "In", width=120, meanings={"/": ("the host", None)}),
-                Column("implementation", "Interpreter", width=90),
-                Column("version", "Version", width=90),
-                Column("kind", "Kind", width=60),
-                Column("provider", "Built by", width=100),
+                Column("root", "In", width=110, meanings={"/": ("the host", None)}),
+                Column("interpreter", "Interpreter", width=130),
+                Column("kind", "Kind", width=65),
+                Column("provider", "Built by", width=120),
                 Column("glibc", "Needs glibc", width=100),
-                Column("crypto_version", "OpenSSL", width=85),
-                Column("linkage", "Reached", width=105),
-                Column("package", "From package", width=240),
+            ],
+            sort=("Path", False),
+        ),
+    )
+    board.add(
+        24,
+        8,
+        sheet(
+            "The OpenSSL that each really uses",
+            "The crypto library of each install, and how it is reached. system: a shared library of the package. static: "
+            "inside the executable. bundled: a library of the interpreter's own. local: one that no package owns.",
+            [
+                (
+                    f'max by (root, path, crypto, linkage, package) (label_join({installs}, "crypto", " ", "family", '
+                    '"crypto_version"))'
+                )
+            ],
+            [
+                Column("path", "Path"),
+                Column("root", "In", width=110, meanings={"/": ("the host", None)}),
+                Column("crypto", "Library", width=130),
+                Column("linkage", "Reached", width=105, meanings=LINKAGES),
+                Column("package", "From package", width=250),
             ],
             sort=("Path", False),
         ),
@@ -214,10 +244,10 @@ def host() -> Dashboard:
             ],
             [
                 Column("path", "Interpreter"),
-                Column("component", "In", width=110),
-                Column("severity", "Severity", width=110, meanings=SEVERITY_WORDS),
-                Column("Value #A", "Findings", width=90),
-                Column("remedy", "Remedy", width=260, meanings=REMEDIES),
+                Column("component", "In", width=80),
+                Column("severity", "Severity", width=95, meanings=SEVERITY_WORDS),
+                Column("Value #A", "Findings", width=80),
+                Column("remedy", "Remedy", width=255, meanings=REMEDIES),
                 Column("Value #B", "Fix available since", unit="dateTimeFromNow", width=150),
             ],
             sort=("Severity", False),
@@ -225,8 +255,8 @@ def host() -> Dashboard:
         ),
     )
     board.add(
-        14,
-        8,
+        24,
+        7,
         sheet(
             "Behind what they could be",
             "Interpreters and environments that could be newer, by reason.",
@@ -239,6 +269,7 @@ def host() -> Dashboard:
             none="nothing is stale",
         ),
     )
+    board.row("How long it is supported, and whether all of it was read")
     board.add(
         10,
         8,
@@ -268,20 +299,8 @@ def host() -> Dashboard:
             none="nobody says",
         ),
     )
-    board.row("Over time")
     board.add(
-        12,
-        8,
-        trend(
-            "Open findings",
-            "Open findings of this host by severity.",
-            by_severity(f'sum(libcensus_host_findings{{{_HOST}, status="affected", severity="%s"}})'),
-            colors=SEVERITIES,
-            stacked=True,
-        ),
-    )
-    board.add(
-        12,
+        14,
         8,
         states(
             "Probes",
@@ -289,6 +308,18 @@ def host() -> Dashboard:
             "that the agent was not given) is not here.",
             Query(f"max by (probe) (libcensus_host_probe_success{{{_HOST}}})", "{{probe}}"),
             {"1": ("read", GREEN), "0": ("failed", RED)},
+        ),
+    )
+    board.row("Over time")
+    board.add(
+        24,
+        8,
+        trend(
+            "Open findings",
+            "Open findings of this host by severity.",
+            by_severity(f'sum(libcensus_host_findings{{{_HOST}, status="affected", severity="%s"}})'),
+            colors=SEVERITIES,
+            stacked=True,
         ),
     )
     return board.build()

@@ -145,8 +145,12 @@ def number(
     decimals: float | None = None,
     none: str = "0",
     link: tuple[str, str] | None = None,
+    meanings: Mapping[str, tuple[str, str | None]] | None = None,
 ) -> stat.Panel:
-    """Return one present number. ``none`` is shown where nothing of the kind exists; ``link`` is a title and a URL."""
+    """Return one present number. ``none`` is shown where nothing of the kind exists; ``link`` is a title and a URL.
+
+    ``meanings`` gives words and colours to values.
+    """
     panel = stat.Panel()
     _common(panel, title, about, unit, steps)
     _targets(panel, [Query(expr, title)], instant=True)
@@ -155,6 +159,8 @@ def number(
     panel.justify_mode(words.BigValueJustifyMode.CENTER)
     if decimals is not None:
         panel.decimals(decimals)
+    if meanings is not None:
+        panel.mappings([value_map(meanings)])
     if link is not None:
         panel.data_links([dashboard.DashboardLink(link[0]).url(link[1])])
     return panel

@@ -116,7 +116,7 @@ def portability() -> Dashboard:
     )
     board.row("Reach")
     board.add(
-        8,
+        7,
         14,
         bars(
             "Hosts by C library",
@@ -144,7 +144,7 @@ def portability() -> Dashboard:
         ),
     )
     board.add(
-        8,
+        9,
         14,
         sheet(
             "Which distributions have which C library",
@@ -152,11 +152,11 @@ def portability() -> Dashboard:
             "the line of the chosen policy are lost with it.",
             [f"sum by (os_id, os_version, libc, libc_version) ({_HOSTS})"],
             [
-                Column("libc_version", "Version", width=80),
-                Column("libc", "C library", width=90),
+                Column("libc_version", "Version", width=85),
+                Column("libc", "C library", width=78),
                 Column("os_id", "Distribution"),
-                Column("os_version", "Release", width=90),
-                Column("Value", "Hosts", width=80),
+                Column("os_version", "Release", width=72),
+                Column("Value", "Hosts", width=65),
             ],
             sort=("Version", False),
         ),

@@ -30,6 +30,12 @@ _DAY = 86400
 _SELECTED = f'{JOB}, provider=~"$provider", component=~"$component", severity=~"$severity"'
 _BUCKETS = f"libcensus_patch_latency_seconds_bucket{{{_SELECTED}}}"
 _COUNT = f"libcensus_patch_latency_seconds_count{{{_SELECTED}}}"
+_BRANCHES = f'libcensus_branch_installs{{{JOB}, provider=~"$provider"}}'
+_BEHIND = (
+    f'sum by (provider) ({_BRANCHES[:-1]}, state="stale"}}) '
+    f'/ (sum by (provider) ({_BRANCHES[:-1]}, state=~"stale|current"}}) > 0)'
+)
+"""Share of the installs that are behind the newest build, by provider, of those of which it is known."""
 
 
 TOOK = {f"{float(days * _DAY)!r}": (f"up to {days} day{'' if days == 1 else 's'}", GREEN) for days in BUCKET_DAYS} | {
@@ -46,6 +52,30 @@ def _within(days: int) -> str:
 
 def _quantile(share: float) -> str:
     return f"histogram_quantile({share}, sum by (provider, le) ({_BUCKETS})) / {_DAY}"
+
+
+def _newest() -> str:
+    """Return when the newest build of each branch came out, with what it is called as ``newest``."""
+    newest = f'libcensus_newest_build_timestamp_seconds{{{JOB}, provider=~"$provider"}}'
+    named = f'label_join({newest}, "newest", " ", "version", "provider_build")'
+    return f"max by (provider, implementation, branch, newest) ({named})"
+
+
+TIMES = "suffix: times"
+UNMEASURED = "nobody measured it"
+_MEASURED = "machine, provider, interpreter, beside"
+
+
+def _speed_labels(of: str) -> str:
+    """Return a measured figure over the whole workload, with its build and its baseline in words."""
+    found = f'libcensus_build_speed_{of}{{{JOB}, provider=~"$provider", part="all"}}'
+    named = f'label_join({found}, "interpreter", " ", "implementation", "version")'
+    return f'label_join({named}, "beside", " ", "baseline_provider", "baseline_version")'
+
+
+def _speed(of: str, by: str) -> str:
+    """Return a measured figure over the whole workload by labels; of several workloads the best known one."""
+    return f"max by ({by}) ({_speed_labels(of)})"
 
 
 def providers() -> Dashboard:
@@ -100,8 +130,8 @@ def providers() -> Dashboard:
         4,
         number(
             "Installs behind their provider",
-            "Interpreters for which their provider has a newer build of the same line.",
-            f'sum(libcensus_stale_installs{{{JOB}, provider=~"$provider", reason="behind_provider"}})',
+            "Interpreters for which their provider has a newer build of the same branch; environments follow their base.",
+            f'sum({_BRANCHES[:-1]}, state="stale"}})',
             steps=worse_from(1, 100),
         ),
     )
@@ -196,11 +226,10 @@ def providers() -> Dashboard:
         8,
         trend(
             "Installs behind their provider's newest build",
-            "Share of a provider's installs for which a newer build of the same line exists.",
+            "Share of a provider's installs for which a newer build of the same branch exists.",
             [
                 Query(
-                    f'sum by (provider) (libcensus_stale_installs{{{JOB}, provider=~"$provider", reason="behind_provider"}}) '
-                    f'/ sum by (provider) (libcensus_installs{{{JOB}, provider=~"$provider"}})',
+                    _BEHIND,
                     "{{provider}}",
                 )
             ],
@@ -208,30 +237,51 @@ def providers() -> Dashboard:
             steps=worse_from(0.2, 0.5),
         ),
     )
-    board.row("Builds in use")
+    board.row("Newest build against the fleet")
     board.add(
         8,
         12,
         bars(
             "Share behind the newest build",
-            "Share of a provider's installs for which a newer build of the same line exists. "
-            "Missing where nobody tells what is newest.",
-            [
-                Query(
-                    f'sort_desc(sum by (provider) (libcensus_stale_installs{{{JOB}, provider=~"$provider", '
-                    'reason="behind_provider"}) '
-                    f'/ sum by (provider) (libcensus_installs{{{JOB}, provider=~"$provider"}}))',
-                    "{{provider}}",
-                )
-            ],
+            "Share of a provider's installs for which a newer build of the same branch exists; environments follow their "
+            "base. Missing where nobody tells what is newest.",
+            [Query(f"sort_desc({_BEHIND})", "{{provider}}")],
             unit="percentunit",
             maximum=1,
             decimals=0,
             steps=worse_from(0.2, 0.5),
         ),
     )
+    branch = "provider, implementation, branch"
     board.add(
-        8,
+        16,
+        12,
+        sheet(
+            "Newest build of each branch",
+            "What each provider's newest build of a branch in use is, since when it has been out, and how many installs are "
+            "it. A distribution has another one for each of its releases. Unknown: nobody tells.",
+            [
+                f'sum by ({branch}) ({_BRANCHES[:-1]}, state="current"}})',
+                f'sum by ({branch}) ({_BRANCHES[:-1]}, state="stale"}})',
+                f'sum by ({branch}) ({_BRANCHES[:-1]}, state="unknown"}})',
+                f"{_newest()} * 1000",
+            ],
+            [
+                Column("provider", "Provider", width=125),
+                Column("implementation", "Interpreter", width=90),
+                Column("branch", "Branch", width=70),
+                Column("newest", "Newest"),
+                Column("Value #D", "Out since", unit="time:YYYY-MM-DD", width=100),
+                Column("Value #A", "Are it", width=65, steps=((None, "text"), (1, GREEN))),
+                Column("Value #B", "Behind", width=80, steps=((None, "text"), (1, ORANGE))),
+                Column("Value #C", "Unknown", width=80),
+            ],
+            sort=("Behind", True),
+        ),
+    )
+    board.row("What is in use")
+    board.add(
+        12,
         12,
         sheet(
             "python-build-standalone's builds",
@@ -248,7 +298,7 @@ def providers() -> Dashboard:
         ),
     )
     board.add(
-        8,
+        12,
         12,
         sheet(
             "Versions in use",
@@ -263,26 +313,96 @@ def providers() -> Dashboard:
             sort=("Installs", True),
         ),
     )
-    board.row("uv")
+    board.row("uv, and what else installs interpreters")
     board.add(
-        8,
-        6,
+        10,
+        10,
+        sheet(
+            "Which uv versions are around",
+            "Hosts by the version of each tool that installs interpreters, those that know the newest builds first. A uv "
+            "installs no build of python-build-standalone that is newer than the one named here; a host that has several "
+            "versions counts for each.",
+            [f"max by (installer, version, newest_build) (libcensus_installer_hosts{{{JOB}}})"],
+            [
+                Column("installer", "Tool", width=80),
+                Column("version", "Version"),
+                Column("newest_build", "Newest build it knows", width=165),
+                Column("Value", "Hosts", width=80),
+            ],
+            sort=("Newest build it knows", True),
+            none="no tool was found",
+        ),
+    )
+    board.add(
+        5,
+        10,
         number(
-            "Installs whose uv is too old to fix them",
+            "Installs that uv cannot fix",
             "The uv on the host knows no build with the fix: `uv self update` comes before `uv python upgrade`.",
             f'sum(libcensus_stale_installs{{{JOB}, reason="uv_too_old"}})',
             steps=worse_from(1, 50),
         ),
     )
     board.add(
-        16,
-        6,
+        9,
+        10,
         trend(
             "Installs whose uv is too old to fix them",
             "Interpreters with an open finding whose fix the uv of their host does not know yet.",
             [Query(f'sum(libcensus_stale_installs{{{JOB}, reason="uv_too_old"}})', "installs")],
             steps=worse_from(1),
             colors={"installs": ("installs", RED)},
+        ),
+    )
+    board.row("Speed, where somebody measured it")
+    board.add(
+        9,
+        8,
+        bars(
+            "Work in the same time",
+            "How much of a fixed workload each build does in the time in which the build beside which it ran (the "
+            "distribution's, where there is one) does it once: 1.2 is a fifth more. `libcensus speed` measures it; empty where "
+            "nobody did.",
+            [
+                Query(
+                    f"sort_desc({_speed('ratio', 'provider, version, machine')})",
+                    "{{provider}} {{version}}, {{machine}}",
+                )
+            ],
+            unit=TIMES,
+            decimals=2,
+            steps=((None, ORANGE), (1, GREEN)),
+            none=UNMEASURED,
+        ),
+    )
+    board.add(
+        15,
+        8,
+        sheet(
+            "Measured, and how sure it is",
+            "The geometric mean over all parts of the workload, and the interval that holds it 95 times in 100: where 1 lies "
+            "between both ends, no difference was seen. Figures hold for the machine that they were measured on.",
+            [
+                _speed("ratio", _MEASURED),
+                _speed("ratio_lower", _MEASURED),
+                _speed("ratio_upper", _MEASURED),
+                (
+                    f"max by ({_MEASURED}) ({_speed_labels('ratio')} * 0 + on (job, machine, workload, build) group_left () "
+                    f"libcensus_build_speed_timestamp_seconds{{{JOB}}}) * 1000"
+                ),
+            ],
+            [
+                Column("provider", "Provider", width=115),
+                Column("interpreter", "Interpreter", width=125),
+                Column("beside", "Beside", width=125),
+                Column("Value #A", "Work", unit=TIMES, decimals=2, width=75, steps=((None, ORANGE), (1, GREEN))),
+                Column("Value #B", "At least", unit=TIMES, decimals=2, width=80),
+                Column("Value #C", "At most", unit=TIMES, decimals=2, width=80),
+                Column("Value #D", "Measured", unit="time:YYYY-MM-DD", width=100),
+                Column("machine", "On"),
+            ],
+            sort=("Work", True),
+            none=UNMEASURED,
         ),
     )
     return board.build()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from grafana.fleet import UPGRADES, by_upgrade
 from grafana.panels import (
     BLUE,
     GREEN,
+    GREY,
     JOB,
     ORANGE,
     RED,
@@ -41,8 +43,52 @@ STALE = {
 }
 SEVERITY_WORDS: dict[str, tuple[str, str | None]] = dict(SEVERITIES)
 _FINDINGS = f'job_os_id_arch_component_severity_provider_linkage_upgrade:libcensus_affected_findings:sum{{{SYSTEM}, component=~"$component", severity=~"$severity"}}'
+
+
+def _chosen(severity: str) -> str:
+    """Return a zero where the variables choose this severity: "not chosen" must not look like "none open"."""
+    judged = f'libcensus_findings{{{JOB}, component=~"$component", severity=~"$severity", severity="{severity}"}}'
+    return f"sum({judged}) * 0"
+
+
 _EOL = "job_os_id_arch_component_branch:libcensus_install_eol_timestamp_seconds"
+_WINDOWS = (30, 90, 180, 365)
+ENDS = {
+    "over": ("over", RED),
+    "30": ("within 30 days", ORANGE),
+    "90": ("within 90 days", ORANGE),
+    "180": ("within half a year", YELLOW),
+    "365": ("within a year", GREEN),
+    "later": ("later", GREEN),
+}
+"""When support ends, in words."""
+
 _OF_HOSTS = "and on (job, host) libcensus_host_info{" + SYSTEM + "}"
+_LEFT = (
+    f'(job_host_component_branch:libcensus_host_eol_timestamp_seconds:min{{{JOB}, component=~"$component"}} '
+    f"+ 86400 - time() {_OF_HOSTS})"
+)
+"""Seconds of support that are left, by host, component and branch: the named day is the last one with support."""
+_AGES = (7, 30, 90, 365)
+AGES = {
+    "7": ("up to 7 days", GREEN),
+    "30": ("up to 30 days", YELLOW),
+    "90": ("up to 90 days", ORANGE),
+    "365": ("up to a year", RED),
+    "longer": ("longer", RED),
+}
+"""How long a fix has waited, in words."""
+
+_WAITED = (
+    "max by (job, host) (time() - job_host_severity:libcensus_host_exposed_since_timestamp_seconds:min"
+    f'{{{JOB}, severity=~"$severity"}} {_OF_HOSTS})'
+)
+"""Seconds since the oldest fix could have been installed, by host."""
+
+
+def _counted(series: str, condition: str) -> str:
+    """Return how many series hold to a condition: a zero where none does, nothing where there are no series."""
+    return f"count({series} {condition}) or count({series}) * 0"
 
 
 def security() -> Dashboard:
@@ -66,17 +112,18 @@ def security() -> Dashboard:
             else f"The advisory's source rates it {name.lower()}."
         )
         board.add(
-            4,
+            3,
             4,
             number(
                 name,
                 f"Open findings of interpreters: advisories that affect one, times the installs. {about}",
-                f'sum(job_os_id_arch_component_severity_provider_linkage_upgrade:libcensus_affected_findings:sum{{{SYSTEM}, component=~"$component", severity="{severity}"}})',
+                f'sum({_FINDINGS[:-1]}, severity="{severity}"}}) or {_chosen(severity)}',
                 steps=((None, GREEN), (1, color)),
+                none="not chosen",
             ),
         )
     board.add(
-        4,
+        3,
         4,
         number(
             "Fix is out",
@@ -84,6 +131,26 @@ def security() -> Dashboard:
             "whole fleet, all distributions.",
             f'sum(libcensus_exposed_findings{{{JOB}, component=~"$component", severity=~"$severity"}})',
             steps=worse_from(1, 1000),
+        ),
+    )
+    board.add(
+        3,
+        4,
+        number(
+            "Advisories open",
+            "Advisories of whatever component and severity that are open on at least one host (whole fleet).",
+            f'sum(libcensus_advisories{{{JOB}, state="affecting"}})',
+        ),
+    )
+    board.add(
+        3,
+        4,
+        number(
+            "Not in the table",
+            "Advisories that are open on some host and are not in the table of advisories, because --metrics-advisories bounds "
+            "their number. `libcensus posture` has all of them.",
+            f'sum(libcensus_advisories{{{JOB}, state="affecting", listed="false"}})',
+            steps=((None, GREEN), (1, GREY)),
         ),
     )
     board.add(
@@ -176,18 +243,19 @@ def security() -> Dashboard:
                 Column("path", "Interpreter"),
                 Column("component", "Component", width=100),
                 Column("severity", "Severity", width=90, meanings=SEVERITY_WORDS),
-                Column("Value", "Fix available since", unit="dateTimeFromNow", width=150),
+                Column("Value", "Fix available since", unit="dateTimeFromNow", width=170),
             ],
             sort=("Fix available since", False),
         ),
     )
-    board.row("Advisories, and the end of support")
+    board.row("Advisories, and how long fixes have waited")
     board.add(
-        10,
+        12,
         11,
         sheet(
             "Advisories by the hosts that they affect",
-            "The 100 advisories that affect most hosts (whole fleet). A click opens the advisory.",
+            "The 100 advisories that affect most hosts (whole fleet), of those that --metrics-advisories lists: by default the "
+            "hundred most severe. A number at the top says how many it leaves out. A click opens the advisory.",
             [
                 (
                     f'topk(100, max by (advisory, component, severity) (libcensus_advisory_hosts{{{JOB}, component=~"$component", '
@@ -204,7 +272,43 @@ def security() -> Dashboard:
         ),
     )
     board.add(
-        14,
+        12,
+        11,
+        bars(
+            "Hosts by how long a fix has waited",
+            "Hosts by the time since the oldest fix of the chosen severities could have been installed; what an accepted "
+            "risk covers is not waited for. Of all components.",
+            [
+                *[
+                    Query(_counted(_WAITED, f"> {first * 86400} <= {last * 86400}"), f"{last}")
+                    for first, last in pairwise((0, *_AGES))
+                ],
+                Query(_counted(_WAITED, f"> {_AGES[-1] * 86400}"), "longer"),
+            ],
+            colors=AGES,
+        ),
+    )
+    board.row("End of support")
+    board.add(
+        8,
+        11,
+        bars(
+            "When support ends",
+            "Components in use by when the last day of their support is over: each branch of a component counts once on "
+            "each host that has it.",
+            [
+                Query(_counted(_LEFT, "<= 0"), "over"),
+                *[
+                    Query(_counted(_LEFT, f"> {first * 86400} <= {last * 86400}"), f"{last}")
+                    for first, last in pairwise((0, *_WINDOWS))
+                ],
+                Query(_counted(_LEFT, f"> {_WINDOWS[-1] * 86400}"), "later"),
+            ],
+            colors=ENDS,
+        ),
+    )
+    board.add(
+        16,
         11,
         sheet(
             "Support ends",

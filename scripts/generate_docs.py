@@ -24,11 +24,12 @@ from libcensus.cli.main import libcensus
 from libcensus.collector.advisories.snapshot import load_snapshot
 from libcensus.collector.cli import cli as collector
 from libcensus.collector.config import state_folder
-from libcensus.collector.metrics.exporter import DEFAULT_SERIES_LIMIT
+from libcensus.collector.metrics.exporter import DEFAULT_LISTED_ADVISORIES, DEFAULT_SERIES_LIMIT
 from libcensus.collector.metrics.families import FAMILIES, Family, Stability
 from libcensus.collector.metrics.questions import QUESTIONS
 from libcensus.collector.metrics.view import Detail
 from libcensus.collector.posture.finding import Component, Severity, VexStatus
+from libcensus.collector.posture.staleness import StalenessKind, StalenessState
 from libcensus.collector.posture.verdict import PortabilityState, ReasonKind
 from libcensus.collector.process_metrics import process_families
 from libcensus.facts.vocabulary import (
@@ -62,6 +63,10 @@ is about is always the label `host`, never `instance`.
 `--metrics-detail fleet|host|install` chooses how much is exposed; each level holds the ones before it, and the default
 is `install`. `libcensus_series` tells how many series each level has. Above `--series-limit` ({DEFAULT_SERIES_LIMIT:,})
 the collector warns in its log; nothing is dropped.
+
+`--metrics-advisories N|all` chooses how many advisories are labels of `libcensus_advisory_hosts` (the default is
+{DEFAULT_LISTED_ADVISORIES}): those that affect a host come first, of these the most severe, of these those that affect
+the most hosts. `libcensus_advisories` counts those that are listed and those that are not.
 
 An attribute that could not be read has the value `unknown`; one that does not exist is empty. A zero is exported where
 something was judged and nothing was found; what was not judged has no series. Names and labels are kept, unless a
@@ -136,7 +141,13 @@ _WORDS: tuple[tuple[str, type[StrEnum], str], ...] = (
     ("`severity`", Severity, "`unknown` where the advisory's source states none"),
     ("`status`", VexStatus, "the four states of VEX"),
     ("`verdict`", PortabilityState, ""),
-    ("`reason`", ReasonKind, "empty for `runs`; each host is counted under the first that applies, in this order"),
+    (
+        "`reason` of `libcensus_build_hosts`",
+        ReasonKind,
+        "empty for `runs`; each host is counted under the first that applies, in this order",
+    ),
+    ("`reason` of what is stale", StalenessKind, "of processes `libcensus_host_outdated_processes` tells alone"),
+    ("`state` of `libcensus_branch_installs`", StalenessState, ""),
 )
 
 _CLI_HEAD = """

@@ -18,12 +18,14 @@ from libcensus.collector.app import Collector
 from libcensus.collector.config import CollectorSettings
 from libcensus.collector.posture.finding import Component, Severity
 from libcensus.collector.posture.lag import LagSummary
-from libcensus.collector.service.providers_codec import PatchedShare, ProviderPatching, ProvidersAnswer
+from libcensus.collector.posture.speed import SpeedRatio
+from libcensus.collector.service.providers_codec import PatchedShare, ProviderPatching, ProvidersAnswer, ProviderSpeed
 from libcensus.collector.store.sql import SqlStore
 from libcensus.facts.crypto import CryptoLibrary
 from libcensus.facts.vocabulary import CryptoFamily, Installer, Provider
 from tests.cli.test_account import Screen, strip_styles
 from tests.collector.metrics import fleet
+from tests.collector.speeds.documents import PBS, content, interpreter, put
 from tests.golden import check_golden
 
 if TYPE_CHECKING:
@@ -57,6 +59,17 @@ ANSWER = ProvidersAnswer(
     watched_since=date(2025, 11, 20),
     day=date(2026, 11, 20),
     advisories_day=date(2026, 11, 10),
+    speeds=tuple(
+        ProviderSpeed(
+            "build-1", "1", "0" * 64, implementation, version, provider, "distro", "3.12.3",
+            SpeedRatio(ratio, lower, upper), datetime(2026, 11, 18, 9, tzinfo=UTC),
+        )
+        for provider, implementation, version, ratio, lower, upper in (
+            ("pyenv", "cpython", "3.12.1", 0.804, 0.797, 0.811),
+            ("pbs", "cpython", "3.12.12", 1.006, 0.993, 1.021),
+            ("distro", "pypy", None, 2.4, None, None),
+        )
+    ),
 )  # fmt: skip
 
 
@@ -73,7 +86,16 @@ def collector(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Collector]:
         after = fleet.Machine("web-1", builds=(NEWER,), installs=(new,))
         fleet.report(store, after, at=datetime(2026, 2, 2, 12, tzinfo=UTC))
         fleet.report(store, before.renamed("web-2"), at=datetime(2026, 3, 1, tzinfo=UTC))
-        settings = CollectorSettings(listen="127.0.0.1:0", http_listen="127.0.0.1:0")
+        put(
+            folder / "speeds",
+            "build-1.json",
+            content(
+                interpreter(),
+                interpreter("/opt/py/bin/python3.12", PBS, "pbs", "3.12.12", times=(0.008,) * 8),
+                measured_at="2026-11-18T09:00:00Z",
+            ),
+        )
+        settings = CollectorSettings(listen="127.0.0.1:0", http_listen="127.0.0.1:0", speeds_dir=str(folder / "speeds"))
         running = Collector(settings, store, today=lambda: fleet.TODAY).start()
         try:
             yield running
@@ -130,6 +152,22 @@ def test_how_long_fixes_took(run: Run, collector: Collector) -> None:
         run("providers", "--provider", "distro", "--output", "json", "--collector", collector.grpc_address).out
     )
     assert none["patching"] == []
+
+
+def test_measured_speed(run: Run, collector: Collector) -> None:
+    about = ("--collector", collector.grpc_address)
+    told = json.loads(run("providers", "--provider", "pbs", "--output", "json", *about).out)
+    (speed,) = told["speeds"]
+    assert (speed["build"], speed["version"], speed["baseline_provider"], speed["machine"]) == (
+        PBS, "3.12.12", "distro", "build-1",
+    )  # fmt: skip
+    assert (speed["verdict"], speed["measured_at"]) == ("faster", "2026-11-18T09:00:00Z")
+    assert speed["ratio"] == pytest.approx(1.25)
+    text = run("providers", *about).out
+    assert "pbs 3.12.12  distro 3.12.3  1.25   1.250 to 1.250  faster   build-1  2026-11-18" in text
+    for others in (("--provider", "conda"), ("--at", "2026-11-17")):
+        assert json.loads(run("providers", *others, "--output", "json", *about).out)["speeds"] == []
+        assert "Speed of builds" not in run("providers", *others, *about).out
 
 
 @pytest.mark.parametrize(

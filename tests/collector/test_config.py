@@ -24,7 +24,7 @@ from libcensus.collector.errors import ConfigurationError
 HOME = {"HOME": "/home/someone"}
 _PLACES = frozenset(
     {
-        *("database", "advisories_dir", "vex_dir", "pki_dir", "audit_log"),
+        *("database", "advisories_dir", "vex_dir", "speeds_dir", "pki_dir", "audit_log"),
         *("enroll_listen", "tls_certificate", "tls_key", "tls_client_ca", "web_config"),
     }
 )
@@ -82,6 +82,8 @@ def test_every_setting_can_come_from_every_source(tmp_path: Path) -> None:
         "report_interval": "20m",
         "metrics_labels": "env,example.com/zone",
         "metrics_detail": "fleet",
+        "metrics_advisories": "all",
+        "shard": "2/3",
         "series_limit": "17",
         "max_message_bytes": "1MiB",
         "max_upload_bytes": "2MiB",
@@ -97,6 +99,7 @@ def test_every_setting_can_come_from_every_source(tmp_path: Path) -> None:
         "advisories_dir": "/tmp/advisories",
         "advisory_urls": "debian=https://mirror.example/json alpine=https://mirror.example/a alpine=https://mirror.example/b",
         "vex_dir": "/tmp/vex",
+        "speeds_dir": "/tmp/speeds",
         "enroll_listen": "127.0.0.1:4",
         "pki_dir": "/tmp/pki",
         "trust_domain": "census.example",
@@ -165,6 +168,11 @@ def test_toml_numbers_are_as_good_as_texts(tmp_path: Path) -> None:
         pytest.param("trust_domain", "Census", "1 to 63 of a-z", id="no trust domain"),
         pytest.param("trust_domain", "a/b", "1 to 63 of a-z", id="trust domain with a path"),
         pytest.param("metrics_labels", "env,-", "keys of labels", id="no key"),
+        pytest.param("metrics_advisories", "-1", "all, or a whole number from 0", id="fewer than none"),
+        pytest.param("metrics_advisories", "some", "all, or a whole number from 0", id="no number of advisories"),
+        pytest.param("shard", "0/3", "I/N, with I from 1 to N", id="shards are counted from 1"),
+        pytest.param("shard", "4/3", "I/N, with I from 1 to N", id="more than there are shards"),
+        pytest.param("shard", "x", "such as 2/3", id="no shard"),
         pytest.param("server_names", "census_example/x", "DNS names and IP addresses", id="no name"),
         pytest.param("certificate_lifetime", "9m", "from 10m to 397d", id="life too short"),
         pytest.param("renewal_grace", "367d", "from 0s to 366d", id="grace too long"),

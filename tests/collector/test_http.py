@@ -5,11 +5,14 @@ from __future__ import annotations
 import gzip
 import http.client
 import json
+import re
 import socket
 import subprocess
 import threading
 import zlib
 from contextlib import closing, contextmanager, suppress
+from dataclasses import replace
+from datetime import date
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
@@ -18,8 +21,14 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from libcensus.collector.address import Endpoint
+from libcensus.collector.app import Collector
+from libcensus.collector.config import CollectorSettings
 from libcensus.collector.errors import ConfigurationError, StoreError
 from libcensus.collector.http import HttpBounds, HttpServer, Request, Response, bind_http
+from libcensus.collector.landing import Landing, landing_page
+from libcensus.collector.metrics.exporter import Glance
+from libcensus.collector.metrics.shard import Shard
+from libcensus.collector.metrics.view import Detail
 from libcensus.collector.process_metrics import process_families
 from libcensus.collector.store.sql import SqlStore
 from tests.collector.service.running import client_of, running_collector
@@ -42,7 +51,11 @@ def echo(request: Request) -> Response:
     return Response(json.dumps(dict(request.headers)).encode(), "application/json")
 
 
+PIECES = (b"", b"small\n", LARGE * 30, b"x" * 70_000, *(str(number).encode() for number in range(40_000)), b"")
+
 PAGES: Mapping[str, Callable[[Request], Response]] = {
+    "/pieces": lambda _request: Response(PIECES),
+    "/nothing-at-all": lambda _request: Response(()),
     "/": lambda _request: Response(b"hello\n"),
     "/large": lambda _request: Response(LARGE),
     "/broken": broken,
@@ -156,6 +169,15 @@ def test_large_pages_are_compressed_for_who_accepts_it(server: HttpServer, accep
     assert ("content-encoding" in headers) is compressed
     assert (gzip.decompress(body) if compressed else body) == LARGE
     assert headers["vary"] == "Accept, Accept-Encoding"
+
+
+@pytest.mark.parametrize("accepted", ["", "gzip"])
+def test_a_page_in_pieces_is_answered_as_one(server: HttpServer, accepted: str) -> None:
+    status, headers, body = ask(server, "/pieces", headers={"Accept-Encoding": accepted})
+    assert status == 200
+    assert headers["content-length"] == str(len(body))
+    assert (gzip.decompress(body) if accepted else body) == b"".join(PIECES)
+    assert ask(server, "/nothing-at-all")[2] == b""
 
 
 def test_small_pages_are_not_compressed(server: HttpServer) -> None:
@@ -314,8 +336,75 @@ def test_the_landing_page_tells_what_is_here(address: tuple[str, int]) -> None:
     status, headers, body = get(address, "/")
     assert status == 200
     assert headers["content-type"].startswith("text/html")
-    for word in (b'href="/metrics"', b'href="/healthz"', b"0.1.0", b"127.0.0.1:"):
+    for word in (b'href="/metrics"', b'href="/healthz"', b"0.1.0", b"127.0.0.1:", b"takes reports", b"1/1: all hosts"):
         assert word in body
+    # Without a certificate authority there are no roots, and the page says nothing of them.
+    assert b"/ca.pem" not in body
+
+
+def test_the_landing_page_has_the_numbers_of_the_last_scrape(address: tuple[str, int]) -> None:
+    page = get(address, "/metrics")[2].decode()
+    series = {
+        sample.labels["detail"]: int(sample.value)
+        for family in parse_text(page)
+        if family.name == "libcensus_series"
+        for sample in family.samples
+    }
+    body = get(address, "/")[2].decode()
+    assert "<tr><th>Hosts</th><td>1</td></tr>" in body
+    for level, number in series.items():
+        assert f"{number:,} of level {level}" in body
+    assert "install: the fleet, each host, and each install" in body
+    assert "Advisories</th><td>as of 20" in body
+
+
+def test_the_landing_page_fetches_and_runs_nothing(address: tuple[str, int]) -> None:
+    body = get(address, "/")[2].decode()
+    assert len(body) < 5000
+    for word in ("<script", "http://", "https://", "src=", "url(", "@import", "<link"):
+        assert word not in body
+    links = set(re.findall(r'href="([^"]*)"', body))
+    assert all(get(address, link)[0] == 200 for link in links)
+
+
+def test_an_untold_landing_page_says_what_is_not_known_and_escapes_what_it_tells() -> None:
+    told = Landing(
+        version="0.1.0",
+        is_serving=False,
+        reason="the disk is <full>",
+        detail=Detail.HOST,
+        shard=Shard(2, 3),
+        series_limit=100,
+        glance=None,
+        grpc="[::1]:9444",
+        enrollment="[::1]:9446",
+        has_roots=True,
+    )
+    page = landing_page(told).decode()
+    for words in (
+        "takes no reports: the disk is &lt;full&gt;",
+        "2/3: one of 3 parts",
+        "before the first scrape",
+        "9446",
+    ):
+        assert words in page
+    assert 'href="/ca.pem"' in page
+    glance = Glance(1234, 400, {Detail.FLEET: 90, Detail.HOST: 20}, date(2026, 11, 19))
+    page = landing_page(replace(told, glance=glance)).decode()
+    assert "1,234, 400 of them told here" in page
+    assert "110 (90 of level fleet, 20 of level host, 0 of level install); above the limit of 100" in page
+    assert "as of 2026-11-19" in page
+
+
+def test_each_collector_says_which_shard_it_is(tmp_path: Path) -> None:
+    settings = CollectorSettings(
+        listen="127.0.0.1:0", http_listen="127.0.0.1:0", database=f"sqlite:///{tmp_path}/t.db", shard=Shard(2, 3)
+    )
+    with Collector(settings) as collector:
+        host, port = collector.http_address.rsplit(":", 1)
+        lines = get((host, int(port)), "/metrics")[2].decode().splitlines()
+    assert 'libcensus_collector_shard_info{shard="2",shards="3"} 1.0' in lines
+    assert "libcensus_collector_shard_hosts 0.0" in lines
 
 
 def test_metrics_hold_the_fleet_and_the_collector_in_the_plain_format(address: tuple[str, int]) -> None:

@@ -13,7 +13,18 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 from grafana.demo import RULES, certified, free_ports, move_blocks, started, wait_for
-from grafana.past import LABELS, PastFleet, layers, moments, query, recorded, reports_of, write_blocks, write_recorded
+from grafana.past import (
+    LABELS,
+    PastFleet,
+    layers,
+    moments,
+    query,
+    recorded,
+    reports_of,
+    write_blocks,
+    write_recorded,
+    write_speed,
+)
 
 from libcensus.agent.config import load_config
 from libcensus.agent.spool import HeldFacts
@@ -29,7 +40,9 @@ if TYPE_CHECKING:
 
     from libcensus.agent.credentials import Credentials
     from libcensus.collector.simulation.builds import BuildPlan
+    from libcensus.collector.simulation.episodes import Episode
     from libcensus.collector.simulation.facts import HostFacts
+    from libcensus.collector.simulation.plan import HostPlan
     from libcensus.collector.simulation.truth import Truth
 
 HOSTS = 200
@@ -46,6 +59,8 @@ class Watched:
 
     prometheus: str
     truth: Truth
+    plans: Sequence[HostPlan]
+    episodes: Sequence[Episode]
     reports: Sequence[HostFacts]
     past: Sequence[datetime]
     now: datetime
@@ -67,12 +82,23 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
         prometheus = f"http://127.0.0.1:{port}"
         fill_past(folder, data, reports, past, port)
         credentials = certified(folder, reports)
+        write_speed(folder / "speeds" / "simulated.json", now)
         fleet = undo.enter_context(served(folder, "fleet.db", folder / "pki"))
         empty = undo.enter_context(served(folder, "empty.db", None))
         serve_prometheus(folder, data, port, [fleet.http_address, empty.http_address], undo)
         keep_reporting(fleet.grpc_address, reports[-1], credentials, prometheus)
         wait_for_rules(prometheus)
-        yield Watched(prometheus, simulation.truth(), reports, past, datetime.now(UTC), simulation.build_digest)
+        plans = [states[-1] for states in simulation.states()]
+        yield Watched(
+            prometheus,
+            simulation.truth(),
+            plans,
+            list(simulation.episodes()),
+            reports,
+            past,
+            datetime.now(UTC),
+            simulation.build_digest,
+        )
 
 
 class served:  # noqa: N801 - it reads as what it is in a with statement
@@ -89,6 +115,7 @@ class served:  # noqa: N801 - it reads as what it is in a with statement
                 pki_dir=str(pki or folder / "no-pki"),
                 advisories_dir=str(folder / "advisories"),
                 vex_dir=str(folder / "vex"),
+                speeds_dir=str(folder / "speeds"),
                 audit_log=str(folder / f"{database}.audit.jsonl"),
                 metrics_labels=LABELS,
                 log_level="warning",

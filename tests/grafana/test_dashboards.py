@@ -9,15 +9,28 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
+from grafana.asked import BOARDS, panels
 from grafana.demo import find_grafana
 from grafana.generation import FOLDER, rendered
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
-from tests.grafana.boards import BOARDS, panels, strings
-
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
+
+
+def strings(value: object) -> Iterator[str]:
+    """Yield every text in a piece of JSON."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from strings(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from strings(item)
+
 
 UIDS = {
     "libcensus-fleet": ["datasource", "job", "os_id", "arch", "label", "value"],

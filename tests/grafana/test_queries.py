@@ -12,33 +12,17 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from grafana.asked import BOARDS, EVERYTHING, Asked, filled, lookups, panels, queries
 from grafana.demo import RULES
 from grafana.fleet import UPGRADES
 from grafana.panels import SEVERITIES
-from grafana.past import labels_of, query, recorded
+from grafana.past import SPEEDS, labels_of, query, recorded
 
-from libcensus.facts.vocabulary import EnvironmentState
-from tests.grafana.boards import BOARDS, Asked, filled, panels, queries
+from libcensus.facts.vocabulary import EnvironmentState, InstallKind
 
 if TYPE_CHECKING:
     from tests.grafana.conftest import Watched
 
-
-EVERYTHING = {
-    "job": ".+",
-    "os_id": ".*",
-    "arch": ".*",
-    "label": "host",
-    "value": ".*",
-    "floor": "manylinux_2_28",
-    "provider": ".*",
-    "implementation": ".*",
-    "component": ".*",
-    "severity": ".*",
-    "instance": ".+",
-    "__rate_interval": "1m",
-}
-"""What Grafana puts in place of variables when everything is chosen."""
 
 MAY_BE_EMPTY = {
     ("libcensus-collector", "Refusals and errors", "A"): "nobody is refused here: only reasons that occur are drawn",
@@ -135,22 +119,21 @@ def test_tables_have_the_labels_that_their_columns_and_links_name(watched: Watch
 @pytest.mark.parametrize("uid", sorted(BOARDS))
 def test_variables_find_values(watched: Watched, uid: str) -> None:
     values = {**EVERYTHING, "host": chosen_host(watched)}
+    asked = {found.variable: found for found in lookups(values) if found.board == uid}
     for variable in BOARDS[uid]["templating"]["list"][1:]:
-        text = filled(variable["query"]["query"], values)
-        if found := re.fullmatch(r"label_values\((.+), (\w+)\)", text):
-            options = {
-                series["metric"].get(found[2], "") for series in query(watched.prometheus, found[1], watched.now)
-            }
-        elif found := re.fullmatch(r"query_result\((.+)\)", text):
-            series = query(watched.prometheus, found[1], watched.now)
+        found = asked[variable["name"]]
+        if found.matches:
+            series = query(watched.prometheus, found.matches, watched.now)
+            options = {one["metric"].get(found.label, "") for one in series}
+        elif found.expr:
+            series = query(watched.prometheus, found.expr, watched.now)
             options = {f"{labels_text(one['metric'])}" for one in series}
         else:
-            assert text == "label_names()"
             with urllib.request.urlopen(f"{watched.prometheus}/api/v1/labels", timeout=60) as answer:
                 options = set(json.load(answer)["data"])
         if pattern := variable.get("regex"):
             options = {match[1] for option in options if (match := re.search(pattern.strip("/"), option))}
-        assert options - {""}, f"{variable['name']}: {text}"
+        assert options - {""}, f"{found}: {variable['query']['query']}"
         default = variable.get("current", {}).get("value")
         if isinstance(default, str) and not default.startswith("$"):
             assert default in options
@@ -304,6 +287,80 @@ def test_latency_and_exposure_are_the_simulators(watched: Watched) -> None:
                 assert share == pytest.approx(within[provider][days] / measured[provider])
     exposures = sum(row["exposures"] for row in past["open_exposures"])
     assert told(watched, "libcensus-providers", "Fix is out, not installed") == {(): exposures}
+
+
+def test_a_severity_that_is_not_chosen_shows_no_number(watched: Watched) -> None:
+    for severity, (title, _) in SEVERITIES.items():
+        one = next(one for one in queries() if (one.board, one.panel) == ("libcensus-security", title))
+        for chosen in SEVERITIES:
+            expr = filled(one.expr, {**EVERYTHING, "severity": chosen})
+            found = query(watched.prometheus, expr, datetime.now(UTC))
+            if chosen == severity:
+                everything = query(watched.prometheus, asked_with(watched, one), datetime.now(UTC))
+                assert [series["value"][1] for series in found] == [series["value"][1] for series in everything]
+            else:
+                assert not found, "a zero would say that nothing is open"
+
+
+def test_hosts_are_counted_by_how_long_a_fix_has_waited(watched: Watched) -> None:
+    # A day's difference at most, for the panel's moment is a little later than this one.
+    now = watched.now.timestamp()
+    oldest: dict[str, float] = {}
+    for one in watched.episodes:
+        if one.end is None and one.start is not None and one.start.timestamp() < now:
+            oldest[one.host_id] = min(oldest.get(one.host_id, now), one.start.timestamp())
+    expected: Counter[str] = Counter()
+    for since in oldest.values():
+        days = (now - since) / 86400
+        expected[next((name for name in ("7", "30", "90", "365") if days <= int(name)), "longer")] += 1
+    panel = "Hosts by how long a fix has waited"
+    asked = {one.legend: one.ref for one in queries() if one.panel == panel}
+    shown = {name: told(watched, "libcensus-security", panel, (), ref)[()] for name, ref in asked.items()}
+    assert shown == {name: expected[name] for name in asked}
+
+
+def test_every_branch_in_use_ends_at_some_time(watched: Watched) -> None:
+    panel = "When support ends"
+    refs = [one.ref for one in queries() if one.panel == panel]
+    shown = sum(told(watched, "libcensus-security", panel, (), ref)[()] for ref in refs)
+    (every,) = query(
+        watched.prometheus,
+        "count(max by (host, component, branch) (libcensus_host_eol_timestamp_seconds))",
+        datetime.now(UTC),
+    )
+    assert shown == float(every["value"][1])
+
+
+def test_tools_and_newest_builds_are_the_simulators(watched: Watched) -> None:
+    providers = "libcensus-providers"
+    tools = Counter((plan.tool.version, plan.tool.newest_build) for plan in watched.plans if plan.tool is not None)
+    assert told(watched, providers, "Which uv versions are around", ("version", "newest_build")) == tools
+    bases = Counter(
+        one.build.provider.value if one.build is not None else "unknown"
+        for plan in watched.plans
+        for one in plan.installs
+        if one.kind is InstallKind.BASE
+    )
+    shown: Counter[str] = Counter()
+    for ref in "ABC":
+        for (provider,), number in summed_rows(watched, providers, "Newest build of each branch", ref).items():
+            shown[provider] += int(number)
+    assert shown == bases
+
+
+def summed_rows(watched: Watched, board: str, panel: str, ref: str) -> dict[Any, float]:
+    by = ("provider", "implementation", "branch")
+    rows = told(watched, board, panel, by, ref)
+    return summed(Counter({key: int(number) for key, number in rows.items()}), by, ("provider",))
+
+
+def test_speed_is_what_was_measured(watched: Watched) -> None:
+    measured = told(watched, "libcensus-providers", "Work in the same time", ("provider", "version"))
+    others = {(provider, version): ratio for provider, version, ratio in SPEEDS.values() if provider != "distro"}
+    assert measured == pytest.approx(others)
+    moments = told(watched, "libcensus-providers", "Measured, and how sure it is", ("provider",), "D")
+    assert set(moments) == {(provider,) for provider, _ in others}
+    assert all(abs(moment / 1000 - watched.now.timestamp()) < 3600 for moment in moments.values())
 
 
 def test_stale_environments_are_the_simulators(watched: Watched) -> None:

@@ -51,12 +51,12 @@ class Fleet:
     episodes: tuple[Episode, ...]
 
     def oldest_exposures(self) -> dict[tuple[str, str], float]:
-        """Return since when the installs of a host could have had a fix, by host and severity."""
+        """Return since when anything on a host could have had a fix, by host and severity."""
         found: dict[tuple[str, str], float] = {}
         names = {plan.host_id: plan.name for plan in self.plans}
         for one in self.episodes:
             is_open = one.end is None and one.start is not None and one.start.timestamp() < time.time()
-            if is_open and one.start is not None and one.slot[0] in {"base", "environment"}:
+            if is_open and one.start is not None:
                 key = names[one.host_id], one.severity
                 found[key] = min(found.get(key, one.start.timestamp()), one.start.timestamp())
         return found
@@ -239,11 +239,11 @@ def test_recorded_figures_are_what_the_simulation_knows(
 
 def test_ended_hosts_are_those_whose_last_day_of_support_is_over(fleet: Fleet) -> None:
     # Of the series themselves, counted the plain way.
-    ends = fleet.monitoring.query("libcensus_install_eol_timestamp_seconds")
+    ends = fleet.monitoring.query("libcensus_host_eol_timestamp_seconds")
     assert ends
     now = time.time()
-    # branch, component, host, instance, path, root
-    over = {(branch, component, host) for (branch, component, host, *_), end in ends.items() if end + _DAY <= now}
+    # branch, component, host, instance
+    over = {(branch, component, host) for (branch, component, host, _), end in ends.items() if end + _DAY <= now}
     expected = Counter((branch, component) for branch, component, _ in over)
     assert fleet.monitoring.query("job_component_branch:libcensus_ended_hosts:sum > 0") == expected
     assert fleet.monitoring.query("job:libcensus_ended_hosts:sum") == {(): len({host for *_, host in over})}

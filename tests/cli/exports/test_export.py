@@ -224,11 +224,11 @@ def test_chosen_statuses_alone_are_told(run: Run, small: Collector) -> None:
 
 def test_a_file_is_there_when_it_is_complete(run: Run, small: Collector, tmp_path: Path) -> None:
     file = tmp_path / "out.csv"
-    assert export(run, small, "csv", "--output-file", str(file)) == ""
+    assert export(run, small, "csv", "--output", str(file)) == ""
     assert file.read_bytes().decode() == export(run, small, "csv")
     assert file.stat().st_mode & 0o777 == 0o666 & ~current_umask()
     assert [one.name for one in tmp_path.iterdir() if one.name.startswith(".")] == []
-    ended = run("export", "--format", "csv", "--output-file", str(tmp_path / "no" / "x"),
+    ended = run("export", "--format", "csv", "--output", str(tmp_path / "no" / "x"),
                 "--collector", small.grpc_address)  # fmt: skip
     assert (ended.code, ended.out) == (2, "")
     assert "cannot be written: No such file or directory" in ended.err
@@ -265,7 +265,7 @@ def test_a_host_that_fails_leaves_no_half_file_and_is_told(
     assert ended.err == "libcensus: error: host web-1 is left out: its facts are absent\n"
     assert {row["host"] for row in rows_of(ended.out)} == {"'" + NAMES[0], "full"}
     errors[fleet.host_id_of("web-2")] = UnreachableError("gone")
-    ended = run("export", "--format", "csv", "--collector", small.grpc_address, "--output-file", str(tmp_path / "x"))
+    ended = run("export", "--format", "csv", "--collector", small.grpc_address, "--output", str(tmp_path / "x"))
     assert ended.code == 4
     assert list(tmp_path.iterdir()) == []
 
@@ -281,11 +281,11 @@ def test_hosts_are_asked_for_as_they_are_written(small: Collector, monkeypatch: 
     monkeypatch.setattr(FleetClient, "show_host", show)
     monkeypatch.setattr(source, "_AHEAD", 1)
     with FleetClient(find_collector(small.grpc_address, {})) as client:
-        hosts = source.listed_hosts(client, client.list_hosts(), set(VexStatus), lambda *_: None, lambda *_: None)
+        hosts = source.listed_details(client, client.list_hosts(), lambda *_: None, lambda *_: None)
         assert asked == []
         names = []
         for host in hosts:
-            names.append(host.name)
+            names.append(host.summary.name)
             assert len(asked) <= len(names) + 1
     assert names == list(NAMES)
 

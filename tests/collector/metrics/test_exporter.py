@@ -14,12 +14,15 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
+from libcensus.collector.acceptance.fleet import FleetAcceptances
 from libcensus.collector.errors import StoreError
 from libcensus.collector.metrics.exporter import FleetExporter
 from libcensus.collector.metrics.exposition import Format, Kind
 from libcensus.collector.metrics.families import FAMILIES
 from libcensus.collector.metrics.view import Detail
+from libcensus.collector.posture.acceptance import Acceptances, HostScope, Scope, Statement
 from libcensus.collector.posture.assessment import Assessor
+from libcensus.collector.posture.finding import VexStatus
 from libcensus.collector.store.sql import SqlStore
 from libcensus.facts.crypto import CryptoLibrary, CryptoUse
 from libcensus.facts.process import ProcessSet
@@ -28,10 +31,10 @@ from tests.collector.metrics import fleet
 from tests.golden import check_golden
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
-    from libcensus.collector.store.contract import HostState
+    from libcensus.collector.store.contract import HostStamp, HostState
     from libcensus.facts.codec import Fact
 
 
@@ -201,6 +204,7 @@ def test_an_empty_fleet_is_told_without_hosts(store: CountingStore) -> None:
     assert {name for name, _ in samples(page)} == {
         "libcensus_unreadable_hosts",
         "libcensus_acceptance_statements",
+        "libcensus_advisories",
         "libcensus_advisories_timestamp_seconds",
         "libcensus_series",
         "libcensus_series_limit",
@@ -361,6 +365,139 @@ def test_scrapes_at_the_same_time_see_whole_states(store: CountingStore) -> None
         infos = sum(name == "libcensus_install_info" for name, _ in samples(page))
         assert installs == infos
         assert infos in (0, 2)
+
+
+class Meddled(CountingStore):
+    """A real store that lets a test act between two reads of one scrape, or hides hosts as if they were removed."""
+
+    def host_stamps(self) -> list[HostStamp]:
+        """Return the stamps without those of hidden hosts."""
+        return [stamp for stamp in super().host_stamps() if stamp.host_id not in self.hidden]
+
+    def hosts(self, host_ids: Iterable[str] | None = None) -> list[HostState]:
+        """Let the test act, then read."""
+        self.__dict__.get("before_hosts", lambda: None)()
+        return [state for state in super().hosts(host_ids) if state.host_id not in self.hidden]
+
+    def act_before_hosts_are_read(self, action: Callable[[], None]) -> None:
+        """Have this called once, when stamps are read and hosts are not."""
+
+        def once() -> None:
+            self.__dict__.pop("before_hosts")
+            action()
+
+        self.__dict__["before_hosts"] = once
+
+    @property
+    def hidden(self) -> set[str]:
+        """Hosts that are gone."""
+        hidden: set[str] = self.__dict__.setdefault("hidden_hosts", set())
+        return hidden
+
+
+@pytest.fixture
+def meddled(tmp_path: Path) -> Iterator[Meddled]:
+    with Meddled.open(f"sqlite:///{tmp_path / 'meddled.db'}") as opened:
+        assert isinstance(opened, Meddled)
+        yield opened
+
+
+def test_a_scrape_does_not_hold_up_ingest(meddled: Meddled) -> None:
+    odd_fleet(meddled)
+    exporter = exporter_for(meddled)
+    first = exporter.render()[1]
+    is_reading, may_go_on = threading.Event(), threading.Event()
+    pages: list[bytes] = []
+
+    def stand_still() -> None:
+        is_reading.set()
+        assert may_go_on.wait(60)
+
+    fleet.report(meddled, fleet.Machine("web-1"), at=fleet.NOON + timedelta(hours=1))
+    meddled.act_before_hosts_are_read(stand_still)
+    scrape = threading.Thread(target=lambda: pages.append(exporter.render()[1]))
+    scrape.start()
+    assert is_reading.wait(60)
+    # The scrape stands in the middle; reports are durable all the same, before it ends.
+    for number in range(30):
+        fleet.report(meddled, fleet.Machine(f"meanwhile-{number}"))
+    assert pages == []
+    may_go_on.set()
+    scrape.join()
+    assert b"meanwhile" not in pages[0]
+    assert pages[0] != first
+    assert exporter.render()[1] == exporter_for(meddled).render()[1]
+
+
+def test_a_host_that_changes_while_it_is_read_is_told_as_it_was_or_as_it_is(meddled: Meddled) -> None:
+    hour = timedelta(hours=1)
+    fleet.report(meddled, fleet.Machine("a"))
+    fleet.report(meddled, fleet.Machine("b"))
+    exporter = exporter_for(meddled)
+
+    def report() -> None:
+        fleet.report(meddled, fleet.full_machine("a"), at=fleet.NOON + hour)
+
+    meddled.act_before_hosts_are_read(report)
+    page = exporter.render()[1]
+    installs = sum(name == "libcensus_install_info" for name, labels in samples(page) if ("host", "a") in labels)
+    assert installs in {2, len(fleet.full_machine().installs)}
+    assert value(page, "libcensus_installs") == sum(name == "libcensus_install_info" for name, _ in samples(page))
+    assert exporter.render()[1] == exporter_for(meddled).render()[1]
+
+
+def test_a_host_that_disappears_leaves_nothing_behind(meddled: Meddled) -> None:
+    odd_fleet(meddled)
+    exporter = exporter_for(meddled)
+    exporter.render()
+    # Between two scrapes, and in the middle of one.
+    meddled.hidden.add(fleet.host_id_of("web-1"))
+    page = exporter.render()[1]
+    assert b'"web-1"' not in page
+    assert value(page, "libcensus_hosts") == 3
+    assert page == exporter_for(meddled).render()[1]
+    fleet.report(meddled, fleet.Machine("web-2"), at=fleet.NOON + timedelta(hours=1))
+    meddled.act_before_hosts_are_read(lambda: meddled.hidden.add(fleet.host_id_of("web-2")))
+    page = exporter.render()[1]
+    assert b'"web-2"' not in page
+    assert exporter.render()[1] == exporter_for(meddled).render()[1]
+    # And it comes back, while another one goes.
+    meddled.hidden.remove(fleet.host_id_of("web-1"))
+    meddled.hidden.add(fleet.host_id_of("alpine"))
+    page = exporter.render()[1]
+    assert b'"web-1"' in page
+    assert page == exporter_for(meddled).render()[1]
+
+
+def test_hosts_that_exchange_their_names_are_told_under_the_new_ones(meddled: Meddled) -> None:
+    hour = timedelta(hours=1)
+    for name in ("a", "b", "c"):
+        fleet.report(meddled, fleet.full_machine(name) if name == "a" else fleet.Machine(name))
+    exporter = exporter_for(meddled)
+    exporter.render()
+    for step, (name, new) in enumerate([("a", "x"), ("b", "a"), ("c", "b"), ("a", "c")]):
+        machine = fleet.full_machine(new) if name == "a" else fleet.Machine(new)
+        fleet.report(meddled, machine, fleet.host_id_of(name), fleet.NOON + (step + 1) * hour)
+    page = exporter.render()[1]
+    assert value(page, "libcensus_host_info", host="a", host_id=fleet.host_id_of("b")) == 1
+    assert value(page, "libcensus_host_info", host="c", host_id=fleet.host_id_of("a")) == 1
+    assert page == exporter_for(meddled).render()[1]
+
+
+def test_after_an_error_in_the_middle_nothing_is_missing_or_twice(meddled: Meddled) -> None:
+    odd_fleet(meddled)
+    exporter = exporter_for(meddled)
+    exporter.render()
+    fleet.report(meddled, fleet.full_machine("renamed"), fleet.host_id_of("web-1"), fleet.NOON + timedelta(hours=1))
+    fleet.report(meddled, fleet.Machine("web-1"), fleet.host_id_of("web-2"), fleet.NOON + timedelta(hours=1))
+
+    def fail() -> None:
+        raise StoreError("no")
+
+    meddled.act_before_hosts_are_read(fail)
+    with pytest.raises(StoreError):
+        exporter.render()
+    assert exporter.render()[1] == exporter_for(meddled).render()[1]
 
 
 # --- what the families say ----------------------------------------------------------------------------------------
@@ -546,7 +683,38 @@ def test_since_when_an_install_is_exposed_follows_its_own_history(store: Countin
     page = exporter.render()[1]
     assert value(page, name, host="there", severity="high") == FIX.timestamp()
     assert value(page, name, host="came", severity="high") == came.timestamp()
+    of_host = "libcensus_host_exposed_since_timestamp_seconds"
+    assert value(page, of_host, host="there", severity="high") == FIX.timestamp()
+    assert value(page, of_host, host="came", severity="high") == came.timestamp()
     assert value(page, "libcensus_series", detail="install") == sum(
         next(one.detail for one in FAMILIES if one.name == family_of(name)) is Detail.INSTALL
         for name, _ in samples(page)
     )
+
+
+def test_what_is_accepted_exposes_no_host(store: CountingStore) -> None:
+    fleet.report(store, pyenv_machine("covered", "3.0.18"), at=FIX + timedelta(days=3))
+    fleet.report(store, pyenv_machine("open", "3.0.18"), at=FIX + timedelta(days=3))
+    statement = Statement(
+        id="1",
+        document="https://example.com/vex",
+        author="us",
+        advisories=("CVE-2025-15467",),
+        status=VexStatus.NOT_AFFECTED,
+        justification="vulnerable_code_not_in_execute_path",
+        reason="",
+        scopes=(Scope(HostScope("covered")),),
+        since=fleet.TODAY - timedelta(days=1),
+        expires=fleet.TODAY,
+    )
+    accepted = [Acceptances((statement,), fleet.TODAY)]
+    judge = fleet.assessor()
+    exporter = FleetExporter(store, lambda: judge, accepted_for=lambda: FleetAcceptances(accepted[-1], {}))
+    page = exporter.render()[1]
+    name = "libcensus_host_exposed_since_timestamp_seconds"
+    assert [dict(labels)["host"] for of, labels in samples(page) if of == name] == ["open"]
+    # The install has not changed, and says so.
+    assert value(page, "libcensus_install_exposed_since_timestamp_seconds", host="covered") == FIX.timestamp()
+    # It ends.
+    accepted.append(Acceptances((statement,), fleet.TODAY + timedelta(days=1)))
+    assert value(exporter.render()[1], name, host="covered", severity="high") == FIX.timestamp()

@@ -23,7 +23,15 @@ from libcensus.collector.posture.acceptance import (
     StatementState,
 )
 from libcensus.collector.posture.assessment import Assessor
-from libcensus.collector.posture.finding import Component, Severity, Subject, SubjectKind, VexStatus
+from libcensus.collector.posture.finding import (
+    Component,
+    Severity,
+    Subject,
+    SubjectKind,
+    SupportState,
+    Upgrade,
+    VexStatus,
+)
 from libcensus.collector.posture.selector import Selector
 from libcensus.collector.posture.staleness import StaleInstall, Staleness, StalenessKind, StalenessState
 from libcensus.collector.postureindex import PostureIndexes
@@ -34,6 +42,7 @@ from libcensus.collector.service.posture import PostureReader, Question
 from libcensus.collector.simulation.fill import Simulation
 from libcensus.collector.store.sql import SqlStore
 from libcensus.facts.validation import InvalidFactError
+from libcensus.facts.vocabulary import Linkage
 from libcensus.v1 import fleet_pb2
 from tests.collector.metrics import fleet
 from tests.collector.service.running import client_of, running_collector, status_of
@@ -180,6 +189,93 @@ def test_every_figure_is_that_of_counting_host_by_host(simulated: Simulated, que
         assert host.total == severities.total()
         assert host.exposed == sum(is_exposed(found) for _, found in chosen[name])
         assert host.under_investigation == sum(found.status is UNCLEAR for _, found in chosen[name])
+
+
+def upgrade_of(provider: str, finding: Finding) -> Upgrade:
+    """Return who brings the fix, by the rule of the dashboards (prometheus/rules/libcensus-dashboards.yml)."""
+    if finding.subject.root != "/":
+        return Upgrade.IMAGE
+    is_system = provider == "distro" or finding.linkage is Linkage.SYSTEM
+    return Upgrade.SYSTEM if is_system else Upgrade.OWN
+
+
+@pytest.mark.parametrize("question", QUESTIONS.values(), ids=QUESTIONS)
+def test_who_can_mend_what_is_affected_is_counted(simulated: Simulated, question: Question) -> None:
+    counted: Counter[Any] = Counter()
+    on_hosts: Counter[Any] = Counter()
+    for own in simulated.findings.values():
+        keys = [
+            (one.component, one.severity, provider, one.linkage, upgrade_of(provider, one))
+            for provider, one in own
+            if one.status is AFFECTED
+            and question.provider in {"", provider}
+            and question.advisory in {"", one.advisory}
+            and question.component in {"", one.component}
+        ]
+        counted.update(keys)
+        on_hosts.update(set(keys))
+    told = simulated.reader.posture(question).affected
+    assert {
+        (one.component, one.severity, one.provider, one.linkage, one.upgrade): (one.findings, one.hosts) for one in told
+    } == {key: (counted[key], on_hosts[key]) for key in counted}
+    assert {one.upgrade for one in told} == set(Upgrade) or question != Question()
+
+
+def test_what_there_is_is_counted_as_the_simulator_made_it(simulated: Simulated) -> None:
+    truth = Simulation(load_snapshot(), 3, HOSTS).truth()
+    told = simulated.reader.posture(Question())
+    versions: Counter[tuple[str, str, str]] = Counter()
+    crypto: Counter[tuple[str, str, str]] = Counter()
+    for one in told.installs:
+        versions[one.implementation, one.version or "unknown", one.provider] += one.installs
+        crypto[one.crypto_family or "", one.crypto_version or "", one.linkage] += one.installs
+    wanted: Counter[tuple[str, str, str]] = Counter()
+    for (implementation, version, provider, _), number in truth.installs.items():
+        wanted[implementation, version, provider] += number
+    assert versions == wanted
+    assert sum(versions.values()) == sum(crypto.values())
+    assert crypto["openssl", "3.5.4", "static"]
+    assert all(0 < one.hosts <= one.installs for one in told.installs)
+
+
+def test_the_end_of_support_is_counted_as_the_hosts_tell_it(simulated: Simulated) -> None:
+    shower = FleetReader(simulated.store, lambda: simulated.assessor)
+    today = simulated.assessor.today
+    places: Counter[Any] = Counter()
+    on_hosts: Counter[Any] = Counter()
+    ended: Counter[str] = Counter()
+    for name in simulated.findings:
+        own = shower.show_host(name).end_of_life
+        keys = [(one.component, one.branch, one.distribution_until or one.date) for one in own]
+        places.update(keys)
+        on_hosts.update(set(keys))
+        ended[name] = len(
+            {
+                one.subject
+                for one in own
+                if (
+                    one.state is SupportState.ENDED
+                    if one.distribution_until is None
+                    else one.distribution_until < today
+                )
+            }
+        )
+    told = simulated.reader.posture(Question())
+    assert {
+        key: (sum(one.places for one in told.support if (one.component, one.branch, one.until) == key))
+        for key in places
+    } == places
+    assert all(on_hosts[one.component, one.branch, one.until] >= one.hosts > 0 for one in told.support)
+    assert told.ended_places == ended.total()
+    assert told.ended_hosts == sum(number > 0 for number in ended.values())
+    days = [one.until for one in told.support if one.until is not None]
+    assert days == sorted(days)
+    assert {one.state for one in told.support} >= {SupportState.ENDED, SupportState.SUPPORTED}
+
+
+def test_what_there_is_is_not_told_of_one_advisory(simulated: Simulated) -> None:
+    told = simulated.reader.posture(Question(advisory="CVE-2025-15467"))
+    assert (told.support, told.installs, told.ended_places, told.ended_hosts) == ((), (), 0, 0)
 
 
 @pytest.mark.parametrize("provider", ["", "pbs", "distro"])
@@ -482,6 +578,26 @@ answers = st.builds(
         )
     ),
     unknown_keys=several(facts.words),
+    affected=several(
+        st.builds(
+            codec.AffectedCount, components, severities, facts.words, facts.maybe(st.sampled_from(Linkage)),
+            st.sampled_from(Upgrade), many, counts, many,
+        )
+    ),
+    support=several(
+        st.builds(
+            codec.SupportCount, components, facts.words, st.sampled_from(SupportState), facts.maybe(days),
+            facts.maybe(facts.words), many, counts,
+        )
+    ),
+    installs=several(
+        st.builds(
+            codec.InstallCount, facts.words, facts.maybe(facts.words), facts.words, facts.maybe(facts.words),
+            st.sampled_from(Linkage), facts.maybe(facts.words), facts.maybe(facts.words), many, counts,
+        )
+    ),
+    ended_places=many,
+    ended_hosts=counts,
 )  # fmt: skip
 
 

@@ -222,7 +222,7 @@ def test_a_call_over_tls_1_2_is_refused_where_grpc_let_the_handshake_pass(
         pem = leaf[0] + leaf[1]
         service = "libcensus.v1.FleetService"
         good: Any = Connection(ssl_tls_version=[b"TLSv1.3"], x509_pem_cert=[pem])
-        assert identity.admit(service, good).subject == "operator/ada"
+        assert identity.admit(service, good).identity.subject == "operator/ada"
         for properties, said in (
             ({"ssl_tls_version": [b"TLSv1.2"], "x509_pem_cert": [pem]}, "TLSv1.2"),
             ({"x509_pem_cert": [pem]}, "no TLS"),

@@ -423,6 +423,47 @@ def posture_object(answer: PostureAnswer) -> dict[str, object]:
         "accepted": answer.accepted,
         "accepted_hosts": answer.accepted_hosts,
         "accepted_risks": [_risk_object(one) for one in answer.accepted_risks],
+        "affected": [
+            {
+                "component": one.component.value,
+                "severity": one.severity.value,
+                "provider": one.provider,
+                "linkage": None if one.linkage is None else one.linkage.value,
+                "upgrade": one.upgrade.value,
+                "findings": one.findings,
+                "hosts": one.hosts,
+                "accepted": one.accepted,
+            }
+            for one in answer.affected
+        ],
+        "support": [
+            {
+                "component": one.component.value,
+                "branch": one.branch,
+                "state": one.state.value,
+                "until": _day(one.until),
+                "distribution": one.distribution,
+                "places": one.places,
+                "hosts": one.hosts,
+            }
+            for one in answer.support
+        ],
+        "installs": [
+            {
+                "implementation": one.implementation,
+                "version": one.version,
+                "provider": one.provider,
+                "provider_build": one.provider_build,
+                "linkage": one.linkage.value,
+                "crypto_family": one.crypto_family,
+                "crypto_version": one.crypto_version,
+                "installs": one.installs,
+                "hosts": one.hosts,
+            }
+            for one in answer.installs
+        ],
+        "ended_places": answer.ended_places,
+        "ended_hosts": answer.ended_hosts,
     }
 
 
@@ -464,5 +505,23 @@ def providers_object(answer: ProvidersAnswer) -> dict[str, object]:
                 "longest_days": one.longest,
             }
             for one in answer.lags
+        ],
+        "speeds": [
+            {
+                "machine": one.machine,
+                "workload": one.workload,
+                "build": one.build,
+                "implementation": one.implementation,
+                "version": one.version,
+                "provider": one.provider,
+                "baseline_provider": one.baseline_provider,
+                "baseline_version": one.baseline_version,
+                "ratio": one.speed.ratio,
+                "lower": one.speed.lower,
+                "upper": one.speed.upper,
+                "verdict": one.speed.verdict.value,
+                "measured_at": _moment(one.measured_at),
+            }
+            for one in answer.speeds
         ],
     }

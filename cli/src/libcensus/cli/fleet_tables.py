@@ -67,7 +67,7 @@ def print_libcs(out: Output, answer: LibcAnswer) -> None:
         out.prose((f"{floor.arch}: ", "bold"), (told, ""))
         own = [tag for tag in tags if tag.arch == floor.arch]
         if own:
-            runs = _runs(own) if out.is_terminal else [[tag] for tag in own]
+            runs = runs_of(own) if out.is_terminal else [[tag] for tag in own]
             out.table(TAG_COLUMNS, [_tag_row(run) for run in runs])
         else:
             out.line("No manylinux or musllinux tag is for it.")
@@ -87,7 +87,7 @@ def _libc_row(one: LibcHosts, total: int) -> tuple[Cell, ...]:
     )
 
 
-def _runs(tags: Sequence[TagReach]) -> list[list[TagReach]]:
+def runs_of(tags: Sequence[TagReach]) -> list[list[TagReach]]:
     """Return the tags in order, neighbours of one family that reach the same hosts together."""
     runs: list[list[TagReach]] = []
     for tag in tags:

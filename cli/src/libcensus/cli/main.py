@@ -31,6 +31,7 @@ from libcensus.cli.scan import scan_command
 from libcensus.cli.settings import config_group
 from libcensus.cli.show import show_command
 from libcensus.cli.simulate import simulate_command
+from libcensus.cli.speed import speed_command
 from libcensus.collector.errors import CollectorError
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ def libcensus() -> None:
 
     `demo` shows it on this host with one command; `scan` judges one machine without a server; `check` tells on which
     hosts something runs; `hosts`, `show` and `fleet` ask a collector; `simulate` makes a fleet to try that on. Nothing
-    that is found on a machine is ever run.
+    that is found on a machine is ever run; `speed` alone runs the interpreters that you name.
     """
 
 
@@ -86,6 +87,7 @@ for _command in (
     fleet_group,
     export_command,
     simulate_command,
+    speed_command,
     config_group,
     identity_group,
     completion_command,

@@ -6,13 +6,19 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from libcensus.cli.rows import COMPONENT_NAMES, SEVERITY_STYLES
+from libcensus.cli.speed_tables import SHORT_VERDICTS, VERDICT_WORDS, tell_interval
 from libcensus.cli.terminal import Cell, Column
 
 if TYPE_CHECKING:
     from datetime import date
 
     from libcensus.cli.terminal import Output
-    from libcensus.collector.service.providers_codec import PatchedShare, ProviderPatching, ProvidersAnswer
+    from libcensus.collector.service.providers_codec import (
+        PatchedShare,
+        ProviderPatching,
+        ProvidersAnswer,
+        ProviderSpeed,
+    )
 
 PATCHING_COLUMNS = (
     Column("Provider"),
@@ -32,6 +38,16 @@ LAG_COLUMNS = (
     Column("Median"),
     Column("90 %"),
     Column("Longest"),
+)
+
+SPEED_COLUMNS = (
+    Column("Build"),
+    Column("Beside"),
+    Column("Speed"),
+    Column("95 % interval", "95 %", yields=2),
+    Column("Verdict", yields=3),
+    Column("On"),
+    Column("Measured", yields=1),
 )
 
 _SHOWN_WITHIN = (7, 30)
@@ -67,6 +83,27 @@ def print_providers(out: Output, answer: ProvidersAnswer) -> None:
             )
             for one in answer.lags
         ],
+    )
+    if answer.speeds:
+        out.line()
+        out.prose(("Speed", "bold"), (" of builds that somebody measured, higher is faster:", ""))
+        out.line()
+        ordered = sorted(answer.speeds, key=lambda one: (one.provider, one.version or "", one.machine))
+        out.table(SPEED_COLUMNS, [_speed_row(one) for one in ordered])
+
+
+def _speed_row(one: ProviderSpeed) -> tuple[Cell, ...]:
+    words, style = VERDICT_WORDS[one.speed.verdict]
+    what = one.provider if one.implementation == "cpython" else f"{one.provider} {one.implementation}"
+    day = one.measured_at.date().isoformat()
+    return (
+        Cell(f"{what} {one.version or '?'}"),
+        Cell(f"{one.baseline_provider} {one.baseline_version or '?'}"),
+        Cell(f"{one.speed.ratio:.2f}"),
+        Cell(tell_interval(one.speed), tell_interval(one.speed, digits=2)),
+        Cell(words, SHORT_VERDICTS.get(one.speed.verdict), style),
+        Cell(one.machine),
+        Cell(day, day[5:]),
     )
 
 

@@ -6,7 +6,6 @@ arguments, and installs no signal handlers.
 
 from __future__ import annotations
 
-import html
 import logging
 import threading
 import time
@@ -25,6 +24,7 @@ from libcensus.collector.errors import ConfigurationError, StoreError
 from libcensus.collector.fleetindex import FleetIndex
 from libcensus.collector.http import Guard, Response, bind_http
 from libcensus.collector.ingest import Ingest
+from libcensus.collector.landing import Landing, landing_page
 from libcensus.collector.listening import decide_listening
 from libcensus.collector.metrics.exporter import FleetExporter
 from libcensus.collector.metrics.exposition import Format
@@ -48,6 +48,7 @@ from libcensus.collector.service.posture import PostureReader
 from libcensus.collector.service.providers import ProvidersReader
 from libcensus.collector.service.server import OFFERED, bind, make_enrollment_server, make_server
 from libcensus.collector.service.tls import server_credentials
+from libcensus.collector.speeds.folder import SpeedSource
 from libcensus.collector.store.sql import SqlStore
 from libcensus.collector.webconfig import WebConfig, WebState
 
@@ -163,11 +164,17 @@ class Collector:
             store = self._open_store(undo)
             documents = AcceptanceSource(None if settings.vex_dir is None else Path(settings.vex_dir))
             accepted_for = AcceptancesOfTheDay(documents, store, self._today)
+            speeds = SpeedSource(None if settings.speeds_dir is None else Path(settings.speeds_dir))
             # Reports keep some of the workers for themselves, however many uploads and watches there are.
             uploads = max(1, settings.workers * 3 // 4 - 1)
             budget = UploadBudget(_UPLOADS_IN_MEMORY * settings.max_upload_bytes, uploads)
             metrics = CollectorMetrics(
-                self.version, lambda: ingest.queued, lambda: budget.held, time.time(), accepted=documents
+                self.version,
+                lambda: ingest.queued,
+                lambda: budget.held,
+                time.time(),
+                accepted=documents,
+                speeds=speeds,
             )
             health_servicer = HealthServicer(OFFERED, max(1, settings.workers // 8))
             store_health = StoreHealth(store, health_servicer, metrics)
@@ -181,6 +188,14 @@ class Collector:
                 indexes.present,
                 accepted_for,
                 settings.metrics_labels,
+                listed_advisories=settings.metrics_advisories,
+                measured=speeds.runs,
+                shard=settings.shard,
+            )
+            metrics.show_shard(
+                settings.shard.number,
+                settings.shard.count,
+                lambda: 0 if exporter.glance is None else exporter.glance.shown_hosts,
             )
             roots = (lambda: None) if certificates is None else (lambda: certificates.roots_pem)
             pages = Pages(exporter, metrics, store_health, self.version, roots)
@@ -220,7 +235,7 @@ class Collector:
                     FleetReader(store, assessor_for, accepted_for),
                     portability,
                     PostureReader(indexes),
-                    ProvidersReader(indexes),
+                    ProvidersReader(indexes, speeds.runs),
                     identity,
                     audit,
                 ),
@@ -250,7 +265,7 @@ class Collector:
                     server_credentials(own, asks_clients=False, handshake=lambda: metrics.count_handshake("enroll")),
                 )
                 self._enrollment_address = str(enrollment_bound[0])
-            pages.grpc_address = self._grpc_address
+            pages.grpc_address, pages.enrollment_address = self._grpc_address, self._enrollment_address
             # From here on in the order in which stopping undoes it, last one first.
             keeper.start()
             undo.callback(keeper.stop)
@@ -359,15 +374,28 @@ class Pages:
         self._health = store_health
         self._version = version_text
         self.grpc_address = ""
+        self.enrollment_address = ""
 
     def routes(self) -> Mapping[str, Callable[[Request], Response]]:
         """Return the pages by path."""
         return {"/": self.landing, "/metrics": self.metrics, "/healthz": self.healthz, "/ca.pem": self.roots}
 
     def landing(self, _request: Request) -> Response:
-        """Tell a person what is here."""
-        shown = {"version": html.escape(self._version), "address": html.escape(self.grpc_address)}
-        return Response(_LANDING.format_map(shown).encode(), "text/html; charset=utf-8")
+        """Tell a person what is here. It looks at nothing that takes time: its numbers are those of the last scrape."""
+        state = self._health.current()
+        told = Landing(
+            version=self._version,
+            is_serving=state.serving,
+            reason=state.reason,
+            detail=self._exporter.detail,
+            shard=self._exporter.shard,
+            series_limit=self._exporter.series_limit,
+            glance=self._exporter.glance,
+            grpc=self.grpc_address,
+            enrollment=self.enrollment_address,
+            has_roots=self._roots() is not None,
+        )
+        return Response(landing_page(told), "text/html; charset=utf-8")
 
     def roots(self, _request: Request) -> Response:
         """Give the roots that hosts are to trust: public, and worth nothing without the fingerprint from elsewhere."""
@@ -390,7 +418,7 @@ class Pages:
         started = time.perf_counter()
         outcome = "failed"
         try:
-            content_type, body = self._exporter.render(request.headers.get("accept", ""), self._own)
+            content_type, body = self._exporter.pieces(request.headers.get("accept", ""), self._own)
             outcome = "ok"
         except StoreError as error:
             _LOGGER.warning("the metrics could not be rendered: %s", error)
@@ -401,18 +429,3 @@ class Pages:
 
     def _own(self, output: Format) -> bytes:
         return self._metrics.render(openmetrics=output is Format.OPENMETRICS)
-
-
-_LANDING = """<!DOCTYPE html>
-<html lang="en">
-<head><meta charset="utf-8"><title>libcensus collector</title></head>
-<body>
-<h1>libcensus collector {version}</h1>
-<ul>
-<li><a href="/metrics">/metrics</a>: the fleet and this collector, for Prometheus</li>
-<li><a href="/healthz">/healthz</a>: whether reports can be taken</li>
-</ul>
-<p>Agents and operators speak gRPC on {address}.</p>
-</body>
-</html>
-"""

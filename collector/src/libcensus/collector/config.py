@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from libcensus.collector.errors import ConfigurationError
 from libcensus.collector.log import LOG_FORMATS, LOG_LEVELS
+from libcensus.collector.metrics.shard import ALL_HOSTS, MOST_SHARDS, Shard
 from libcensus.collector.posture.selector import InvalidLabelError, check_key
 
 if TYPE_CHECKING:
@@ -148,6 +149,28 @@ def _names(value: Any) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
+def _count_or_all(value: Any) -> int | None:
+    """Return a number of things, None for all of them."""
+    if value == "all":
+        return None
+    try:
+        return _whole_number(0, 1_000_000)(value)
+    except _NotAllowedError:
+        raise _NotAllowedError("all, or a whole number from 0 to 1000000") from None
+
+
+def _show_count_or_all(value: int | None) -> str:
+    return "all" if value is None else str(value)
+
+
+def _shard(value: Any) -> Shard:
+    """Return one of several parts of the hosts."""
+    try:
+        return Shard.read(value.strip() if isinstance(value, str) else "")
+    except ValueError:
+        raise _NotAllowedError(f"I/N, with I from 1 to N and N up to {MOST_SHARDS}, such as 2/3") from None
+
+
 def _label_keys(value: Any) -> tuple[str, ...]:
     """Return keys of labels; in a flag or variable they are separated by commas or spaces."""
     keys = value.replace(",", " ").split() if isinstance(value, str) else value
@@ -193,8 +216,8 @@ def show_bytes(count: int) -> str:
 class CollectorSettings:
     """Everything that an operator can choose; the defaults serve a fleet of 10,000 hosts on one collector.
 
-    Times are in seconds and sizes in bytes. ``database``, ``advisories_dir``, ``vex_dir``, ``pki_dir`` and
-    ``audit_log`` are absent here where the default place is meant, which depends on who runs the collector: see
+    Times are in seconds and sizes in bytes. ``database``, ``advisories_dir``, ``vex_dir``, ``speeds_dir``, ``pki_dir``
+    and ``audit_log`` are absent here where the default place is meant, which depends on who runs the collector: see
     :func:`state_folder`.
     """
 
@@ -204,6 +227,8 @@ class CollectorSettings:
     report_interval: float = 3600.0
     metrics_detail: str = "install"
     metrics_labels: tuple[str, ...] = ()
+    metrics_advisories: int | None = 100
+    shard: Shard = ALL_HOSTS
     series_limit: int = 100_000
     max_message_bytes: int = 16 * 1024**2
     max_upload_bytes: int = 32 * 1024**2
@@ -211,7 +236,7 @@ class CollectorSettings:
     workers: int = 64
     max_concurrent_calls: int = 256
     max_queued: int = 1024
-    max_connections: int = 10_000
+    max_connections: int = 2_000
     host_calls_per_second: int = 10
     host_burst: int = 600
     call_seconds: float = 30.0
@@ -219,6 +244,7 @@ class CollectorSettings:
     advisories_dir: str | None = None
     advisory_urls: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     vex_dir: str | None = None
+    speeds_dir: str | None = None
     enroll_listen: str | None = None
     pki_dir: str | None = None
     trust_domain: str = "libcensus"
@@ -262,6 +288,15 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("report_interval", _duration(10, 30 * 86400), "how often each host is asked to report", show_seconds),
     Setting("metrics_labels", _label_keys, "labels of hosts that /metrics exports as libcensus_host_labels", " ".join),
     Setting("metrics_detail", _one_of(*METRICS_DETAILS), "the finest series that /metrics exports"),
+    Setting(
+        "metrics_advisories",
+        _count_or_all,
+        "advisories that /metrics has series of, the worst first, or all",
+        _show_count_or_all,
+    ),
+    Setting(
+        "shard", _shard, "part of the hosts that /metrics tells of one by one, I/N: I of N collectors of one database"
+    ),
     Setting("series_limit", _whole_number(1, 100_000_000), "number of series above which /metrics warns"),
     Setting("max_message_bytes", _size(64 * 1024, 256 * 1024**2), "largest message, also after unpacking", show_bytes),
     Setting("max_upload_bytes", _size(64 * 1024, 1024**3), "largest sum of facts in one upload", show_bytes),
@@ -277,6 +312,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("advisories_dir", _parse_text, "folder with the last good state of each feed of advisories"),
     Setting("advisory_urls", _addresses, "addresses of feeds, NAME=URL, instead of the projects' own", show_addresses),
     Setting("vex_dir", _parse_text, "folder with OpenVEX documents that state which risks are accepted"),
+    Setting("speeds_dir", _parse_text, "folder with documents of measured speed that `libcensus speed` wrote"),
     Setting(
         "enroll_listen",
         _parse_text,
@@ -393,6 +429,7 @@ def load_settings(
     values.setdefault("database", default_database(environment))
     values.setdefault("advisories_dir", str(state_folder(environment) / "advisories"))
     values.setdefault("vex_dir", str(state_folder(environment) / "vex"))
+    values.setdefault("speeds_dir", str(state_folder(environment) / "speeds"))
     values.setdefault("pki_dir", str(state_folder(environment) / "pki"))
     values.setdefault("audit_log", str(state_folder(environment) / "audit.jsonl"))
     settings = CollectorSettings(**values)

@@ -7,7 +7,6 @@ shows Python's text. TLS, users and headers come from a ``web.config.yml`` (:mod
 
 from __future__ import annotations
 
-import gzip
 import io
 import logging
 import socket
@@ -20,17 +19,21 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from libcensus.collector.address import Endpoint, probe_endpoints, refused_endpoint
+from libcensus.collector.compression import GzipMemory
 from libcensus.collector.passwords import PasswordCheck, PasswordOutcome
 from libcensus.collector.webconfig import WebState
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
 _LOGGER = logging.getLogger(__name__)
 
 _COMPRESS_FROM = 1024
 _PIECE_BYTES = 256 * 1024
+_JOINED_BYTES = 64 * 1024
+"""Pieces of an answer that are smaller are sent together, and larger than the other are sent in parts."""
+
 
 PUBLIC_PAGES = frozenset({"/ca.pem", "/healthz"})
 """What is shown without a password: roots are public by nature, and a health check has none to give."""
@@ -62,9 +65,9 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """A page."""
+    """A page; a large one may come in pieces, which are sent one after the other and never copied into one."""
 
-    body: bytes
+    body: bytes | tuple[bytes, ...]
     content_type: str = "text/plain; charset=utf-8"
     status: HTTPStatus = HTTPStatus.OK
     headers: tuple[tuple[str, str], ...] = ()
@@ -216,6 +219,9 @@ class _Connection(socketserver.BaseRequestHandler):
                 headers=(("Retry-After", str(wait)),),
             )
         guard.count_refusal("no_password" if outcome is PasswordOutcome.ABSENT else "password")
+        if outcome is PasswordOutcome.WRONG:
+            # From where, never with what: people type a password where the user belongs. Attempts are bounded.
+            _LOGGER.warning("an HTTP request from %s was refused: user or password is wrong", peer)
         text = (
             "this page wants a user and a password"
             if outcome is PasswordOutcome.ABSENT
@@ -226,7 +232,8 @@ class _Connection(socketserver.BaseRequestHandler):
         )
 
     def _answer(self, response: Response, headers: Mapping[str, str], *, head_only: bool, keep: bool) -> None:
-        body = response.body
+        pieces = (response.body,) if isinstance(response.body, bytes) else response.body
+        length = sum(map(len, pieces))
         lines = [
             f"HTTP/1.1 {response.status.value} {response.status.phrase}",
             f"Date: {formatdate(usegmt=True)}",
@@ -236,23 +243,43 @@ class _Connection(socketserver.BaseRequestHandler):
         ]
         set_headers = {"X-Content-Type-Options": "nosniff", **dict(self.server.guard.web().headers)}
         lines += [f"{name}: {value}" for name, value in (*set_headers.items(), *response.headers)]
-        if len(body) >= _COMPRESS_FROM and _accepts_gzip(headers.get("accept-encoding", "")):
-            body = gzip.compress(body, compresslevel=1, mtime=0)
+        if length >= _COMPRESS_FROM and _accepts_gzip(headers.get("accept-encoding", "")):
+            pieces = self.server.gzip.compress(pieces)
+            length = sum(map(len, pieces))
             lines.append("Content-Encoding: gzip")
         if response.status is HTTPStatus.METHOD_NOT_ALLOWED:
             lines.append("Allow: GET, HEAD")
-        lines.append(f"Content-Length: {len(body)}")
+        lines.append(f"Content-Length: {length}")
         lines.append("Connection: keep-alive" if keep else "Connection: close")
         head = ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
         # The time holds for the whole answer, not for each piece of it.
         ends = time.monotonic() + self.server.bounds.send_seconds
-        content = memoryview(head if head_only else head + body)
-        for start in range(0, len(content), _PIECE_BYTES):
+        for piece in _evened((head,) if head_only else (head, *pieces)):
             left = ends - time.monotonic()
             if left <= 0:
                 raise TimeoutError
             self.request.settimeout(left)
-            self.request.sendall(content[start : start + _PIECE_BYTES])
+            self.request.sendall(piece)
+
+
+def _evened(pieces: Iterable[bytes]) -> Iterator[bytes | memoryview]:
+    """Yield the same bytes in pieces that are worth a call each, and none that would take long to send."""
+    small: list[bytes] = []
+    size = 0
+    for piece in pieces:
+        if len(piece) > _PIECE_BYTES:
+            yield b"".join(small)
+            small, size = [], 0
+            whole = memoryview(piece)
+            for start in range(0, len(whole), _PIECE_BYTES):
+                yield whole[start : start + _PIECE_BYTES]
+            continue
+        small.append(piece)
+        size += len(piece)
+        if size >= _JOINED_BYTES:
+            yield small[0] if len(small) == 1 else b"".join(small)
+            small, size = [], 0
+    yield b"".join(small)
 
 
 def _plain(status: HTTPStatus, text: str) -> Response:
@@ -331,6 +358,7 @@ class HttpServer(socketserver.TCPServer):
         self.pages = pages
         self.bounds = bounds
         self.guard = guard or Guard()
+        self.gzip = GzipMemory()
         self._is_stopping = False
         self._connections: dict[int, tuple[socket.socket, threading.Thread]] = {}
         self._lock = threading.Lock()

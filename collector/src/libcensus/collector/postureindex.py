@@ -205,15 +205,21 @@ class PostureIndex:
         self._patterns: dict[bytes, Shape] = {}
         self._layouts: dict[bytes, Layout] = {}
         self._interned: dict[Shape, Shape] = {}
+        self._fleet: JudgedFleet | None = None
 
-    def fleet(self, is_wanted: Callable[[], bool] = lambda: True) -> JudgedFleet | None:
+    def fleet(
+        self, is_wanted: Callable[[], bool] = lambda: True, stamps: Sequence[HostStamp] | None = None
+    ) -> JudgedFleet | None:
         """Return the fleet as the store has it now; None as soon as nobody wants it any more. Raises StoreError.
 
-        What was judged until then is kept, so that the next question takes less time.
+        What was judged until then is kept, so that the next question takes less time; as long as nothing changes the
+        answer is the same object. Whoever has read the ``stamps`` of the store gets the fleet as it is by them.
         """
         with self._lock:
+            fleet, self._fleet = self._fleet, None
             assessor = self._assessor_for()
             if assessor is not self._assessor:
+                fleet = None
                 with collection_paused():
                     if not self._judge_anew(assessor, is_wanted):
                         return None
@@ -222,18 +228,28 @@ class PostureIndex:
                 # Which things accepted risks are about, not only which hosts: each thing is looked at anew.
                 self._forget()
                 self._places = self._accepted.acceptances.place_scopes
-            stamps = self._store.host_stamps()
-            known = {stamp.host_id for stamp in stamps}
-            for host_id in [host_id for host_id in self._entries if host_id not in known]:
-                del self._entries[host_id]
+            if stamps is None:
+                stamps = self._store.host_stamps()
             changed = [stamp for stamp in stamps if self._has_changed(stamp)]
+            new = sum(stamp.host_id not in self._entries for stamp in changed)
+            if len(self._entries) + new != len(stamps):
+                fleet = None
+                known = {stamp.host_id for stamp in stamps}
+                for host_id in [host_id for host_id in self._entries if host_id not in known]:
+                    del self._entries[host_id]
+            if fleet is not None and not changed and fleet.accepted == self._accepted:
+                self._fleet = fleet
+                return fleet
             for start in range(0, len(changed), _BATCH):
                 if not is_wanted():
                     return None
                 self._read({stamp.host_id: stamp for stamp in changed[start : start + _BATCH]}, assessor)
             # Stamps are sorted by name, and so are the hosts.
-            ordered = tuple(self._grouped(self._entries[stamp.host_id]) for stamp in stamps)
-            return JudgedFleet(assessor, ordered, tuple(self._judged), tuple(self._ages), self._accepted)
+            ordered = tuple([self._entries[stamp.host_id] for stamp in stamps])
+            if self._accepted.acceptances:
+                ordered = tuple(self._grouped(host) for host in ordered)
+            self._fleet = JudgedFleet(assessor, ordered, tuple(self._judged), tuple(self._ages), self._accepted)
+            return self._fleet
 
     def assess(self, host: JudgedHost) -> HostAssessment | None:
         """Return everything that is said about one host of the fleet; None where its facts cannot be read."""

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from libcensus.collector.acceptance.folder import AcceptedState
+    from libcensus.collector.speeds.folder import SpeedState
 
 _END_OF_OPENMETRICS = b"# EOF\n"
 
@@ -75,6 +76,17 @@ _FAMILIES: tuple[ProcessFamily, ...] = (
         "libcensus_collector_start_timestamp_seconds", "gauge", "When the collector began to serve, in Unix time."
     ),
     ProcessFamily(
+        "libcensus_collector_shard_info",
+        "gauge",
+        "Which part of the hosts this collector tells of one by one: shard number of so many shards; always 1.",
+        ("shard", "shards"),
+    ),
+    ProcessFamily(
+        "libcensus_collector_shard_hosts",
+        "gauge",
+        "Hosts that this collector tells of one by one, as of this scrape; none at the level fleet.",
+    ),
+    ProcessFamily(
         "libcensus_collector_reports_total",
         "counter",
         "Reports by outcome: acknowledged (durable), missing (facts were asked for), refused (malformed, contrary, "
@@ -120,6 +132,12 @@ _FAMILIES: tuple[ProcessFamily, ...] = (
         "libcensus_acceptance_broken_documents",
         "gauge",
         "Files of accepted risks with something wrong in them; the folder itself counts where it cannot be read.",
+    ),
+    ProcessFamily(
+        "libcensus_speed_broken_documents",
+        "gauge",
+        "Files of measured speed with something wrong in them; the folder itself counts where it cannot be read. The "
+        "last good state of each counts meanwhile.",
     ),
     ProcessFamily("libcensus_collector_scrapes_total", "counter", "Renderings of /metrics, by outcome.", ("outcome",)),
     ProcessFamily(
@@ -170,7 +188,10 @@ _FAMILIES: tuple[ProcessFamily, ...] = (
         ("port",),
     ),
     ProcessFamily(
-        "libcensus_collector_connections_total", "counter", "Connections on which something was called, at `listen`."
+        "libcensus_collector_connections_total",
+        "counter",
+        "Connections on which something was called, at `listen`; of those that one certificate opens within a second, "
+        "one.",
     ),
     ProcessFamily(
         "libcensus_collector_internal_errors_total",
@@ -211,8 +232,8 @@ def process_families() -> tuple[ProcessFamily, ...]:
 class CollectorMetrics:
     """The counters of one collector, in a registry of its own: several may live in one process.
 
-    Every method may be called from any thread. ``queue_length``, ``upload_bytes`` and ``accepted`` are read at the
-    scrape.
+    Every method may be called from any thread. ``queue_length``, ``upload_bytes``, ``accepted`` and ``speeds``
+    are read at the scrape.
     """
 
     def __init__(
@@ -222,6 +243,7 @@ class CollectorMetrics:
         upload_bytes: Callable[[], int],
         started: float,
         accepted: Callable[[], AcceptedState] | None = None,
+        speeds: Callable[[], SpeedState] | None = None,
     ) -> None:
         self.registry = CollectorRegistry()
         self._counters: dict[str, Counter] = {}
@@ -247,6 +269,9 @@ class CollectorMetrics:
                 lambda: 0.0 if (at := look().good_at) is None else at.timestamp()
             )
             self._gauges["libcensus_acceptance_broken_documents"].set_function(lambda: look().broken_files)
+        if speeds is not None:
+            measured: Callable[[], SpeedState] = speeds
+            self._gauges["libcensus_speed_broken_documents"].set_function(lambda: measured().broken_files)
         # Every outcome is there from the start: a rate over a series that appears late misses its first increase.
         self._reports = self._children("libcensus_collector_reports_total", REPORT_OUTCOMES)
         self._uploads = self._children(
@@ -298,6 +323,11 @@ class CollectorMetrics:
         """Count one rendering of the fleet's metrics."""
         self._scrapes[outcome].inc()
         self._histograms["libcensus_collector_scrape_seconds"].observe(seconds)
+
+    def show_shard(self, number: int, count: int, hosts: Callable[[], int]) -> None:
+        """Show which part of the hosts is told here; ``hosts`` is asked at each scrape for how many they are."""
+        self._gauges["libcensus_collector_shard_info"].labels(str(number), str(count)).set(1)
+        self._gauges["libcensus_collector_shard_hosts"].set_function(hosts)
 
     def show_certificates(self, ends: Callable[[], Mapping[str, datetime]]) -> None:
         """Show until when certificates are good; asked at each scrape, for those that there are now."""

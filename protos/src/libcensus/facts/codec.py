@@ -63,7 +63,7 @@ class _Words:
     """One enumeration on both sides of the wire, joined by name: ``SNAP`` is ``PROVIDER_SNAP``."""
 
     def __init__(self, domain: type[StrEnum], prefix: str, wire: Any) -> None:
-        self._domain = domain
+        self._unknown = domain["UNKNOWN"]
         self.to_wire: dict[StrEnum, int] = {}
         self._from_wire: dict[int, StrEnum] = {}
         for member in domain:
@@ -74,7 +74,7 @@ class _Words:
 
     def from_wire(self, number: int) -> Any:
         """Return the domain's word; a number from a newer contract is unknown."""
-        return self._from_wire.get(number, self._domain["UNKNOWN"])
+        return self._from_wire.get(number, self._unknown)
 
 
 _IMPLEMENTATION = _Words(Implementation, "IMPLEMENTATION", vocabulary_pb2.Implementation)

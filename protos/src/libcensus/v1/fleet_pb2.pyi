@@ -598,8 +598,68 @@ class AcceptedRisk(_message.Message):
     note: str
     def __init__(self, statement: _Optional[str] = ..., document: _Optional[str] = ..., author: _Optional[str] = ..., advisories: _Optional[_Iterable[str]] = ..., status: _Optional[str] = ..., justification: _Optional[str] = ..., reason: _Optional[str] = ..., scopes: _Optional[_Iterable[str]] = ..., since: _Optional[str] = ..., expires: _Optional[str] = ..., state: _Optional[str] = ..., findings: _Optional[int] = ..., hosts: _Optional[int] = ..., note: _Optional[str] = ...) -> None: ...
 
+class AffectedCount(_message.Message):
+    __slots__ = ("component", "severity", "provider", "linkage", "upgrade", "findings", "hosts", "accepted")
+    COMPONENT_FIELD_NUMBER: _ClassVar[int]
+    SEVERITY_FIELD_NUMBER: _ClassVar[int]
+    PROVIDER_FIELD_NUMBER: _ClassVar[int]
+    LINKAGE_FIELD_NUMBER: _ClassVar[int]
+    UPGRADE_FIELD_NUMBER: _ClassVar[int]
+    FINDINGS_FIELD_NUMBER: _ClassVar[int]
+    HOSTS_FIELD_NUMBER: _ClassVar[int]
+    ACCEPTED_FIELD_NUMBER: _ClassVar[int]
+    component: str
+    severity: str
+    provider: str
+    linkage: str
+    upgrade: str
+    findings: int
+    hosts: int
+    accepted: int
+    def __init__(self, component: _Optional[str] = ..., severity: _Optional[str] = ..., provider: _Optional[str] = ..., linkage: _Optional[str] = ..., upgrade: _Optional[str] = ..., findings: _Optional[int] = ..., hosts: _Optional[int] = ..., accepted: _Optional[int] = ...) -> None: ...
+
+class SupportCount(_message.Message):
+    __slots__ = ("component", "branch", "state", "until", "distribution", "places", "hosts")
+    COMPONENT_FIELD_NUMBER: _ClassVar[int]
+    BRANCH_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    UNTIL_FIELD_NUMBER: _ClassVar[int]
+    DISTRIBUTION_FIELD_NUMBER: _ClassVar[int]
+    PLACES_FIELD_NUMBER: _ClassVar[int]
+    HOSTS_FIELD_NUMBER: _ClassVar[int]
+    component: str
+    branch: str
+    state: str
+    until: str
+    distribution: str
+    places: int
+    hosts: int
+    def __init__(self, component: _Optional[str] = ..., branch: _Optional[str] = ..., state: _Optional[str] = ..., until: _Optional[str] = ..., distribution: _Optional[str] = ..., places: _Optional[int] = ..., hosts: _Optional[int] = ...) -> None: ...
+
+class InstallCount(_message.Message):
+    __slots__ = ("implementation", "version", "provider", "provider_build", "linkage", "crypto_family", "crypto_version", "installs", "hosts")
+    IMPLEMENTATION_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    PROVIDER_FIELD_NUMBER: _ClassVar[int]
+    PROVIDER_BUILD_FIELD_NUMBER: _ClassVar[int]
+    LINKAGE_FIELD_NUMBER: _ClassVar[int]
+    CRYPTO_FAMILY_FIELD_NUMBER: _ClassVar[int]
+    CRYPTO_VERSION_FIELD_NUMBER: _ClassVar[int]
+    INSTALLS_FIELD_NUMBER: _ClassVar[int]
+    HOSTS_FIELD_NUMBER: _ClassVar[int]
+    implementation: str
+    version: str
+    provider: str
+    provider_build: str
+    linkage: str
+    crypto_family: str
+    crypto_version: str
+    installs: int
+    hosts: int
+    def __init__(self, implementation: _Optional[str] = ..., version: _Optional[str] = ..., provider: _Optional[str] = ..., provider_build: _Optional[str] = ..., linkage: _Optional[str] = ..., crypto_family: _Optional[str] = ..., crypto_version: _Optional[str] = ..., installs: _Optional[int] = ..., hosts: _Optional[int] = ...) -> None: ...
+
 class GetPostureResponse(_message.Message):
-    __slots__ = ("hosts", "affected_hosts", "under_investigation_hosts", "unreadable_hosts", "counts", "providers", "advisories", "remedies", "remedies_total", "worst_hosts", "open_hosts", "day", "advisories_day", "exposed_hosts", "staleness", "accepted", "accepted_hosts", "accepted_risks", "unknown_keys")
+    __slots__ = ("hosts", "affected_hosts", "under_investigation_hosts", "unreadable_hosts", "counts", "providers", "advisories", "remedies", "remedies_total", "worst_hosts", "open_hosts", "day", "advisories_day", "exposed_hosts", "staleness", "accepted", "accepted_hosts", "accepted_risks", "unknown_keys", "affected", "support", "installs", "ended_places", "ended_hosts")
     HOSTS_FIELD_NUMBER: _ClassVar[int]
     AFFECTED_HOSTS_FIELD_NUMBER: _ClassVar[int]
     UNDER_INVESTIGATION_HOSTS_FIELD_NUMBER: _ClassVar[int]
@@ -619,6 +679,11 @@ class GetPostureResponse(_message.Message):
     ACCEPTED_HOSTS_FIELD_NUMBER: _ClassVar[int]
     ACCEPTED_RISKS_FIELD_NUMBER: _ClassVar[int]
     UNKNOWN_KEYS_FIELD_NUMBER: _ClassVar[int]
+    AFFECTED_FIELD_NUMBER: _ClassVar[int]
+    SUPPORT_FIELD_NUMBER: _ClassVar[int]
+    INSTALLS_FIELD_NUMBER: _ClassVar[int]
+    ENDED_PLACES_FIELD_NUMBER: _ClassVar[int]
+    ENDED_HOSTS_FIELD_NUMBER: _ClassVar[int]
     hosts: int
     affected_hosts: int
     under_investigation_hosts: int
@@ -638,7 +703,12 @@ class GetPostureResponse(_message.Message):
     accepted_hosts: int
     accepted_risks: _containers.RepeatedCompositeFieldContainer[AcceptedRisk]
     unknown_keys: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, hosts: _Optional[int] = ..., affected_hosts: _Optional[int] = ..., under_investigation_hosts: _Optional[int] = ..., unreadable_hosts: _Optional[int] = ..., counts: _Optional[_Iterable[_Union[FindingCount, _Mapping]]] = ..., providers: _Optional[_Iterable[_Union[ProviderCount, _Mapping]]] = ..., advisories: _Optional[_Iterable[_Union[AdvisoryPosture, _Mapping]]] = ..., remedies: _Optional[_Iterable[_Union[RemedyCount, _Mapping]]] = ..., remedies_total: _Optional[int] = ..., worst_hosts: _Optional[_Iterable[_Union[HostPosture, _Mapping]]] = ..., open_hosts: _Optional[int] = ..., day: _Optional[str] = ..., advisories_day: _Optional[str] = ..., exposed_hosts: _Optional[int] = ..., staleness: _Optional[_Iterable[_Union[StaleCount, _Mapping]]] = ..., accepted: _Optional[int] = ..., accepted_hosts: _Optional[int] = ..., accepted_risks: _Optional[_Iterable[_Union[AcceptedRisk, _Mapping]]] = ..., unknown_keys: _Optional[_Iterable[str]] = ...) -> None: ...
+    affected: _containers.RepeatedCompositeFieldContainer[AffectedCount]
+    support: _containers.RepeatedCompositeFieldContainer[SupportCount]
+    installs: _containers.RepeatedCompositeFieldContainer[InstallCount]
+    ended_places: int
+    ended_hosts: int
+    def __init__(self, hosts: _Optional[int] = ..., affected_hosts: _Optional[int] = ..., under_investigation_hosts: _Optional[int] = ..., unreadable_hosts: _Optional[int] = ..., counts: _Optional[_Iterable[_Union[FindingCount, _Mapping]]] = ..., providers: _Optional[_Iterable[_Union[ProviderCount, _Mapping]]] = ..., advisories: _Optional[_Iterable[_Union[AdvisoryPosture, _Mapping]]] = ..., remedies: _Optional[_Iterable[_Union[RemedyCount, _Mapping]]] = ..., remedies_total: _Optional[int] = ..., worst_hosts: _Optional[_Iterable[_Union[HostPosture, _Mapping]]] = ..., open_hosts: _Optional[int] = ..., day: _Optional[str] = ..., advisories_day: _Optional[str] = ..., exposed_hosts: _Optional[int] = ..., staleness: _Optional[_Iterable[_Union[StaleCount, _Mapping]]] = ..., accepted: _Optional[int] = ..., accepted_hosts: _Optional[int] = ..., accepted_risks: _Optional[_Iterable[_Union[AcceptedRisk, _Mapping]]] = ..., unknown_keys: _Optional[_Iterable[str]] = ..., affected: _Optional[_Iterable[_Union[AffectedCount, _Mapping]]] = ..., support: _Optional[_Iterable[_Union[SupportCount, _Mapping]]] = ..., installs: _Optional[_Iterable[_Union[InstallCount, _Mapping]]] = ..., ended_places: _Optional[int] = ..., ended_hosts: _Optional[int] = ...) -> None: ...
 
 class GetProvidersRequest(_message.Message):
     __slots__ = ("provider", "component", "since", "day", "selector")
@@ -712,8 +782,36 @@ class ChannelLag(_message.Message):
     longest_days: int
     def __init__(self, channel: _Optional[str] = ..., component: _Optional[str] = ..., fixes: _Optional[int] = ..., median_days: _Optional[int] = ..., p90_days: _Optional[int] = ..., longest_days: _Optional[int] = ...) -> None: ...
 
+class BuildSpeed(_message.Message):
+    __slots__ = ("machine", "workload", "build", "implementation", "version", "provider", "baseline_provider", "baseline_version", "ratio", "lower", "upper", "measured_at")
+    MACHINE_FIELD_NUMBER: _ClassVar[int]
+    WORKLOAD_FIELD_NUMBER: _ClassVar[int]
+    BUILD_FIELD_NUMBER: _ClassVar[int]
+    IMPLEMENTATION_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    PROVIDER_FIELD_NUMBER: _ClassVar[int]
+    BASELINE_PROVIDER_FIELD_NUMBER: _ClassVar[int]
+    BASELINE_VERSION_FIELD_NUMBER: _ClassVar[int]
+    RATIO_FIELD_NUMBER: _ClassVar[int]
+    LOWER_FIELD_NUMBER: _ClassVar[int]
+    UPPER_FIELD_NUMBER: _ClassVar[int]
+    MEASURED_AT_FIELD_NUMBER: _ClassVar[int]
+    machine: str
+    workload: str
+    build: str
+    implementation: str
+    version: str
+    provider: str
+    baseline_provider: str
+    baseline_version: str
+    ratio: float
+    lower: float
+    upper: float
+    measured_at: str
+    def __init__(self, machine: _Optional[str] = ..., workload: _Optional[str] = ..., build: _Optional[str] = ..., implementation: _Optional[str] = ..., version: _Optional[str] = ..., provider: _Optional[str] = ..., baseline_provider: _Optional[str] = ..., baseline_version: _Optional[str] = ..., ratio: _Optional[float] = ..., lower: _Optional[float] = ..., upper: _Optional[float] = ..., measured_at: _Optional[str] = ...) -> None: ...
+
 class GetProvidersResponse(_message.Message):
-    __slots__ = ("patching", "lags", "hosts", "watched_since", "day", "advisories_day", "unknown_keys")
+    __slots__ = ("patching", "lags", "hosts", "watched_since", "day", "advisories_day", "unknown_keys", "speeds")
     PATCHING_FIELD_NUMBER: _ClassVar[int]
     LAGS_FIELD_NUMBER: _ClassVar[int]
     HOSTS_FIELD_NUMBER: _ClassVar[int]
@@ -721,6 +819,7 @@ class GetProvidersResponse(_message.Message):
     DAY_FIELD_NUMBER: _ClassVar[int]
     ADVISORIES_DAY_FIELD_NUMBER: _ClassVar[int]
     UNKNOWN_KEYS_FIELD_NUMBER: _ClassVar[int]
+    SPEEDS_FIELD_NUMBER: _ClassVar[int]
     patching: _containers.RepeatedCompositeFieldContainer[ProviderPatching]
     lags: _containers.RepeatedCompositeFieldContainer[ChannelLag]
     hosts: int
@@ -728,7 +827,8 @@ class GetProvidersResponse(_message.Message):
     day: str
     advisories_day: str
     unknown_keys: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, patching: _Optional[_Iterable[_Union[ProviderPatching, _Mapping]]] = ..., lags: _Optional[_Iterable[_Union[ChannelLag, _Mapping]]] = ..., hosts: _Optional[int] = ..., watched_since: _Optional[str] = ..., day: _Optional[str] = ..., advisories_day: _Optional[str] = ..., unknown_keys: _Optional[_Iterable[str]] = ...) -> None: ...
+    speeds: _containers.RepeatedCompositeFieldContainer[BuildSpeed]
+    def __init__(self, patching: _Optional[_Iterable[_Union[ProviderPatching, _Mapping]]] = ..., lags: _Optional[_Iterable[_Union[ChannelLag, _Mapping]]] = ..., hosts: _Optional[int] = ..., watched_since: _Optional[str] = ..., day: _Optional[str] = ..., advisories_day: _Optional[str] = ..., unknown_keys: _Optional[_Iterable[str]] = ..., speeds: _Optional[_Iterable[_Union[BuildSpeed, _Mapping]]] = ...) -> None: ...
 
 class SetLabelsRequest(_message.Message):
     __slots__ = ("host", "set", "remove")

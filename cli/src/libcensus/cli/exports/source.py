@@ -24,20 +24,18 @@ _AHEAD = 4
 """Hosts that are asked for while one is written: memory stays flat however large the fleet is."""
 
 
-def named_hosts(client: FleetClient, names: Sequence[str], statuses: Collection[VexStatus]) -> list[HostParts]:
+def named_details(client: FleetClient, names: Sequence[str]) -> list[HostDetail]:
     """Return the hosts with these names or ids, each once. Raises ArgumentError for a name that no host has."""
     found = {detail.summary.host_id: detail for detail in map(client.show_host, dict.fromkeys(names))}
-    ordered = sorted(found.values(), key=lambda detail: detail.summary.name)
-    return [_parts(detail, statuses) for detail in ordered]
+    return sorted(found.values(), key=lambda detail: detail.summary.name)
 
 
-def listed_hosts(
+def listed_details(
     client: FleetClient,
     hosts: Iterable[HostSummary],
-    statuses: Collection[VexStatus],
     left_out: Callable[[str, str], None],
     progress: Callable[[str, int, int | None], None],
-) -> Iterator[HostParts]:
+) -> Iterator[HostDetail]:
     """Yield the hosts of a list; ``left_out`` is told of one that cannot be read, with the reason.
 
     A host that was removed since the list was made is no longer of the fleet, and is passed over.
@@ -60,14 +58,15 @@ def listed_hosts(
                     continue
                 except CollectorAnswerError as error:
                     left_out(name, str(error))
-                    continue
-                yield _parts(detail, statuses)
+                else:
+                    yield detail
         finally:
             for _, answer in waiting:
                 answer.cancel()
 
 
-def _parts(detail: HostDetail, statuses: Collection[VexStatus]) -> HostParts:
+def parts_of_detail(detail: HostDetail, statuses: Collection[VexStatus]) -> HostParts:
+    """Return a host as its parts, with the findings that have one of these states."""
     host = parts_of(detail.summary, assessed_from_detail(detail))
     return replace(
         host,

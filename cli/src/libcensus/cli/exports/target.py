@@ -16,9 +16,17 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
 
-def write_texts(texts: Iterable[str], file: str | None) -> None:
-    """Write texts; raises ArgumentError where the file cannot be written. What ends early leaves no file behind."""
-    if file is None:
+STANDARD_OUTPUT = "-"
+
+
+def write_texts(texts: Iterable[str], file: str) -> None:
+    """Write texts to a file, or to standard output (``-``).
+
+    Raises ArgumentError where the file cannot be written, before the first text is asked for where that is known by
+    then. What ends early leaves no file behind, and the one that was there as it was. A link is followed; what is no
+    plain file (a pipe, a device) is written as the texts come.
+    """
+    if file == STANDARD_OUTPUT:
         # Line ends are part of the formats: nothing may translate them.
         stream = getattr(sys.stdout, "buffer", None)
         for text in texts:
@@ -28,11 +36,19 @@ def write_texts(texts: Iterable[str], file: str | None) -> None:
                 sys.stdout.flush()
                 stream.write(_encoded(text))
         return
-    target = Path(file)
+    target = Path(file).resolve()
+    if target.exists() and not target.is_file():
+        try:
+            with target.open("wb") as stream:
+                for text in texts:
+                    _write(stream, _encoded(text), file)
+        except OSError as error:
+            raise ArgumentError(f"--output {file}: cannot be written: {error.strerror}") from None
+        return
     try:
         descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
     except OSError as error:
-        raise ArgumentError(f"--output-file {file}: cannot be written: {error.strerror}") from None
+        raise ArgumentError(f"--output {file}: cannot be written: {error.strerror}") from None
     try:
         with os.fdopen(descriptor, "wb") as stream:
             for text in texts:
@@ -43,7 +59,7 @@ def write_texts(texts: Iterable[str], file: str | None) -> None:
         try:
             Path(name).replace(target)
         except OSError as error:
-            raise ArgumentError(f"--output-file {file}: cannot be written: {error.strerror}") from None
+            raise ArgumentError(f"--output {file}: cannot be written: {error.strerror}") from None
     except BaseException:
         with suppress(OSError):
             Path(name).unlink()
@@ -55,7 +71,7 @@ def _write(stream: BinaryIO, content: bytes, file: str) -> None:
         stream.write(content)
         stream.flush()
     except OSError as error:
-        raise ArgumentError(f"--output-file {file}: cannot be written: {error.strerror}") from None
+        raise ArgumentError(f"--output {file}: cannot be written: {error.strerror}") from None
 
 
 def _encoded(text: str) -> bytes:

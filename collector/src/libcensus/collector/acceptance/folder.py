@@ -89,7 +89,7 @@ def read_files(paths: Iterable[Path], before: Mapping[str, Document] | None = No
     for path in paths:
         name = str(path)
         try:
-            documents[name] = _read(path)
+            documents[name] = read_document(read_document_bytes(path, LARGEST))
         except OpenVexError as error:
             problems += [Problem(name, text) for text in error.problems]
         except OSError as error:
@@ -147,7 +147,7 @@ class AcceptanceSource:
         if self._folder is not None:
             try:
                 paths = documents_in(self._folder)
-                stamp = _stamp(paths)
+                stamp = stamp_of(paths)
             except FileNotFoundError:
                 # A folder that never was holds nothing; one that went away did not take its statements back.
                 if self._state.documents:
@@ -199,7 +199,8 @@ def _is_document(entry: os.DirEntry[str]) -> bool:
     return entry.name.endswith(SUFFIX) and not entry.name.startswith(".") and not entry.is_dir()
 
 
-def _stamp(paths: Iterable[Path]) -> Stamp:
+def stamp_of(paths: Iterable[Path]) -> Stamp:
+    """Return what changes when a document does."""
     found = []
     for path in paths:
         try:
@@ -211,11 +212,12 @@ def _stamp(paths: Iterable[Path]) -> Stamp:
     return tuple(found)
 
 
-def _read(path: Path) -> Document:
+def read_document_bytes(path: Path, limit: int) -> bytes:
+    """Return a document's content, one byte more than the limit where it has more. Raises OSError."""
     # A pipe or a device under such a name must not hold anybody up.
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     with os.fdopen(descriptor, "rb") as file:
-        return read_document(file.read(LARGEST + 1))
+        return file.read(limit + 1)
 
 
 def _without_twins(

@@ -1,8 +1,9 @@
-"""Keeps the fleet's exposition: text is rendered when a host changes, and joined at the scrape.
+"""Keeps the fleet's exposition: text is rendered when a host changes, and joined at the scrape where it changed.
 
 A scrape asks the store for the stamp of every host and reads only those that changed since the last one. Hosts with
-equal facts share one assessment and one rendered template. Scrapes at the same time get the same page; nothing here
-writes to the store, and nothing is dropped: above the limit of series a warning is logged and the numbers say so.
+equal facts share one assessment and one rendered template; the text of hosts lies in blocks, which are joined again
+for the families that changed. Scrapes at the same time get the same page; nothing here writes to the store, and nothing
+is dropped: above the limit of series a warning is logged and the numbers say so.
 """
 
 from __future__ import annotations
@@ -17,10 +18,10 @@ from libcensus.collector.acceptance.fleet import nothing_accepted
 from libcensus.collector.exposures import ExposureReader
 from libcensus.collector.heap import collection_paused
 from libcensus.collector.hostfacts import HostFacts, wanted, wanted_by_roots
+from libcensus.collector.metrics.blocks import HostBlocks
 from libcensus.collector.metrics.exposition import (
     END_OF_OPENMETRICS,
     Format,
-    Lines,
     escape_value,
     negotiate,
     render_header,
@@ -28,22 +29,21 @@ from libcensus.collector.metrics.exposition import (
     render_samples,
 )
 from libcensus.collector.metrics.families import (
+    EXPOSED,
     FACTS_FAMILIES,
     FLEET_FAMILIES,
     HOST_LABELS,
-    INSTALL_EXPOSED,
     PATCH_LATENCY,
     REPORT_FAMILIES,
     SERIES,
     collisions,
-    exposed_samples,
     host_labels,
     label_names,
 )
+from libcensus.collector.metrics.shard import ALL_HOSTS
 from libcensus.collector.metrics.view import (
     Count,
     Detail,
-    ExposedPlace,
     FleetView,
     HostView,
     ReportView,
@@ -51,21 +51,28 @@ from libcensus.collector.metrics.view import (
     exposed_places,
     tally_host,
 )
+from libcensus.collector.posture.newest import newest_of_line
 from libcensus.collector.postureindex import PostureIndex, end_of
 from libcensus.facts.host import Inventory
 from libcensus.facts.interpreter import Build
 from libcensus.facts.platform import Platform
+from libcensus.facts.vocabulary import Implementation, Provider
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+    from datetime import date
 
     from libcensus.collector.acceptance.fleet import FleetAcceptances
-    from libcensus.collector.metrics.exposition import Labels
+    from libcensus.collector.metrics.exposition import Labels, Lines
     from libcensus.collector.metrics.families import Family
+    from libcensus.collector.metrics.shard import Shard
+    from libcensus.collector.metrics.view import ExposedPlace
     from libcensus.collector.posture.acceptance import Acceptances, HostScope, Matched
     from libcensus.collector.posture.assessment import Assessor
+    from libcensus.collector.posture.newest import NewestBuild
+    from libcensus.collector.posture.speed import SpeedRun
     from libcensus.collector.posture.verdict import Verdict
-    from libcensus.collector.postureindex import JudgedHost
+    from libcensus.collector.postureindex import JudgedFleet, JudgedHost
     from libcensus.collector.store.contract import HostStamp, HostState, Store
     from libcensus.facts.codec import Fact
     from libcensus.facts.host import Host
@@ -73,6 +80,9 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 DEFAULT_SERIES_LIMIT = 100_000
+
+DEFAULT_LISTED_ADVISORIES = 100
+"""How many advisories are labels of a series unless somebody wants more."""
 
 _NAME = "\0"
 _NAME_BYTES = _NAME.encode()
@@ -104,7 +114,8 @@ class _ShapeKey:
 class _Shape:
     """The facts that one or many hosts have in common, as far as the exposition needs them.
 
-    ``inventory`` is the address of one host's: with it they can be judged anew.
+    ``inventory`` is the address of one host's: with it they can be judged anew. ``templates`` is the text of each
+    family of facts, with the mark of a name; it is made when a host of this shard has it.
     """
 
     key: _ShapeKey
@@ -120,16 +131,45 @@ class _Shape:
 class _Entry:
     """One host as it stands in the exposition; ``shape`` is absent where its facts cannot be read.
 
-    ``told`` are the series of its report alone, ``labels`` the values of those that are exposed.
+    ``reported`` is the text of each family of its report, and ``told`` are the series in it; both are empty where
+    another shard tells of the host. ``own`` is text that differs from its shape's, by the family's place among those
+    of facts. ``labels`` are the values of those that are exposed.
     """
 
     stamp: HostStamp
     shape: _Shape | None
+    is_shown: bool
     reported: tuple[bytes, ...]
-    facts: tuple[bytes, ...]
     told: Counter[Detail]
+    own: Mapping[int, bytes]
     groups: Matched
     labels: Labels
+
+
+_NO_TEXT: Mapping[int, bytes] = {}
+_NO_SERIES: Counter[Detail] = Counter()
+
+Page = tuple[bytes, ...]
+"""A page in pieces, in their order: nobody copies hundreds of megabytes to have it in one."""
+
+
+@dataclass(frozen=True, slots=True)
+class _FleetText:
+    """The text of each family of the fleet, and what it was told from; the numbers of series are told at the join."""
+
+    view: FleetView
+    families: tuple[Lines, ...]
+    latency: Lines
+
+
+@dataclass(frozen=True, slots=True)
+class Glance:
+    """What the last scrape found: hosts of the whole fleet and of this shard, series by level, day of the facts."""
+
+    hosts: int
+    shown_hosts: int
+    series: Mapping[Detail, int]
+    facts_day: date
 
 
 class FleetExporter:
@@ -137,7 +177,9 @@ class FleetExporter:
 
     ``assessor_for`` is asked at every scrape; another assessor than the last time (a new day, new advisories) means
     that all verdicts are computed anew, once for all hosts with the same facts. ``index`` keeps the hosts' past.
-    ``label_keys`` are the labels of hosts that are exposed.
+    ``label_keys`` are the labels of hosts that are exposed; ``listed_advisories`` is how many advisories get series of
+    their own, None for all; ``measured`` gives the runs in which somebody measured the speed of builds, the same object
+    until one changes. The levels of hosts and installs tell of the hosts of one ``shard``, the fleet's of all.
     Methods may be called from several threads at once.
     """
 
@@ -150,18 +192,28 @@ class FleetExporter:
         index: PostureIndex | None = None,
         accepted_for: Callable[[], FleetAcceptances] = nothing_accepted,
         label_keys: Sequence[str] = (),
+        *,
+        listed_advisories: int | None = DEFAULT_LISTED_ADVISORIES,
+        measured: Callable[[], tuple[SpeedRun, ...]] = tuple,
+        shard: Shard = ALL_HOSTS,
     ) -> None:
+        self._listed_advisories = listed_advisories
+        self.shard = shard
+        self.detail = Detail(detail)
         self._store = store
+        self._measured_now = measured
+        self._measured: tuple[SpeedRun, ...] = ()
         self._accepted_for = accepted_for
         self._accepted = nothing_accepted()
+        self._labels = self._accepted.labels
         self._judged_with: Acceptances | None = None
         self._host_scopes: tuple[HostScope, ...] = ()
         self._assessor_for = assessor_for
         self._index = PostureIndex(store, assessor_for) if index is None else index
+        self._fleet: JudgedFleet | None = None
         self._exposures: ExposureReader | None = None
         self._moved: dict[str, JudgedHost] = {}
-        self._detail = Detail(detail)
-        self._series_limit = series_limit
+        self.series_limit = series_limit
         self._label_keys = tuple(sorted(set(label_keys)))
         labels = host_labels(self._label_keys)
         for together in collisions(self._label_keys):
@@ -171,39 +223,64 @@ class FleetExporter:
                 " and ".join(label_names(self._label_keys)[key] for key in together),
             )
         families = (labels if family is HOST_LABELS else family for family in REPORT_FAMILIES)
-        self._report_families = tuple(f for f in families if self._detail.includes(f.detail))
-        self._facts_families = tuple(f for f in FACTS_FAMILIES if self._detail.includes(f.detail))
+        self._report_families = tuple(f for f in families if self.detail.includes(f.detail))
+        self._facts_families = tuple(f for f in FACTS_FAMILIES if self.detail.includes(f.detail))
+        # Of all text of a host, in the order of the page: first that of its report, then that of its facts.
+        self._facts_from = len(self._report_families)
+        self._all_facts = range(self._facts_from, self._facts_from + len(self._facts_families))
+        self._exposed = tuple(
+            (position, family, EXPOSED[family])
+            for position, family in enumerate(self._facts_families)
+            if family in EXPOSED
+        )
         self._lock = threading.Lock()
         self._assessor: Assessor | None = None
         self._entries: dict[str, _Entry] = {}
-        self._order: list[str] = []
+        self._blocks = HostBlocks(self._all_facts.stop, self._text_of)
         self._shapes: dict[_ShapeKey, _Shape] = {}
         self._counts: dict[Count, Counter[Labels]] = {what: Counter() for what in Count}
         self._interned: dict[Labels, Labels] = {}
         self._label_values: dict[Labels, Labels] = {}
         self._told: Counter[Detail] = Counter()
+        self._tolds: dict[frozenset[tuple[Detail, int]], Counter[Detail]] = {}
+        self._unreadable = 0
         self._builds: dict[str, Build] = {}
         self._needed_glibc: dict[str, str] = {}
         self._platforms: dict[str, Platform] = {}
-        self._pages: dict[Format, bytes] = {}
+        self._fleet_text: _FleetText | None = None
+        self._pages: dict[Format, Page] = {}
+        self._glance: Glance | None = None
+        # Whether all that was found out last time was read to its end, and the index knows the same hosts.
+        self._is_settled = False
         self._above_limit = False
 
+    @property
+    def glance(self) -> Glance | None:
+        """What the last scrape found; None before the first."""
+        return self._glance
+
     def render(self, accept: str = "", process: Callable[[Format], bytes] | None = None) -> tuple[str, bytes]:
-        """Return the content type and the page for an ``Accept`` header.
+        """Return the content type and the page for an ``Accept`` header, in one piece; see :meth:`pieces`."""
+        output, page = self.pieces(accept, process)
+        return output, b"".join(page)
+
+    def pieces(self, accept: str = "", process: Callable[[Format], bytes] | None = None) -> tuple[str, Page]:
+        """Return the content type and the page for an ``Accept`` header, as it is at one moment.
 
         ``process`` renders the collector's own families in the format that was agreed on, without an end mark; they
         come after the fleet's. Raises StoreError when the store cannot be read.
         """
         output = negotiate(accept)
-        parts = [self.render_fleet(output)]
+        page = self._render(output)
         if process is not None:
-            parts.append(process(output))
-        if output is Format.OPENMETRICS:
-            parts.append(END_OF_OPENMETRICS)
-        return output, b"".join(parts)
+            page = (*page, process(output))
+        return output, ((*page, END_OF_OPENMETRICS) if output is Format.OPENMETRICS else page)
 
     def render_fleet(self, output: Format) -> bytes:
         """Return the families of the fleet in one format, without an end mark. Raises StoreError."""
+        return b"".join(self._render(output))
+
+    def _render(self, output: Format) -> Page:
         with self._lock:
             self._update()
             page = self._pages.get(output)
@@ -220,16 +297,28 @@ class FleetExporter:
         """
         assessor, accepted = self._assessor_for(), self._accepted_for()
         judged_anew = assessor is not self._assessor or accepted.acceptances is not self._judged_with
+        relabelled = _relabelled(self._labels, accepted.labels)
         self._accepted = accepted
+        measured = self._measured_now()
+        if measured is not self._measured:
+            self._measured = measured
+            self._fleet_text = None
+            self._is_settled = False
         stamps = self._store.host_stamps()
-        known = {stamp.host_id for stamp in stamps}
-        gone = [host_id for host_id in self._entries if host_id not in known]
-        has_changes = not judged_anew and any(self._has_changed(stamp) for stamp in stamps)
-        if judged_anew or gone or has_changes:
-            self._pages.clear()
-            self._look_back()
+        changed = [] if judged_anew else self._changed(stamps, relabelled)
+        gone: list[str] = []
+        new = sum(stamp.host_id not in self._entries for stamp in (stamps if judged_anew else changed))
+        if len(self._entries) + new != len(stamps):
+            known = {stamp.host_id for stamp in stamps}
+            gone = [host_id for host_id in self._entries if host_id not in known]
+        if self._is_settled and not judged_anew and not gone and not changed:
+            self._labels = accepted.labels
+            return
+        self._is_settled = False
+        self._pages.clear()
+        self._look_back(stamps)
         for host_id in gone:
-            self._release(self._entries.pop(host_id))
+            self._replace(host_id, None)
         if accepted.acceptances.host_scopes != self._host_scopes:
             # The numbers of groups mean others now: every host is read again.
             self._forget()
@@ -238,19 +327,44 @@ class FleetExporter:
             with collection_paused():
                 self._judge_anew(assessor)
             self._assessor, self._judged_with = assessor, accepted.acceptances
-        # What could not be judged anew has no entry any more, and is read again.
-        changed = [stamp for stamp in stamps if self._has_changed(stamp)] if judged_anew or has_changes else []
+            # What could not be judged anew has no entry any more, and is read again; statements may cover others now.
+            changed = self._changed(stamps, None)
+        for stamp in changed:
+            # Names that go must be gone before others take them.
+            old = self._entries.get(stamp.host_id)
+            if old is not None and old.stamp.name != stamp.name:
+                self._replace(stamp.host_id, None)
+        is_settled = True
         for start in range(0, len(changed), _BATCH):
-            self._read({stamp.host_id: stamp for stamp in changed[start : start + _BATCH]}, assessor)
-        if not self._pages:
-            self._order = [stamp.host_id for stamp in stamps if stamp.host_id in self._entries]
-            self._purge()
+            is_settled &= self._read({stamp.host_id: stamp for stamp in changed[start : start + _BATCH]}, assessor)
+        if relabelled and self._label_keys:
+            self._label_values = {entry.labels: entry.labels for entry in self._entries.values()}
+        self._labels = accepted.labels
+        self._purge()
+        self._is_settled = is_settled
 
-    def _has_changed(self, stamp: HostStamp) -> bool:
-        old = self._entries.get(stamp.host_id)
-        if old is None or old.stamp != stamp:
-            return True
-        # A label may have changed.
+    def _changed(self, stamps: Sequence[HostStamp], relabelled: Collection[str] | None) -> list[HostStamp]:
+        """Return the stamps of hosts that have to be read again; without ``relabelled``, labels of all are compared."""
+        entries = self._entries
+        # The store gives the same object as long as nothing changed: to compare it costs nothing.
+        changed = [
+            stamp
+            for stamp in stamps
+            if (old := entries.get(stamp.host_id)) is None or (old.stamp is not stamp and old.stamp != stamp)
+        ]
+        if relabelled is None or relabelled:
+            known = {stamp.host_id for stamp in changed}
+            changed += [
+                stamp
+                for stamp in stamps
+                if stamp.host_id not in known
+                and (relabelled is None or stamp.host_id in relabelled)
+                and self._is_labelled_anew(stamp)
+            ]
+        return changed
+
+    def _is_labelled_anew(self, stamp: HostStamp) -> bool:
+        old = self._entries[stamp.host_id]
         if self._label_keys and old.labels != self._labels_of(stamp.host_id):
             return True
         return old.groups != self._accepted.groups_of(stamp.host_id, stamp.name)
@@ -261,11 +375,13 @@ class FleetExporter:
         return tuple(own.get(key, "") for key in self._label_keys)
 
     def _forget(self) -> None:
-        self._entries, self._shapes, self._told = {}, {}, Counter()
+        self._entries, self._shapes, self._told, self._unreadable = {}, {}, Counter(), 0
         self._counts = {what: Counter() for what in Count}
+        self._blocks.clear()
+        self._fleet_text = None
 
     def _judge_anew(self, assessor: Assessor) -> None:
-        """Judge and render each shape once, and give its hosts the new text: their facts are the same."""
+        """Judge and render each shape once, and give it to its hosts: their facts are the same."""
         fresh: dict[_ShapeKey, _Shape] = {}
         renewed: dict[int, _Shape] = {}
         keys = list(self._shapes)
@@ -277,20 +393,15 @@ class FleetExporter:
             for key, inventory in inventories.items():
                 shape = self._shape(key, part[key], inventory, self._gather(inventory, facts), assessor)
                 if shape is not None:
-                    shape.hosts = self._shapes[key].hosts
                     fresh[key] = renewed[id(self._shapes[key])] = shape
+        entries = self._entries
+        self._forget()
         self._shapes = fresh
-        self._counts = {what: Counter() for what in Count}
-        for shape in fresh.values():
-            for what, labels, amount in shape.tally:
-                self._counts[what][labels] += amount * shape.hosts
-        entries, self._entries = self._entries, {}
         for host_id, entry in entries.items():
-            known = None if entry.shape is None else renewed.get(id(entry.shape))
-            if known is not None:
-                self._entries[host_id] = self._entry(entry.stamp, known, entry.reported, entry.told, entry.labels)
-            elif entry.shape is not None:
-                self._told.subtract(entry.told)
+            shape = None if entry.shape is None else renewed.get(id(entry.shape))
+            if shape is not None or entry.shape is None:
+                own = _NO_TEXT if shape is None else self._own_text(entry.stamp, shape, is_shown=entry.is_shown)
+                self._replace(host_id, replace(entry, shape=shape, own=own))
 
     def _facts_of(self, inventories: Iterable[HostState | Inventory]) -> dict[str, Fact]:
         """Return the facts that hosts need and that are not kept: builds and platforms are, from now on."""
@@ -309,28 +420,33 @@ class FleetExporter:
                 self._platforms[digest] = fact
         return {**facts, **others}
 
-    def _look_back(self) -> None:
-        """Ask the index what changed on hosts, and when."""
-        fleet = self._index.fleet()
-        if fleet is not None:
+    def _look_back(self, stamps: Sequence[HostStamp]) -> None:
+        """Ask the index what changed on hosts, and when; of the same fleet the answer is the same."""
+        fleet = self._index.fleet(stamps=stamps)
+        if fleet is not None and fleet is not self._fleet:
+            self._fleet = fleet
             self._exposures = ExposureReader(fleet)
             self._moved = {host.host_id: host for host in fleet.hosts if host.past}
+            self._fleet_text = None
 
-    def _read(self, stamps: dict[str, HostStamp], assessor: Assessor) -> None:
-        """Read hosts that changed, and render what each of them needs."""
+    def _read(self, stamps: Mapping[str, HostStamp], assessor: Assessor) -> bool:
+        """Read hosts that changed, and render what each of them needs; tells whether all were still there."""
         states = self._store.hosts(stamps)
-        facts = self._facts_of(state for state in states if self._shape_key(state) not in self._shapes)
+        keys = {state.host_id: self._shape_key(state) for state in states}
+        facts = self._facts_of(state for state in states if keys[state.host_id] not in self._shapes)
         # A host that was removed since its stamp was read is not among the states, and keeps no entry.
-        for host_id in stamps:
-            if host_id in self._entries:
-                self._release(self._entries.pop(host_id))
+        gone = stamps.keys() - keys.keys()
+        for host_id in gone:
+            self._replace(host_id, None)
         for state in states:
-            key = self._shape_key(state)
-            if key not in self._shapes:
+            key = keys[state.host_id]
+            shape = self._shapes.get(key)
+            if shape is None:
                 shape = self._shape(key, state.inventory, state, self._gather(state, facts), assessor)
                 if shape is not None:
                     self._shapes[key] = shape
-            self._admit(stamps[state.host_id], state, key)
+            self._replace(state.host_id, self._entry(stamps[state.host_id], state, shape, key.groups))
+        return not gone
 
     def _gather(self, state: HostState | Inventory, read: Mapping[str, Fact]) -> dict[str, Fact]:
         """Return a host's facts: those just read, and those that another host had already."""
@@ -379,6 +495,8 @@ class FleetExporter:
             needed_glibc={digest: self._needed_glibc[digest] for digest in known.builds},
             assessment=assessment,
             covered=covered_by(self._accepted.acceptances, assessment, key.groups),
+            exposed=exposed_places(self._accepted.acceptances, assessment, key.groups),
+            tools=known.tools,
         )
         tally = tuple(
             (what, self._interned.setdefault(labels, labels), amount)
@@ -391,20 +509,18 @@ class FleetExporter:
             tally,
             tuple(each.text for each in lines),
             _count_series(self._facts_families, lines),
-            exposed_places(view.assessment) if INSTALL_EXPOSED in self._facts_families else (),
+            view.exposed if self._exposed else (),
         )
 
-    def _admit(self, stamp: HostStamp, state: HostState, key: _ShapeKey) -> None:
-        shape = self._shapes.get(key)
-        labels = self._labels_of(stamp.host_id)
-        labels = self._label_values.setdefault(labels, labels)
+    def _entry(self, stamp: HostStamp, state: HostState, shape: _Shape | None, groups: Matched) -> _Entry:
+        """Return what the exposition has of a host that was read."""
+        found = self._labels_of(stamp.host_id)
+        labels = self._label_values.setdefault(found, found)
         if shape is None:
             log.warning("host %s: its stored facts cannot be read; metrics leave it out until it changes", stamp.name)
-            self._entries[stamp.host_id] = _Entry(stamp, None, (), (), Counter(), key.groups, labels)
-            return
-        shape.hosts += 1
-        for what, labels, amount in shape.tally:
-            self._counts[what][labels] += amount
+        is_shown = shape is not None and bool(self._report_families) and self.shard.holds(stamp.host_id)
+        if shape is None or not is_shown:
+            return _Entry(stamp, shape, is_shown, (), _NO_SERIES, _NO_TEXT, groups, labels)
         view = ReportView(
             stamp.name,
             state.host_id,
@@ -417,46 +533,108 @@ class FleetExporter:
         )
         lines = [render_samples(family.name, family.labels, family.samples(view)) for family in self._report_families]
         told = _count_series(self._report_families, lines)
-        self._told.update(told)
-        self._entries[stamp.host_id] = self._entry(stamp, shape, tuple(each.text for each in lines), told, labels)
+        told = self._tolds.setdefault(frozenset(told.items()), told)
+        own = self._own_text(stamp, shape, is_shown=is_shown)
+        return _Entry(stamp, shape, is_shown, tuple(each.text for each in lines), told, own, groups, labels)
 
-    def _entry(
-        self, stamp: HostStamp, shape: _Shape, reported: tuple[bytes, ...], told: Counter[Detail], labels: Labels
-    ) -> _Entry:
-        """Return a host's entry; ``told`` are the series of its report."""
-        name = escape_value(stamp.name).encode()
-        facts = tuple([template.replace(_NAME_BYTES, name) for template in shape.templates])
-        return _Entry(stamp, shape, reported, self._with_past(stamp, shape, facts), told, shape.key.groups, labels)
-
-    def _with_past(self, stamp: HostStamp, shape: _Shape, facts: tuple[bytes, ...]) -> tuple[bytes, ...]:
-        """Return a host's text with what counts from its own changes; the series are the same, their values are not."""
+    def _own_text(self, stamp: HostStamp, shape: _Shape, *, is_shown: bool) -> Mapping[int, bytes]:
+        """Return the text of a host that its own changes decide; the series are its shape's, their values are not."""
         host = self._moved.get(stamp.host_id)
-        if host is None or self._exposures is None or not shape.exposed:
-            return facts
-        position = self._facts_families.index(INSTALL_EXPOSED)
-        samples = exposed_samples(stamp.name, shape.exposed, self._exposures.began(host))
-        text = render_samples(INSTALL_EXPOSED.name, INSTALL_EXPOSED.labels, samples).text
-        return (*facts[:position], text, *facts[position + 1 :])
+        if host is None or self._exposures is None or not shape.exposed or not is_shown:
+            return _NO_TEXT
+        began = self._exposures.began(host)
+        found = {}
+        for position, family, samples_of in self._exposed:
+            samples = samples_of(stamp.name, shape.exposed, began)
+            found[position] = render_samples(family.name, family.labels, samples).text
+        return found
 
-    def _release(self, entry: _Entry) -> None:
-        if entry.shape is None:
+    def _replace(self, host_id: str, new: _Entry | None) -> None:
+        """Put the entry of a host in the place of the one that it had, if any; counts and blocks follow."""
+        old = self._entries.pop(host_id, None)
+        old_shape, new_shape = (None if entry is None else entry.shape for entry in (old, new))
+        if old_shape is not new_shape:
+            self._count(old_shape, -1)
+            self._count(new_shape, 1)
+        was_unreadable, is_unreadable = (entry is not None and entry.shape is None for entry in (old, new))
+        if was_unreadable != is_unreadable:
+            self._unreadable += is_unreadable - was_unreadable
+            self._fleet_text = None
+        if old is not None and old.is_shown:
+            self._told.subtract(old.told)
+            self._told.subtract({} if old_shape is None else old_shape.series)
+        if new is not None and new.is_shown:
+            self._told.update(new.told)
+            self._told.update({} if new_shape is None else new_shape.series)
+        if new is not None:
+            self._entries[host_id] = new
+        self._place(host_id, old, new)
+
+    def _place(self, host_id: str, old: _Entry | None, new: _Entry | None) -> None:
+        """Have the blocks tell what is new of a host."""
+        before = old if old is not None and old.is_shown else None
+        after = new if new is not None and new.is_shown else None
+        if before is not None and after is not None and before.stamp.name == after.stamp.name:
+            self._blocks.touch(after.stamp.name, self._differing(before, after))
             return
-        shape = entry.shape
-        shape.hosts -= 1
+        if before is not None:
+            self._blocks.remove(before.stamp.name)
+        if after is not None:
+            self._blocks.insert(after.stamp.name, host_id)
+
+    def _differing(self, old: _Entry, new: _Entry) -> list[int]:
+        """Return the families, by their place on the page, whose text differs between two entries of a host."""
+        pairs = zip(old.reported, new.reported, strict=True)
+        found = [position for position, (one, other) in enumerate(pairs) if one != other]
+        if old.shape is not new.shape or old.own != new.own:
+            found += [
+                position
+                for position in self._all_facts
+                if self._template(old, position) != self._template(new, position)
+            ]
+        return found
+
+    def _template(self, entry: _Entry, position: int) -> bytes:
+        """Return a family's text of facts of a host, with the mark for its name where it is its shape's."""
+        number = position - self._facts_from
+        own = entry.own.get(number)
+        if own is not None:
+            return own
+        return b"" if entry.shape is None else entry.shape.templates[number]
+
+    def _text_of(self, host_ids: Sequence[str], position: int) -> bytes:
+        """Return the text of some hosts for a family by its place on the page."""
+        entries = [self._entries[host_id] for host_id in host_ids]
+        if position < self._facts_from:
+            return b"".join([entry.reported[position] for entry in entries])
+        number = position - self._facts_from
+        texts = []
+        for entry in entries:
+            text = entry.own.get(number) if entry.own else None
+            if text is None and entry.shape is not None and (template := entry.shape.templates[number]):
+                text = template.replace(_NAME_BYTES, escape_value(entry.stamp.name).encode())
+            texts.append(text or b"")
+        return b"".join(texts)
+
+    def _count(self, shape: _Shape | None, times: int) -> None:
+        """Add a host with a shape to the fleet's counts, or take it out."""
+        if shape is None:
+            return
+        shape.hosts += times
         for what, labels, amount in shape.tally:
-            self._counts[what][labels] -= amount
-        self._told.subtract(entry.told)
+            self._counts[what][labels] += amount * times
+        self._fleet_text = None
 
     def _purge(self) -> None:
         """Let go of what no host has any more."""
+        if self._fleet_text is not None:
+            return
         for key in [key for key, shape in self._shapes.items() if not shape.hosts]:
             del self._shapes[key]
         for counts in self._counts.values():
             for labels in [labels for labels, amount in counts.items() if not amount]:
                 del counts[labels]
                 self._interned.pop(labels, None)
-        if self._label_keys:
-            self._label_values = {entry.labels: entry.labels for entry in self._entries.values()}
         builds = {digest for (digest,) in self._counts[Count.BUILDS]}
         platforms = {digest for (digest,) in self._counts[Count.PLATFORMS]}
         for held, alive in ((self._builds, builds), (self._needed_glibc, builds), (self._platforms, platforms)):
@@ -465,7 +643,28 @@ class FleetExporter:
 
     # --- joining --------------------------------------------------------------------------------------------------
 
-    def _join(self, output: Format) -> bytes:
+    def _join(self, output: Format) -> Page:
+        told = self._fleet_text
+        if told is None:
+            told = self._fleet_text = self._tell_fleet()
+        series = Counter(self._told)
+        series[Detail.FLEET] = sum(lines.number for lines in (*told.families, told.latency))
+        self._watch_limit(series)
+        self._glance = Glance(len(self._entries), len(self._blocks), series, told.view.snapshot_date)
+        view = replace(told.view, series=series)
+        head: list[bytes] = []
+        for family, lines in zip(FLEET_FAMILIES, told.families, strict=True):
+            text = render_samples(family.name, family.labels, family.samples(view)) if family is SERIES else lines
+            head += (_header(family, output), text.text)
+        head += (_header(PATCH_LATENCY, output), told.latency.text)
+        parts = [b"".join(head)]
+        families = (*self._report_families, *self._facts_families)
+        for one, column in zip(families, self._blocks.columns(), strict=True):
+            parts += (_header(one, output), *column)
+        return tuple(parts)
+
+    def _tell_fleet(self) -> _FleetText:
+        """Return the families of the fleet."""
         assessor = self._assessor
         if assessor is None:
             raise AssertionError("nothing was judged yet")
@@ -473,7 +672,10 @@ class FleetExporter:
         def verdict_of(build: str, platform: str) -> Verdict:
             return assessor.verdict(build, self._builds[build], self._platforms[platform], platform)
 
-        entries = [self._entries[host_id] for host_id in self._order]
+        def newest_of(implementation: str, branch: str, provider: str) -> NewestBuild | None:
+            what = Provider(provider), Implementation(implementation), branch
+            return newest_of_line(*what, assessor.catalogue, assessor.today)
+
         view = FleetView(
             counts=self._counts,
             builds=self._builds,
@@ -481,45 +683,40 @@ class FleetExporter:
             verdict_of=verdict_of,
             snapshot_date=assessor.catalogue.snapshot_date,
             reaches=assessor.catalogue.reaches,
-            unreadable_hosts=sum(entry.shape is None for entry in entries),
+            unreadable_hosts=self._unreadable,
             series={},
-            series_limit=self._series_limit,
+            series_limit=self.series_limit,
             acceptances=self._accepted.acceptances,
+            newest_of=newest_of,
+            listed_advisories=self._listed_advisories,
             patching={} if self._exposures is None else self._exposures.tally(end_of(assessor.today)),
+            measured=self._measured,
         )
-        fleet = [render_samples(family.name, family.labels, family.samples(view)) for family in FLEET_FAMILIES]
-        latency = render_histograms(PATCH_LATENCY.name, PATCH_LATENCY.labels, PATCH_LATENCY.values(view))
-        series = Counter(self._told)
-        for shape in self._shapes.values():
-            for detail, number in shape.series.items():
-                series[detail] += number * shape.hosts
-        series[Detail.FLEET] = sum(lines.number for lines in (*fleet, latency))
-        self._watch_limit(series)
-        view = replace(view, series=series)
-        parts: list[bytes] = []
-        for family, lines in zip(FLEET_FAMILIES, fleet, strict=True):
-            told = render_samples(family.name, family.labels, family.samples(view)) if family is SERIES else lines
-            parts += (_header(family, output), told.text)
-        parts += (_header(PATCH_LATENCY, output), latency.text)
-        readable = [entry for entry in entries if entry.shape is not None]
-        for position, reported in enumerate(self._report_families):
-            parts += (_header(reported, output), *[entry.reported[position] for entry in readable])
-        for position, known in enumerate(self._facts_families):
-            parts += (_header(known, output), *[entry.facts[position] for entry in readable])
-        return b"".join(parts)
+        return _FleetText(
+            view,
+            tuple(render_samples(family.name, family.labels, family.samples(view)) for family in FLEET_FAMILIES),
+            render_histograms(PATCH_LATENCY.name, PATCH_LATENCY.labels, PATCH_LATENCY.values(view)),
+        )
 
     def _watch_limit(self, series: Counter[Detail]) -> None:
         total = series.total()
-        above = total > self._series_limit
+        above = total > self.series_limit
         if above and not self._above_limit:
             log.warning(
                 "%d series are exposed, more than the limit of %d (%s); nothing is dropped: choose a lower level with "
-                "--metrics-detail, or raise --series-limit",
+                "--metrics-detail, divide the hosts with --shard, or raise --series-limit",
                 total,
-                self._series_limit,
+                self.series_limit,
                 ", ".join(f"{series[detail]} of level {detail}" for detail in Detail),
             )
         self._above_limit = above
+
+
+def _relabelled(old: Mapping[str, Mapping[str, str]], new: Mapping[str, Mapping[str, str]]) -> set[str]:
+    """Return the hosts whose labels differ."""
+    if old is new or old == new:
+        return set()
+    return {host_id for host_id in old.keys() | new.keys() if old.get(host_id) != new.get(host_id)}
 
 
 def _needed_glibc(build: Build) -> str:

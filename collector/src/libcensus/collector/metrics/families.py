@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from enum import StrEnum
@@ -19,12 +20,10 @@ from libcensus.collector.metrics.view import (
     UNKNOWN,
     Count,
     Detail,
-    ExposedPlace,
     FleetView,
     HostView,
     ReportView,
     crypto_words,
-    exposed_places,
     judged_components,
 )
 from libcensus.collector.metrics.view import libc_words as _libc_words
@@ -32,16 +31,19 @@ from libcensus.collector.posture.acceptance import StatementState
 from libcensus.collector.posture.exposure import BUCKET_DAYS, oldest_since
 from libcensus.collector.posture.finding import Severity, VexStatus
 from libcensus.collector.posture.reach import LibcCount, policy_reach
+from libcensus.collector.posture.speed import fleet_ratios, fleet_speeds
 from libcensus.collector.posture.staleness import StalenessState
 from libcensus.collector.posture.verdict import PortabilityState
 from libcensus.facts.vocabulary import ProbeState
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator
 
     from libcensus.collector.metrics.exposition import Labels, Sample
+    from libcensus.collector.metrics.view import ExposedPlace
     from libcensus.collector.posture.exposure import Slot
-    from libcensus.collector.posture.finding import Component
+    from libcensus.collector.posture.finding import Component, Support
+    from libcensus.collector.posture.speed import FleetRatio, FleetSpeed, SpeedRatio
 
 
 class Stability(StrEnum):
@@ -156,10 +158,58 @@ def _acceptance_statements(fleet: FleetView) -> Iterator[Sample]:
         yield (word,), states[word]
 
 
+def _listed_advisories(fleet: FleetView) -> list[Labels]:
+    """Return the advisories that get a series of their own, the first in rank; sorted by their labels.
+
+    Those that affect a host come before those that affect none, then the more severe, then those that affect more
+    hosts; what is equal in all is ordered by its labels, so that every collector of one database lists the same.
+    """
+    affected = fleet.counts.get(Count.ADVISORY_HOSTS, {})
+
+    def rank(advisory: Labels) -> tuple[bool, int, int, Labels]:
+        hosts = affected.get(advisory, 0)
+        return not hosts, -Severity(advisory[2]).rank, -hosts, advisory
+
+    return sorted(sorted(fleet.counts.get(Count.ADVISORIES, {}), key=rank)[: fleet.listed_advisories])
+
+
 def _advisory_hosts(fleet: FleetView) -> Iterator[Sample]:
     affected = fleet.counts.get(Count.ADVISORY_HOSTS, {})
-    for advisory in sorted(fleet.counts.get(Count.ADVISORIES, {})):
+    for advisory in _listed_advisories(fleet):
         yield advisory, affected.get(advisory, 0)
+
+
+def _advisories(fleet: FleetView) -> Iterator[Sample]:
+    affected = fleet.counts.get(Count.ADVISORY_HOSTS, {})
+    listed = set(_listed_advisories(fleet))
+    found: Counter[Labels] = Counter()
+    for advisory in fleet.counts.get(Count.ADVISORIES, {}):
+        state = "affecting" if affected.get(advisory, 0) else "clear"
+        found[state, show_flag(advisory in listed)] += 1
+    for state in ("affecting", "clear"):
+        for listing in ("true", "false"):
+            yield (state, listing), found[state, listing]
+
+
+def show_flag(value: bool) -> str:
+    """Return a truth value as labels write it."""
+    return "true" if value else "false"
+
+
+def _branch_installs(fleet: FleetView) -> Iterator[Sample]:
+    counts = fleet.counts.get(Count.BRANCHES, {})
+    for what in sorted({labels[:3] for labels in counts}):
+        for state in StalenessState:
+            labels = (*what, state)
+            yield labels, counts.get(labels, 0)
+
+
+def _newest_builds(fleet: FleetView) -> Iterator[Sample]:
+    for implementation, branch, provider in sorted({labels[:3] for labels in fleet.counts.get(Count.BRANCHES, {})}):
+        newest = fleet.newest_of(implementation, branch, provider)
+        if newest is not None:
+            labels = (implementation, branch, provider, newest.version, newest.provider_build)
+            yield labels, _midnight(newest.day)
 
 
 def _manylinux_hosts(fleet: FleetView) -> Iterator[Sample]:
@@ -194,6 +244,40 @@ def _build_info(fleet: FleetView) -> Iterator[Sample]:
             ",".join(build.flags),
         )
         yield labels, 1
+
+
+_MEASURED = ("machine", "workload", "part", "build", "implementation", "version", "provider", "arch")
+_COMPARED = (*_MEASURED, "baseline_provider", "baseline_version")
+
+
+def _measured_labels(one: FleetSpeed | FleetRatio) -> Labels:
+    build = one.build
+    what = (build.build, build.implementation, build.version or UNKNOWN, build.provider, build.arch or UNKNOWN)
+    return (one.machine, one.workload, one.part, *what)
+
+
+def _speed_seconds(fleet: FleetView) -> Iterator[Sample]:
+    for one in fleet_speeds(fleet.measured):
+        yield _measured_labels(one), one.seconds
+
+
+def _speed_times(fleet: FleetView) -> Iterator[Sample]:
+    moments = {
+        (one.machine, one.workload, one.build.build): one.measured_at.timestamp()
+        for one in fleet_speeds(fleet.measured)
+    }
+    yield from moments.items()
+
+
+def _speed_ratios(value: Callable[[SpeedRatio], float | None]) -> Callable[[FleetView], Iterator[Sample]]:
+    def samples(fleet: FleetView) -> Iterator[Sample]:
+        for one in fleet_ratios(fleet.measured):
+            found = value(one.speed)
+            if found is not None:
+                against = one.against
+                yield (*_measured_labels(one), against.provider, against.version or UNKNOWN), found
+
+    return samples
 
 
 def _series(fleet: FleetView) -> Iterator[Sample]:
@@ -290,6 +374,27 @@ FLEET_FAMILIES: tuple[FleetFamily, ...] = (
         samples=_unknown_staleness,
     ),
     FleetFamily(
+        name="libcensus_branch_installs",
+        help="Installs that stand by themselves (no environments), by whether they are the newest build of their "
+        "branch that their provider has (current), older (stale), or nobody can tell (unknown).",
+        labels=("implementation", "branch", "provider", "state"),
+        samples=_branch_installs,
+    ),
+    FleetFamily(
+        name="libcensus_newest_build_timestamp_seconds",
+        help="Day on which the provider's newest build of a branch that the fleet uses came out; no series where "
+        "nothing tells, and of distributions, which have another one for each of their releases.",
+        labels=("implementation", "branch", "provider", "version", "provider_build"),
+        samples=_newest_builds,
+    ),
+    FleetFamily(
+        name="libcensus_installer_hosts",
+        help="Hosts that have this version of a tool that installs interpreters, anywhere on them; newest_build is the "
+        "newest build of python-build-standalone that it can install.",
+        labels=("installer", "version", "newest_build"),
+        samples=_counted(Count.INSTALLERS),
+    ),
+    FleetFamily(
         name="libcensus_findings_accepted",
         help="Affected findings of the fleet that an accepted risk covers; they are among those of libcensus_findings. "
         "No series where the operator stated nothing.",
@@ -306,9 +411,17 @@ FLEET_FAMILIES: tuple[FleetFamily, ...] = (
     FleetFamily(
         name="libcensus_advisory_hosts",
         help="Hosts with at least one subject that the advisory affects; zero where it is fixed, not applicable or "
-        "still under investigation on every host.",
+        "still under investigation on every host. Only the first advisories in rank have series, as many as the "
+        "setting metrics_advisories says; libcensus_advisories counts the others.",
         labels=("advisory", "component", "severity"),
         samples=_advisory_hosts,
+    ),
+    FleetFamily(
+        name="libcensus_advisories",
+        help="Advisories with any finding in the fleet, by state: affecting (some host) or clear (fixed, not "
+        "applicable or under investigation on every host); listed tells whether libcensus_advisory_hosts has them.",
+        labels=("state", "listed"),
+        samples=_advisories,
     ),
     FleetFamily(
         name="libcensus_exposed_findings",
@@ -344,6 +457,41 @@ FLEET_FAMILIES: tuple[FleetFamily, ...] = (
         labels=("build", "implementation", "version", "provider", "provider_build", "arch", "flags"),
         kind=Kind.INFO,
         samples=_build_info,
+    ),
+    FleetFamily(
+        name="libcensus_build_speed_ratio",
+        help="How fast a build ran a part of the workload, or all of it (the geometric mean), beside a baseline in the "
+        "same rounds: the baseline's processor time by its own, so 1.2 is a fifth more work in the same time. The "
+        "baseline is the distribution's build of the same line where one ran along, else the one that the measurement "
+        "names. No series where nobody measured: docs/speed.md.",
+        labels=_COMPARED,
+        samples=_speed_ratios(lambda speed: speed.ratio),
+    ),
+    FleetFamily(
+        name="libcensus_build_speed_ratio_lower",
+        help="Lower end of the interval that holds the ratio 95 times in 100; where 1 lies between both ends, no "
+        "difference was seen. No series below six rounds.",
+        labels=_COMPARED,
+        samples=_speed_ratios(lambda speed: speed.lower),
+    ),
+    FleetFamily(
+        name="libcensus_build_speed_ratio_upper",
+        help="Upper end of the interval that holds the ratio 95 times in 100.",
+        labels=_COMPARED,
+        samples=_speed_ratios(lambda speed: speed.upper),
+    ),
+    FleetFamily(
+        name="libcensus_build_speed_seconds",
+        help="Processor time of one pass of a part of the workload, the median of the rounds. Comparable on one "
+        "machine alone, and better by libcensus_build_speed_ratio.",
+        labels=_MEASURED,
+        samples=_speed_seconds,
+    ),
+    FleetFamily(
+        name="libcensus_build_speed_timestamp_seconds",
+        help="When the speed of a build was measured last on a machine.",
+        labels=("machine", "workload", "build"),
+        samples=_speed_times,
     ),
     FleetFamily(
         name="libcensus_advisories_timestamp_seconds",
@@ -487,6 +635,27 @@ def _host_findings_accepted(view: HostView) -> Iterator[Sample]:
             yield (view.name, severity), counts[severity]
 
 
+def _host_stale_installs(view: HostView) -> Iterator[Sample]:
+    counts: Counter[str] = Counter()
+    for one in view.assessment.stale_installs:
+        if one.state is not StalenessState.UNKNOWN:
+            counts[one.kind] += one.state is StalenessState.STALE
+    for reason, number in sorted(counts.items()):
+        yield (view.name, reason), number
+
+
+def _host_eol(view: HostView) -> Iterator[Sample]:
+    ends: dict[tuple[str, str], date] = {}
+    for judged in view.assessment.subjects:
+        for support in judged.case.support:
+            day = _last_day(support)
+            if day is not None:
+                key = support.component, support.branch
+                ends[key] = min(ends.get(key, day), day)
+    for (component, branch), day in sorted(ends.items()):
+        yield (view.name, component, branch), _midnight(day)
+
+
 def _host_findings(view: HostView) -> Iterator[Sample]:
     counts: Counter[tuple[str, str]] = Counter()
     for (_, severity, status), number in view.assessment.counts.items():
@@ -587,6 +756,11 @@ REPORT_FAMILIES: tuple[ReportFamily, ...] = (
 # --- install ------------------------------------------------------------------------------------------------------
 
 
+def _last_day(support: Support) -> date | None:
+    """Return the last day of a branch: a distribution that maintains the copy goes on after the project has ended."""
+    return support.distribution_until or support.date
+
+
 def _install_info(view: HostView) -> Iterator[Sample]:
     for install in view.installs.installs:
         build = view.build_of(install)
@@ -632,21 +806,40 @@ def _install_eol(view: HostView) -> Iterator[Sample]:
     for judged in view.assessment.installs:
         where = (view.name, judged.subject.root, judged.subject.path)
         for support in judged.case.support:
-            # A distribution that maintains the copy itself goes on after the project has ended its branch.
-            day = support.distribution_until or support.date
+            day = _last_day(support)
             if day is not None:
                 yield (*where, support.component, support.branch), _midnight(day)
 
 
-def exposed_samples(
-    host: str, places: Iterable[ExposedPlace], began: Mapping[Slot, Mapping[tuple[Component, str], datetime]]
-) -> Iterator[Sample]:
-    """Yield since when each place of a host is exposed; ``began`` tells of what came after its first report."""
+Began = Mapping["Slot", Mapping[tuple["Component", str], datetime]]
+"""When what is open in a slot came, by component and advisory, where it came after the host's first report."""
+
+
+def install_exposed_samples(host: str, places: Iterable[ExposedPlace], began: Began) -> Iterator[Sample]:
+    """Yield since when each install of a host is exposed."""
     for place in places:
+        if not place.is_install:
+            continue
         came = began.get(place.slot, {})
         opened = ((one, came.get((one.component, one.advisory))) for one in place.opened)
         for (component, severity), since in sorted(oldest_since(opened).items()):
             yield (host, place.root, place.path, component, severity), since.timestamp()
+
+
+def host_exposed_samples(host: str, places: Iterable[ExposedPlace], began: Began) -> Iterator[Sample]:
+    """Yield since when a host is exposed, by severity; what an accepted risk covers is left out."""
+    oldest: dict[Severity, datetime] = {}
+    for place in places:
+        came = began.get(place.slot, {})
+        opened = (
+            (one, came.get((one.component, one.advisory)))
+            for one in place.opened
+            if (one.component, one.advisory) not in place.accepted
+        )
+        for (_, severity), since in oldest_since(opened).items():
+            oldest[severity] = min(oldest.get(severity, since), since)
+    for severity, since in sorted(oldest.items()):
+        yield (host, severity), since.timestamp()
 
 
 INSTALL_EXPOSED = FactsFamily(
@@ -655,9 +848,26 @@ INSTALL_EXPOSED = FactsFamily(
     "when the affected copy came, whichever is later; no series where no source tells the day.",
     labels=("host", "root", "path", "component", "severity"),
     detail=Detail.INSTALL,
-    samples=lambda view: exposed_samples(view.name, exposed_places(view.assessment), {}),
+    samples=lambda view: install_exposed_samples(view.name, view.exposed, {}),
 )
 """Of hosts on which something changed, when it did counts too."""
+
+HOST_EXPOSED = FactsFamily(
+    name="libcensus_host_exposed_since_timestamp_seconds",
+    help="Since when a fix of the oldest finding that affects anything on the host, and that no accepted risk covers, "
+    "could have been applied: its day, or when the affected copy came, whichever is later; no series where no source "
+    "tells the day.",
+    labels=("host", "severity"),
+    detail=Detail.HOST,
+    samples=lambda view: host_exposed_samples(view.name, view.exposed, {}),
+)
+"""The same of everything on a host, crypto copies and C libraries too."""
+
+EXPOSED: Mapping[FactsFamily, Callable[[str, Iterable[ExposedPlace], Began], Iterator[Sample]]] = {
+    HOST_EXPOSED: host_exposed_samples,
+    INSTALL_EXPOSED: install_exposed_samples,
+}
+"""The families whose samples follow a host's own history, with what tells them."""
 
 FACTS_FAMILIES: tuple[FactsFamily, ...] = (
     FactsFamily(
@@ -673,6 +883,23 @@ FACTS_FAMILIES: tuple[FactsFamily, ...] = (
         labels=("host", "severity"),
         detail=Detail.HOST,
         samples=_host_findings_accepted,
+    ),
+    HOST_EXPOSED,
+    FactsFamily(
+        name="libcensus_host_eol_timestamp_seconds",
+        help="Last day of support of the branch that anything on the host is on, the earliest where there are several: "
+        "by the distribution where it built the copy, else by the component's project; no series where nobody says.",
+        labels=("host", "component", "branch"),
+        detail=Detail.HOST,
+        samples=_host_eol,
+    ),
+    FactsFamily(
+        name="libcensus_host_stale_installs",
+        help="Installs of the host that are behind what they could be, by reason, as libcensus_stale_installs counts "
+        "them; zero where the reason was judged and applies to none.",
+        labels=("host", "reason"),
+        detail=Detail.HOST,
+        samples=_host_stale_installs,
     ),
     FactsFamily(
         name="libcensus_install_info",

@@ -13,9 +13,13 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from libcensus.collector.posture.acceptance import place_of
-from libcensus.collector.posture.exposure import openings, slot_of
-from libcensus.collector.posture.finding import Component, Severity, VexStatus
+from libcensus.collector.posture.eol import INTERPRETERS
+from libcensus.collector.posture.exposure import Opening, openings, slot_of
+from libcensus.collector.posture.finding import Component, Severity, SubjectKind, VexStatus
 from libcensus.collector.posture.reach import libc_of
+from libcensus.collector.posture.staleness import ProviderGrounds
+from libcensus.collector.posture.versions import branch_of
+from libcensus.facts.tool import ToolSet
 from libcensus.facts.vocabulary import CryptoFamily, Linkage
 
 if TYPE_CHECKING:
@@ -31,7 +35,10 @@ if TYPE_CHECKING:
         InstallAssessment,
         LibcAssessment,
     )
-    from libcensus.collector.posture.exposure import Opening, Slot
+    from libcensus.collector.posture.exposure import Slot
+    from libcensus.collector.posture.newest import NewestBuild
+    from libcensus.collector.posture.speed import SpeedRun
+    from libcensus.collector.posture.staleness import BuildMark
     from libcensus.collector.posture.verdict import Verdict
     from libcensus.facts.crypto import CryptoUse
     from libcensus.facts.host import Host
@@ -87,11 +94,44 @@ def covered_by(acceptances: Acceptances, assessment: HostAssessment, groups: Mat
 
 
 @dataclass(frozen=True, slots=True)
+class ExposedPlace:
+    """One thing on a host that something affects, and its slot; ``accepted`` is what an accepted risk covers of it."""
+
+    slot: Slot
+    root: str
+    path: str
+    is_install: bool
+    opened: tuple[Opening, ...]
+    accepted: frozenset[tuple[Component, str]] = frozenset()
+
+
+def exposed_places(acceptances: Acceptances, assessment: HostAssessment, groups: Matched) -> tuple[ExposedPlace, ...]:
+    """Return everything on a host in these groups that something affects."""
+    found = []
+    for judged in assessment.subjects:
+        opened = openings(judged.case, str(judged.provider))
+        if not opened:
+            continue
+        accepted: frozenset[tuple[Component, str]] = frozenset()
+        if groups:
+            places = acceptances.places_of(place_of(judged))
+            accepted = frozenset(
+                (one.component, one.advisory)
+                for one in judged.case.judgements
+                if one.status is VexStatus.AFFECTED and acceptances.covering(one, groups, places) is not None
+            )
+        subject = judged.subject
+        is_install = subject.kind is SubjectKind.INSTALL
+        found.append(ExposedPlace(slot_of(judged), subject.root, subject.path, is_install, opened, accepted))
+    return tuple(found)
+
+
+@dataclass(frozen=True, slots=True)
 class HostView:
     """One host's facts with all that is derived from them.
 
     ``name`` is the display name; ``needed_glibc`` tells by build the highest glibc version that its files need, empty
-    where they need none; ``covered`` is what accepted risks cover.
+    where they need none; ``covered`` is what accepted risks cover, ``exposed`` what is affected.
     """
 
     name: str
@@ -103,6 +143,8 @@ class HostView:
     needed_glibc: Mapping[str, str]
     assessment: HostAssessment
     covered: tuple[Covered, ...] = ()
+    exposed: tuple[ExposedPlace, ...] = ()
+    tools: ToolSet = field(default_factory=ToolSet)
 
     def build_of(self, install: Install) -> Build | None:
         """Return the build of an install, None where it could not be read."""
@@ -140,6 +182,8 @@ class Count(StrEnum):
     ADVISORIES = "advisories"  # advisory, component, severity: hosts with any finding of it
     ADVISORY_HOSTS = "advisory_hosts"  # the same: hosts that it affects
     STALENESS = "staleness"  # reason, state, provider
+    BRANCHES = "branches"  # implementation, branch, provider, state: installs that stand by themselves
+    INSTALLERS = "installers"  # installer, version, newest build that it can install
     ACCEPTED = "accepted"  # component, severity, provider: affected findings that an accepted risk covers
     STATEMENTS = "statements"  # document, statement: hosts on which it covers something
     LIBCS = "libcs"  # arch, family, version
@@ -156,7 +200,9 @@ class FleetView:
 
     ``counts`` holds the tally of all hosts; ``verdict_of`` the verdict of a build on a platform, both by digest;
     ``reaches`` the newest day that each source of published facts knows of. ``patching`` tells how exposures ended, by
-    provider, component and severity.
+    provider, component and severity; ``newest_of`` the newest build of an implementation's branch by a provider.
+    ``listed_advisories`` is how many advisories get a series of their own, None for all; ``measured`` are the runs in
+    which somebody measured the speed of builds.
     """
 
     counts: Mapping[Count, Mapping[Labels, int]]
@@ -169,7 +215,10 @@ class FleetView:
     series: Mapping[Detail, int]
     series_limit: int
     acceptances: Acceptances
+    newest_of: Callable[[str, str, str], NewestBuild | None]
+    listed_advisories: int | None
     patching: Mapping[tuple[str, Component, Severity], PatchTally] = field(default_factory=dict)
+    measured: tuple[SpeedRun, ...] = ()
 
 
 def crypto_words(crypto: CryptoUse) -> tuple[str, str, str]:
@@ -197,24 +246,13 @@ def judged_components(judged: InstallAssessment | CopyAssessment | LibcAssessmen
     return frozenset(components)
 
 
-@dataclass(frozen=True, slots=True)
-class ExposedPlace:
-    """One install that something affects, and its slot."""
-
-    slot: Slot
-    root: str
-    path: str
-    opened: tuple[Opening, ...]
-
-
-def exposed_places(assessment: HostAssessment) -> tuple[ExposedPlace, ...]:
-    """Return the installs of a host that something affects."""
-    found = []
-    for judged in assessment.installs:
-        opened = openings(judged.case, str(judged.provider))
-        if opened:
-            found.append(ExposedPlace(slot_of(judged), judged.subject.root, judged.subject.path, opened))
-    return tuple(found)
+def _branch(build: BuildMark | None) -> tuple[str, str]:
+    """Return implementation and release line of a build, as far as they are known."""
+    if build is None:
+        return UNKNOWN, UNKNOWN
+    component = INTERPRETERS.get(build.implementation)
+    branch = None if component is None or build.version is None else branch_of(component, build.version)
+    return build.implementation, branch or UNKNOWN
 
 
 def tally_host(view: HostView) -> Tally:
@@ -241,6 +279,10 @@ def tally_host(view: HostView) -> Tally:
         tally[Count.COPIES, (library.family, version, copy.copy.linkage, ecosystem, name)] += 1
     for one in view.assessment.stale_installs:
         tally[Count.STALENESS, (one.kind, one.state, one.provider)] += 1
+        if isinstance(one.grounds, ProviderGrounds):
+            tally[Count.BRANCHES, (*_branch(one.grounds.build), one.provider, one.state)] += 1
+    for tool in view.tools.tools:
+        tally[Count.INSTALLERS, (tool.name, tool.version or UNKNOWN, tool.newest_build or UNKNOWN)] = 1
     for judged in view.assessment.subjects:
         for component in judged_components(judged):
             tally[Count.JUDGED, (component, judged.provider)] = 1

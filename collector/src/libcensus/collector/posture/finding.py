@@ -77,6 +77,17 @@ class Reach(StrEnum):
     """Every program of its root uses it."""
 
 
+class Upgrade(StrEnum):
+    """What would bring the fix of an affected finding."""
+
+    SYSTEM = "system"
+    """A package of the host's own distribution."""
+    OWN = "own"
+    """Whoever else built it: of an interpreter with its own copy, a wheel, a vendor's product."""
+    IMAGE = "image"
+    """It lies in a container or in another tree on the host, which is made anew or upgraded by itself."""
+
+
 class SupportState(StrEnum):
     """Whether somebody still maintains a branch on the day of the verdict."""
 

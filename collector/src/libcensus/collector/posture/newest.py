@@ -64,6 +64,32 @@ def judge_newest(
     return _unknown(name_of(build), f"nothing here tells what {build.provider} has built since")
 
 
+class NewestBuild(NamedTuple):
+    """The newest that a provider has of a release line, and since when; ``provider_build`` is empty without a name."""
+
+    version: str
+    provider_build: str
+    day: date
+
+
+def newest_of_line(
+    provider: Provider, implementation: Implementation, branch: str, catalogue: Catalogue, today: date
+) -> NewestBuild | None:
+    """Return the newest build of a release line that a provider had on a day, as :func:`judge_newest` holds against it.
+
+    None where nothing here tells, and for distributions: each of their releases has a newest of its own. The day of one
+    that builds each release of the project is that of the release, or of the first build of it that is known.
+    """
+    if provider is Provider.PBS and implementation is Implementation.CPYTHON:
+        known = [one for one in catalogue.pbs_builds if branch in one.cpython and one.date <= today]
+        return None if not known else NewestBuild(known[-1].cpython[branch], known[-1].tag, known[-1].date)
+    component = INTERPRETERS.get(implementation)
+    if provider not in _OF_RELEASES or component is None:
+        return None
+    newest = _newest_release(component, branch, catalogue, today)
+    return None if newest is None else NewestBuild(newest.version, "", newest.day)
+
+
 def name_of(build: BuildMark) -> str:
     """Return a build in words: product, version, and the provider's own mark."""
     component = INTERPRETERS.get(build.implementation)
@@ -175,11 +201,14 @@ class _Newest(NamedTuple):
     version: str
     words: str
     is_followed: bool
+    day: date
 
 
 def _newest_release(component: Component, branch: str, catalogue: Catalogue, today: date) -> _Newest | None:
     found = [
-        _Newest(one.version, f"{TITLES[component]} {one.version} was released on {one.date.isoformat()}", True)
+        _Newest(
+            one.version, f"{TITLES[component]} {one.version} was released on {one.date.isoformat()}", True, one.date
+        )
         for one in catalogue.releases.get(component, {}).values()
         if one.branch == branch and one.date is not None and one.date <= today
     ]
@@ -209,6 +238,7 @@ def _built_releases(branch: str, catalogue: Catalogue, today: date) -> list[_New
             one.cpython[branch],
             f"python-build-standalone {one.tag} of {one.date.isoformat()} is CPython {one.cpython[branch]}",
             is_followed,
+            one.date,
         )
         for one in own
     ]

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from libcensus.collector.pki.audit import AuditLog
     from libcensus.collector.process_metrics import CollectorMetrics
-    from libcensus.collector.service.identity import IdentitySource
+    from libcensus.collector.service.identity import Holder, IdentitySource
 
 _PEERS = 16_384
 _WRITING = frozenset({"SetLabels"})
@@ -28,6 +28,9 @@ _WRITING = frozenset({"SetLabels"})
 _QUIET_SECONDS = 60.0
 """How long the same refusal of the same one is counted alone, and not written down again: whoever is refused may come
 as often as it likes, and the audit log must not grow with that."""
+
+_LOOK_SECONDS = 1.0
+"""How long nobody looks again from which address a certificate comes."""
 
 
 class Gate:
@@ -46,15 +49,16 @@ class Gate:
         self._clock = clock
         self._lock = threading.Lock()
         self._peers: OrderedDict[str, None] = OrderedDict()
+        self._callers: OrderedDict[str, float] = OrderedDict()
         self._told: OrderedDict[tuple[str, str], float] = OrderedDict()
 
     def admit(self, service: str, method: str, context: grpc.ServicerContext) -> None:
         """Let a call pass; raises IdentityError or RoleError."""
-        peer = context.peer()
-        self._note_connection(peer)
         try:
-            identity = self._identity.admit(service, context)
+            holder = self._identity.admit(service, context)
         except (IdentityError, RoleError) as error:
+            peer = context.peer()
+            self._note_connection(peer)
             self._metrics.count_refusal(error.reason)
             address = address_of(peer)
             if self._audit is not None and self._is_news(error.subject or address, error.reason):
@@ -66,15 +70,39 @@ class Gate:
                     reason=f"{error.reason}: {error}",
                 )
             raise
+        self._note_caller(holder, context)
         if (
             self._audit is not None
-            and identity is not None
-            and identity.role is Role.OPERATOR
+            and holder is not None
+            and holder.identity.role is Role.OPERATOR
             and method not in _WRITING
         ):
             self._audit.record(
-                AuditEvent.OPERATOR_READ, subject=identity.subject, peer=address_of(peer), method=f"{service}/{method}"
+                AuditEvent.OPERATOR_READ,
+                subject=holder.identity.subject,
+                peer=address_of(context.peer()),
+                method=f"{service}/{method}",
             )
+
+    def _note_caller(self, holder: Holder | None, context: grpc.ServicerContext) -> None:
+        """Count the connection of a caller who was admitted, looking at it once a second at most.
+
+        gRPC gives up the interpreter to tell a connection's address, and under load getting it back costs more than all
+        else that is done here. Of several connections that one certificate opens within a second one alone is counted.
+        """
+        if holder is None:
+            self._note_connection(context.peer())
+            return
+        now = self._clock()
+        # Without the lock: of two that ask at once both may look, which is harmless.
+        if now - self._callers.get(holder.serial, float("-inf")) < _LOOK_SECONDS:
+            return
+        with self._lock:
+            self._callers[holder.serial] = now
+            self._callers.move_to_end(holder.serial)
+            if len(self._callers) > _PEERS:
+                self._callers.popitem(last=False)
+        self._note_connection(context.peer())
 
     def _note_connection(self, peer: str) -> None:
         """Count a connection at its first call; one that is older than many thousand others may count again."""

@@ -36,6 +36,15 @@ _KNOWN_CERTIFICATES = 8192
 """How many certificates are kept as they were read, a kilobyte each: reading one costs as much as a small call."""
 
 
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """What a certificate says of its holder."""
+
+    identity: Identity
+    serial: str
+    expires_at: datetime
+
+
 class IdentitySource(ABC):
     """Reads from a connection who speaks, and whether that one may call a service."""
 
@@ -55,7 +64,7 @@ class IdentitySource(ABC):
         """
 
     @abstractmethod
-    def admit(self, service: str, context: grpc.ServicerContext) -> Identity | None:
+    def admit(self, service: str, context: grpc.ServicerContext) -> Holder | None:
         """Return who calls a method of a service, None where connections tell nothing and all may call everything.
 
         Raises IdentityError for who is not known, or no longer, and RoleError for who may not call it.
@@ -89,18 +98,9 @@ class LoopbackIdentity(IdentitySource):
         """Let everybody on this machine read."""
         return None
 
-    def admit(self, service: str, context: grpc.ServicerContext) -> Identity | None:  # noqa: ARG002 - the contract's
+    def admit(self, service: str, context: grpc.ServicerContext) -> Holder | None:  # noqa: ARG002 - the contract's
         """Let everybody on this machine call everything."""
         return None
-
-
-@dataclass(frozen=True, slots=True)
-class _Holder:
-    """What a certificate says of its holder."""
-
-    identity: Identity
-    serial: str
-    expires_at: datetime
 
 
 class CertificateIdentity(IdentitySource):
@@ -115,7 +115,7 @@ class CertificateIdentity(IdentitySource):
         self._refusals = refusals
         self._clock = clock
         self._lock = threading.Lock()
-        self._known: OrderedDict[bytes, _Holder] = OrderedDict()
+        self._known: OrderedDict[bytes, Holder] = OrderedDict()
         self._of_thread = threading.local()
 
     def host_id(self, context: grpc.ServicerContext) -> str:
@@ -138,20 +138,20 @@ class CertificateIdentity(IdentitySource):
             raise RoleError(_not_for("the fleet", identity), identity.subject)
         return identity
 
-    def admit(self, service: str, context: grpc.ServicerContext) -> Identity:
+    def admit(self, service: str, context: grpc.ServicerContext) -> Holder:
         """Return the holder of the certificate, who may call the service."""
         holder = self._judge(context)
         if not may_call(holder.identity.role, service):
             raise RoleError(_not_for(service, holder.identity), holder.identity.subject)
         # The handler that asks again runs in this thread, a moment later.
         self._of_thread.judged = (context, holder)
-        return holder.identity
+        return holder
 
-    def _identify(self, context: grpc.ServicerContext) -> _Holder:
-        judged: tuple[grpc.ServicerContext, _Holder] | None = getattr(self._of_thread, "judged", None)
+    def _identify(self, context: grpc.ServicerContext) -> Holder:
+        judged: tuple[grpc.ServicerContext, Holder] | None = getattr(self._of_thread, "judged", None)
         return judged[1] if judged is not None and judged[0] is context else self._judge(context)
 
-    def _judge(self, context: grpc.ServicerContext) -> _Holder:
+    def _judge(self, context: grpc.ServicerContext) -> Holder:
         properties = context.auth_context()
         version = _only(properties.get("ssl_tls_version"))
         if version != _TLS.encode():
@@ -185,7 +185,7 @@ class CertificateIdentity(IdentitySource):
         self._refusals.note_use(holder.serial)
         return holder
 
-    def _read(self, pem: bytes) -> _Holder:
+    def _read(self, pem: bytes) -> Holder:
         # Without the lock: looking something up in a dictionary is one step.
         known = self._known.get(pem)
         if known is not None:
@@ -198,7 +198,7 @@ class CertificateIdentity(IdentitySource):
         return holder
 
 
-def read_holder(pem: bytes, trust_domain: str) -> _Holder:
+def read_holder(pem: bytes, trust_domain: str) -> Holder:
     """Return whom a certificate (PEM) names; raises IdentityError for one that names nobody of this trust domain."""
     try:
         certificate = x509.load_pem_x509_certificate(pem)
@@ -218,7 +218,7 @@ def read_holder(pem: bytes, trust_domain: str) -> _Holder:
             f"{trust_domain!r} (its setting trust_domain)",
             "trust_domain",
         )
-    return _Holder(identity, f"{certificate.serial_number:x}", certificate.not_valid_after_utc)
+    return Holder(identity, f"{certificate.serial_number:x}", certificate.not_valid_after_utc)
 
 
 def _only(values: object) -> bytes | None:

@@ -8,7 +8,8 @@ from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from libcensus.collector.posture.acceptance import StatementState, why_unmatched
-from libcensus.collector.posture.finding import Component, Severity, VexStatus, at_place
+from libcensus.collector.posture.eol import INTERPRETERS
+from libcensus.collector.posture.finding import Component, Severity, SupportState, Upgrade, VexStatus, at_place
 from libcensus.collector.posture.staleness import StalenessKind, StalenessState
 from libcensus.collector.postureindex import hosts_by_grouped_pattern
 from libcensus.collector.service.errors import HostNotFoundError, InvalidFieldError, OverdueError
@@ -16,21 +17,24 @@ from libcensus.collector.service.fleet_selection import chosen_fleet
 from libcensus.collector.service.posture_codec import (
     AcceptedRisk,
     AdvisoryPosture,
+    AffectedCount,
     FindingCount,
     HostPosture,
+    InstallCount,
     PostureAnswer,
     ProviderCount,
     RemedyCount,
     StaleCount,
+    SupportCount,
 )
-from libcensus.facts.vocabulary import Provider
+from libcensus.facts.vocabulary import Linkage, PackageOrigin, Provider
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from libcensus.collector.posture.acceptance import Acceptances, Matched, Statement
     from libcensus.collector.posture.catalogue import Catalogue
-    from libcensus.collector.posture.finding import Finding, Judgement
+    from libcensus.collector.posture.finding import Finding, Judgement, Support
     from libcensus.collector.postureindex import (
         GroupedPattern,
         Judged,
@@ -49,6 +53,8 @@ FILE = "FILE"
 
 _SEVERITIES = tuple(sorted(Severity, key=lambda severity: -severity.rank))
 _STATUSES = tuple(VexStatus)
+_COMPONENTS = tuple(Component)
+_INTERPRETERS = frozenset(INTERPRETERS.values())
 
 _Key = tuple[Any, ...]
 
@@ -156,6 +162,11 @@ class PostureReader:
             accepted_hosts=on_hosts[affected],
             accepted_risks=_accepted_risks(findings, on_hosts, fleet, question),
             unknown_keys=unknown_keys,
+            affected=_affected(findings, on_hosts),
+            support=_support(findings, on_hosts),
+            installs=_installs(findings, on_hosts),
+            ended_places=findings["ended",],
+            ended_hosts=on_hosts["ended",],
         )
 
 
@@ -253,6 +264,8 @@ def _sum(judged: Judged, question: Question, today: date, acceptances: Acceptanc
             accepted += statement is not None
             exposed += _is_exposed(item, today)
         unclear += item.status is VexStatus.UNDER_INVESTIGATION
+    if question.provider in {"", judged.provider} and not question.advisory and not question.component:
+        findings.update(_held(judged, today))
     return _Sum(findings, frozenset(findings), affected, unclear, exposed, accepted)
 
 
@@ -277,6 +290,11 @@ def _keys(item: Judgement, judged: Judged, today: date, statement: Statement | N
             yield "until", item.advisory, item.component, item.severity, statement.expires
     elif item.status is VexStatus.AFFECTED:
         yield "remedy", _remedy(item, judged)
+    if item.status is VexStatus.AFFECTED:
+        mended = "affected", item.component, item.severity, judged.provider, item.linkage, _upgrade(item, judged)
+        yield mended
+        if statement is not None:
+            yield ("accepted", *mended)
     if item.status is VexStatus.AFFECTED and _is_exposed(item, today):
         # What was accepted is exposed all the same.
         yield ("exposed",)
@@ -287,6 +305,113 @@ def _remedy(item: Judgement, judged: Judged) -> str:
     """Return what to do; the same step in each environment is one remedy."""
     remedy = at_place(item.remedy or "", file=FILE, environment=ENVIRONMENT)
     return f"{judged.within}: {remedy}" if judged.within is not None and remedy else remedy
+
+
+def _upgrade(item: Judgement, judged: Judged) -> Upgrade:
+    """Return what would bring the fix: a system upgrade where a package of the host's own distribution has it."""
+    if judged.within is not None:
+        return Upgrade.IMAGE
+    grounds = judged.grounds
+    package = grounds.owner if item.component in _INTERPRETERS else grounds.package
+    if package is not None:
+        return Upgrade.SYSTEM if package.origin is PackageOrigin.DISTRIBUTION else Upgrade.OWN
+    # Where the package database could not be read, the build itself tells whose it is.
+    is_own = item.linkage is Linkage.LOCAL or judged.provider != Provider.DISTRO
+    return Upgrade.OWN if is_own else Upgrade.SYSTEM
+
+
+def _held(judged: Judged, today: date) -> Iterator[_Key]:
+    """Yield what one install or copy adds to the counts of what there is, whatever affects it."""
+    system = judged.grounds.system
+    for one in judged.case.support:
+        state, until = _last_day(one, today)
+        named = None
+        if one.distribution_until is not None and system is not None:
+            named = " ".join(part for part in (system.id, system.version_id) if part) or None
+        yield "support", one.component, one.branch, state, until, named
+    if any(_last_day(one, today)[0] is SupportState.ENDED for one in judged.case.support):
+        yield ("ended",)
+    about = judged.grounds.circumstances
+    if about is None or about.is_copy:
+        return
+    library = about.crypto.library
+    yield (
+        "install",
+        about.implementation.value,
+        about.version,
+        judged.provider,
+        about.provider_build,
+        about.crypto.linkage,
+        None if library is None else library.family.value,
+        None if library is None else library.version,
+    )
+
+
+def _last_day(support: Support, today: date) -> tuple[SupportState, date | None]:
+    """Return whether somebody maintains a branch on a day, and until when."""
+    until = support.distribution_until
+    if until is None:
+        return support.state, support.date
+    return SupportState.ENDED if until < today else SupportState.SUPPORTED, until
+
+
+def _affected(findings: Mapping[_Key, int], on_hosts: Mapping[_Key, int]) -> tuple[AffectedCount, ...]:
+    """Return affected findings by who can mend them, by component, the highest severity first."""
+    keys = sorted(
+        (key for key in findings if key[0] == "affected"),
+        key=lambda key: (_COMPONENTS.index(key[1]), -key[2].rank, key[3], key[4] or "", key[5]),
+    )
+    return tuple(
+        AffectedCount(
+            component=key[1],
+            severity=key[2],
+            provider=key[3],
+            linkage=key[4],
+            upgrade=key[5],
+            findings=findings[key],
+            hosts=on_hosts[key],
+            accepted=findings.get(("accepted", *key), 0),
+        )
+        for key in keys
+    )
+
+
+def _support(findings: Mapping[_Key, int], on_hosts: Mapping[_Key, int]) -> tuple[SupportCount, ...]:
+    """Return the branches in use, those whose support ends first at the top, and those of which nobody says last."""
+    keys = sorted(
+        (key for key in findings if key[0] == "support"),
+        key=lambda key: (key[4] is None, key[4] or date.min, _COMPONENTS.index(key[1]), key[2], key[3], key[5] or ""),
+    )
+    return tuple(
+        SupportCount(
+            component=key[1],
+            branch=key[2],
+            state=key[3],
+            until=key[4],
+            distribution=key[5],
+            places=findings[key],
+            hosts=on_hosts[key],
+        )
+        for key in keys
+    )
+
+
+def _installs(findings: Mapping[_Key, int], on_hosts: Mapping[_Key, int]) -> tuple[InstallCount, ...]:
+    keys = sorted((key for key in findings if key[0] == "install"), key=lambda key: [part or "" for part in key[1:]])
+    return tuple(
+        InstallCount(
+            implementation=key[1],
+            version=key[2],
+            provider=key[3],
+            provider_build=key[4],
+            linkage=key[5],
+            crypto_family=key[6],
+            crypto_version=key[7],
+            installs=findings[key],
+            hosts=on_hosts[key],
+        )
+        for key in keys
+    )
 
 
 def _accepted_risks(

@@ -11,9 +11,10 @@ from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from libcensus.collector.posture.acceptance import StatementState
-from libcensus.collector.posture.finding import Component, Severity, VexStatus
+from libcensus.collector.posture.finding import Component, Severity, SupportState, Upgrade, VexStatus
 from libcensus.collector.posture.staleness import StalenessKind
 from libcensus.facts.validation import InvalidFactError
+from libcensus.facts.vocabulary import Linkage
 from libcensus.v1 import fleet_pb2
 
 if TYPE_CHECKING:
@@ -143,6 +144,55 @@ class AcceptedRisk:
 
 
 @dataclass(frozen=True, slots=True)
+class AffectedCount:
+    """Affected findings by all that decides who can mend them, and the hosts that have any.
+
+    ``linkage`` is absent for what is no library. ``accepted`` counts those that an accepted risk covers.
+    """
+
+    component: Component
+    severity: Severity
+    provider: str
+    linkage: Linkage | None
+    upgrade: Upgrade
+    findings: int
+    hosts: int
+    accepted: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class SupportCount:
+    """Installs and crypto copies on one branch with one end of support, and the hosts that have any.
+
+    ``until`` is the last day on which somebody maintains it: the ``distribution`` (``debian 12``) or the project; not
+    told where nobody says. ``state`` is of the answer's day.
+    """
+
+    component: Component
+    branch: str
+    state: SupportState
+    until: date | None
+    distribution: str | None
+    places: int
+    hosts: int
+
+
+@dataclass(frozen=True, slots=True)
+class InstallCount:
+    """Installs of one kind with one crypto library, and the hosts that have any; absent is what nothing tells."""
+
+    implementation: str
+    version: str | None
+    provider: str
+    provider_build: str | None
+    linkage: Linkage
+    crypto_family: str | None
+    crypto_version: str | None
+    installs: int
+    hosts: int
+
+
+@dataclass(frozen=True, slots=True)
 class PostureAnswer:
     """The fleet's findings, or those that were asked for.
 
@@ -152,6 +202,8 @@ class PostureAnswer:
     component was asked about: nothing is stale by one. ``accepted`` counts affected findings that an accepted risk
     covers; ``accepted_risks`` are those that cover something that was asked about, and all where everything was.
     ``unknown_keys`` are those of the selector that no host has a label of.
+    ``support`` and ``installs`` are empty where one advisory or component was asked about, and from collectors that do
+    not tell them; of ``ended_places`` (installs and crypto copies) one component is past its end of support.
     """
 
     hosts: int
@@ -173,6 +225,11 @@ class PostureAnswer:
     accepted_hosts: int = 0
     accepted_risks: tuple[AcceptedRisk, ...] = ()
     unknown_keys: tuple[str, ...] = ()
+    affected: tuple[AffectedCount, ...] = ()
+    support: tuple[SupportCount, ...] = ()
+    installs: tuple[InstallCount, ...] = ()
+    ended_places: int = 0
+    ended_hosts: int = 0
 
 
 def posture_to_proto(value: PostureAnswer) -> fleet_pb2.GetPostureResponse:
@@ -259,6 +316,47 @@ def posture_to_proto(value: PostureAnswer) -> fleet_pb2.GetPostureResponse:
         accepted=value.accepted,
         accepted_hosts=value.accepted_hosts,
         accepted_risks=[_risk_to_proto(one) for one in value.accepted_risks],
+        affected=[
+            fleet_pb2.AffectedCount(
+                component=one.component,
+                severity=one.severity,
+                provider=one.provider,
+                linkage=one.linkage,
+                upgrade=one.upgrade,
+                findings=one.findings,
+                hosts=one.hosts,
+                accepted=one.accepted,
+            )
+            for one in value.affected
+        ],
+        support=[
+            fleet_pb2.SupportCount(
+                component=one.component,
+                branch=one.branch,
+                state=one.state,
+                until=None if one.until is None else day_to_text(one.until),
+                distribution=one.distribution,
+                places=one.places,
+                hosts=one.hosts,
+            )
+            for one in value.support
+        ],
+        installs=[
+            fleet_pb2.InstallCount(
+                implementation=one.implementation,
+                version=one.version,
+                provider=one.provider,
+                provider_build=one.provider_build,
+                linkage=one.linkage,
+                crypto_family=one.crypto_family,
+                crypto_version=one.crypto_version,
+                installs=one.installs,
+                hosts=one.hosts,
+            )
+            for one in value.installs
+        ],
+        ended_places=value.ended_places,
+        ended_hosts=value.ended_hosts,
     )
 
 
@@ -364,7 +462,52 @@ def posture_from_proto(message: fleet_pb2.GetPostureResponse) -> PostureAnswer:
         accepted=message.accepted,
         accepted_hosts=message.accepted_hosts,
         accepted_risks=tuple(_risk_from_proto(one) for one in message.accepted_risks),
+        affected=tuple(
+            AffectedCount(
+                word_of(Component, "affected.component", one.component),
+                severity_of(one.severity),
+                one.provider,
+                word_of(Linkage, "affected.linkage", one.linkage) if one.HasField("linkage") else None,
+                word_of(Upgrade, "affected.upgrade", one.upgrade),
+                one.findings,
+                one.hosts,
+                one.accepted,
+            )
+            for one in message.affected
+        ),
+        support=tuple(
+            SupportCount(
+                word_of(Component, "support.component", one.component),
+                one.branch,
+                word_of(SupportState, "support.state", one.state),
+                day_from_text("support.until", one.until) if one.HasField("until") else None,
+                _optional(one, "distribution"),
+                one.places,
+                one.hosts,
+            )
+            for one in message.support
+        ),
+        installs=tuple(
+            InstallCount(
+                one.implementation,
+                _optional(one, "version"),
+                one.provider,
+                _optional(one, "provider_build"),
+                word_of(Linkage, "installs.linkage", one.linkage),
+                _optional(one, "crypto_family"),
+                _optional(one, "crypto_version"),
+                one.installs,
+                one.hosts,
+            )
+            for one in message.installs
+        ),
+        ended_places=message.ended_places,
+        ended_hosts=message.ended_hosts,
     )
+
+
+def _optional(message: Any, name: str) -> Any:
+    return getattr(message, name) if message.HasField(name) else None
 
 
 def _advisory(message: fleet_pb2.AdvisoryPosture) -> AdvisoryPosture:

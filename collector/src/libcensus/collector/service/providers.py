@@ -7,25 +7,31 @@ from typing import TYPE_CHECKING
 
 from libcensus.collector.exposures import ExposureReader
 from libcensus.collector.posture.lag import fix_lags, summaries
+from libcensus.collector.posture.speed import ALL, fleet_ratios
 from libcensus.collector.postureindex import end_of
 from libcensus.collector.service.errors import InvalidFieldError, OverdueError
 from libcensus.collector.service.fleet_selection import chosen_fleet
 from libcensus.collector.service.posture import day_of, require_component, require_provider
-from libcensus.collector.service.providers_codec import PatchedShare, ProviderPatching, ProvidersAnswer
+from libcensus.collector.service.providers_codec import PatchedShare, ProviderPatching, ProvidersAnswer, ProviderSpeed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from libcensus.collector.exposures import PatchTally
     from libcensus.collector.posture.finding import Component, Severity
+    from libcensus.collector.posture.speed import SpeedRun
     from libcensus.collector.postureindex import PostureIndexes
 
 
 class ProvidersReader:
-    """Answers from the index of the day. Methods may be called from several threads at once."""
+    """Answers from the index of the day; ``measured`` gives the runs in which somebody measured speed.
 
-    def __init__(self, indexes: PostureIndexes) -> None:
+    Methods may be called from several threads at once.
+    """
+
+    def __init__(self, indexes: PostureIndexes, measured: Callable[[], tuple[SpeedRun, ...]] = tuple) -> None:
         self._indexes = indexes
+        self._measured = measured
 
     def providers(
         self,
@@ -68,6 +74,26 @@ class ProvidersReader:
             day=on,
             advisories_day=catalogue.snapshot_date,
             unknown_keys=unknown_keys,
+            speeds=self._speeds(provider, on),
+        )
+
+    def _speeds(self, provider: str, on: date) -> tuple[ProviderSpeed, ...]:
+        runs = [run for run in self._measured() if run.measured_at.date() <= on]
+        return tuple(
+            ProviderSpeed(
+                machine=one.machine,
+                workload=one.workload,
+                build=one.build.build,
+                implementation=one.build.implementation,
+                version=one.build.version,
+                provider=one.build.provider,
+                baseline_provider=one.against.provider,
+                baseline_version=one.against.version,
+                speed=one.speed,
+                measured_at=one.measured_at,
+            )
+            for one in fleet_ratios(runs)
+            if one.part == ALL and provider in {"", one.build.provider}
         )
 
 

@@ -5,16 +5,22 @@ Law, tested by property: ``from_proto(to_proto(x)) == x``.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from libcensus.collector.posture.finding import Component, Severity
 from libcensus.collector.posture.lag import LagSummary
+from libcensus.collector.posture.speed import SpeedRatio
 from libcensus.collector.service.posture_codec import day_from_text, day_to_text, severity_of, word_of
+from libcensus.facts.validation import InvalidFactError
 from libcensus.v1 import fleet_pb2
 
 if TYPE_CHECKING:
     from datetime import date
+
+_MOMENT = "%Y-%m-%dT%H:%M:%SZ"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +59,27 @@ class ProviderPatching:
 
 
 @dataclass(frozen=True, slots=True)
+class ProviderSpeed:
+    """How fast a build ran the whole workload beside another, as somebody measured it on a machine."""
+
+    machine: str
+    workload: str
+    build: str
+    implementation: str
+    version: str | None
+    provider: str
+    baseline_provider: str
+    baseline_version: str | None
+    speed: SpeedRatio
+    measured_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class ProvidersAnswer:
     """How long fixes took to reach the fleet, and to be there from each channel; ``watched_since`` is the first report.
 
-    ``day`` is that of the answer, ``advisories_day`` the one that the advisories are of.
+    ``day`` is that of the answer, ``advisories_day`` the one that the advisories are of. ``speeds`` are what was
+    measured by then.
     """
 
     patching: tuple[ProviderPatching, ...]
@@ -66,6 +89,7 @@ class ProvidersAnswer:
     day: date
     advisories_day: date
     unknown_keys: tuple[str, ...] = ()
+    speeds: tuple[ProviderSpeed, ...] = ()
 
 
 def providers_to_proto(value: ProvidersAnswer) -> fleet_pb2.GetProvidersResponse:
@@ -109,6 +133,23 @@ def providers_to_proto(value: ProvidersAnswer) -> fleet_pb2.GetProvidersResponse
         watched_since=None if value.watched_since is None else day_to_text(value.watched_since),
         day=day_to_text(value.day),
         advisories_day=day_to_text(value.advisories_day),
+        speeds=[
+            fleet_pb2.BuildSpeed(
+                machine=one.machine,
+                workload=one.workload,
+                build=one.build,
+                implementation=one.implementation,
+                version=one.version,
+                provider=one.provider,
+                baseline_provider=one.baseline_provider,
+                baseline_version=one.baseline_version,
+                ratio=one.speed.ratio,
+                lower=one.speed.lower,
+                upper=one.speed.upper,
+                measured_at=one.measured_at.strftime(_MOMENT),
+            )
+            for one in value.speeds
+        ],
     )
 
 
@@ -134,6 +175,31 @@ def providers_from_proto(message: fleet_pb2.GetProvidersResponse) -> ProvidersAn
         else None,
         day=day_from_text("day", message.day),
         advisories_day=day_from_text("advisories_day", message.advisories_day),
+        speeds=tuple(_speed(one) for one in message.speeds),
+    )
+
+
+def _speed(message: fleet_pb2.BuildSpeed) -> ProviderSpeed:
+    if not (math.isfinite(message.ratio) and message.ratio > 0):
+        raise InvalidFactError("speeds.ratio", "is no number above 0")
+    has_interval = message.HasField("lower") and message.HasField("upper")
+    try:
+        measured_at = datetime.strptime(message.measured_at, _MOMENT).replace(tzinfo=UTC)
+    except ValueError:
+        raise InvalidFactError("speeds.measured_at", "is no time") from None
+    return ProviderSpeed(
+        machine=message.machine,
+        workload=message.workload,
+        build=message.build,
+        implementation=message.implementation,
+        version=message.version if message.HasField("version") else None,
+        provider=message.provider,
+        baseline_provider=message.baseline_provider,
+        baseline_version=message.baseline_version if message.HasField("baseline_version") else None,
+        speed=SpeedRatio(
+            message.ratio, message.lower if has_interval else None, message.upper if has_interval else None
+        ),
+        measured_at=measured_at,
     )
 
 

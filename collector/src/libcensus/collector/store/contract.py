@@ -174,7 +174,9 @@ class Store(ABC):
 
     @abstractmethod
     def apply_reports(self, reports: Sequence[ReceivedReport]) -> list[ReportOutcome]:
-        """Take reports in order, in one transaction; durable on return.
+        """Take reports in order, in one transaction or in two; durable on return.
+
+        Those that say nothing new may be stored before the others; where that fails, none is lost by being sent again.
 
         Returns one outcome for each, in the same order:
 

@@ -9,7 +9,8 @@ import hashlib
 import json
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from libcensus.collector.store.contract import HostState, InstallInterval
+from libcensus.collector.store.contract import HostStamp, HostState, InstallInterval
+from libcensus.collector.store.tables import moment_of
 from libcensus.facts.codec import crypto_library_to_proto, decode_process_set, encode_process_set
 from libcensus.facts.crypto import CryptoLibrary, CryptoUse
 from libcensus.facts.package import Package
@@ -25,7 +26,7 @@ from libcensus.facts.vocabulary import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from enum import StrEnum
 
     from sqlalchemy import Row, RowMapping
@@ -171,13 +172,17 @@ def interval_of(row: RowMapping) -> InstallInterval:
 # --- hosts --------------------------------------------------------------------------------------------------------
 
 
+_PROBES_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circular=False)
+"""Made once: each unchanged report of each host comes through it."""
+
+
 def probes_text(probes: tuple[ProbeResult, ...]) -> str:
     """Return the text that keeps probe results: a JSON list that ``json_each`` and ``jsonb`` can ask."""
-    return json.dumps(
+    return _PROBES_ENCODER.encode(
         [
             {
                 "name": probe.name,
-                "state": probe.state.value,
+                "state": probe.state,
                 "seconds": probe.seconds,
                 "reason": probe.reason,
                 "skips": [
@@ -185,9 +190,7 @@ def probes_text(probes: tuple[ProbeResult, ...]) -> str:
                 ],
             }
             for probe in probes
-        ],
-        ensure_ascii=False,
-        separators=(",", ":"),
+        ]
     )
 
 
@@ -254,6 +257,12 @@ def _agent_state_of(row: Row[Any]) -> AgentState | None:
     if row.waiting_reports is None:
         return None
     return AgentState(row.waiting_reports, row.dropped_reports, row.dropped_facts)
+
+
+def stamp_of(row: Sequence[Any]) -> HostStamp:
+    """Return a host's stamp from its id, name, inventory and last report as a driver gives them."""
+    host_id, name, inventory, last_report = row
+    return HostStamp(host_id, name, bytes(inventory).hex(), moment_of(last_report))
 
 
 def host_state_of(row: Row[Any], inventory: Inventory, processes: bytes | None = None) -> HostState:

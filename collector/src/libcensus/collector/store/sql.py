@@ -18,11 +18,12 @@ from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from itertools import count, pairwise
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from sqlalchemy import bindparam, create_engine, delete, event, insert, select, update
+from sqlalchemy import bindparam, create_engine, delete, event, func, insert, literal, select, update
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.pool import QueuePool
 
 from libcensus.collector.errors import InconsistentFactsError, StoreError, StoreReadOnlyError
@@ -31,6 +32,7 @@ from libcensus.collector.store.address import DatabaseAddress
 from libcensus.collector.store.contract import HostStamp, InventoryInterval
 from libcensus.collector.store.failure import corrupt, is_transient, store_error, store_error_of_os
 from libcensus.collector.store.lock import DatabaseLock, hold_while_connected
+from libcensus.collector.store.refresh import refresh
 from libcensus.collector.store.schema import bring_up_to_date, require_up_to_date
 from libcensus.collector.store.tables import (
     BUILDS,
@@ -55,7 +57,7 @@ from libcensus.facts.validation import InvalidFactError
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
-    from sqlalchemy import Connection, Engine, Table
+    from sqlalchemy import Connection, Engine, Select, Table
 
     from libcensus.collector.store.contract import (
         FactRecord,
@@ -80,6 +82,11 @@ _BUSY_SECONDS = 10.0
 _STRAGGLER = timedelta(minutes=10)
 """How late a report may come in after a newer one and still be known as late; beyond it, a clock was set back."""
 
+
+_FIELD, _RECORD = "\x1f", "\x1e"
+"""What separates the parts of a label, and labels, where many are one text."""
+
+_NAME_OF = attrgetter("name")
 
 # Statements that run once per changed host are made once: making one costs more than SQLite needs to run it.
 _UPDATE_HOST = update(HOSTS).where(HOSTS.c.host_id == bindparam("key"))
@@ -148,6 +155,9 @@ class SqlStore(TrustRecords):
         # PostgreSQL takes writes side by side; SQLite queues them, and a lock queues in order and without polling.
         self._turn = threading.Lock() if address.path is not None else None
         self._closed = False
+        # What was read last, so that nothing is made anew that did not change.
+        self._stamps: dict[tuple[Any, ...], HostStamp] = {}
+        self._labels: tuple[str, Mapping[str, Mapping[str, str]]] = "", {}
 
     @classmethod
     def open(
@@ -267,6 +277,8 @@ class SqlStore(TrustRecords):
         """Take reports in order, in one transaction; see the contract for the outcomes."""
         if not reports:
             return []
+        if self._transact(lambda connection: refresh(connection, reports)):
+            return [()] * len(reports)
         return self._transact(lambda connection: self._apply(connection, reports))
 
     def _apply(self, connection: Connection, reports: Sequence[ReceivedReport]) -> list[ReportOutcome]:
@@ -417,9 +429,12 @@ class SqlStore(TrustRecords):
         """Return the stamp of every host, sorted by name."""
         query = select(HOSTS.c.host_id, HOSTS.c.name, HOSTS.c.inventory, HOSTS.c.last_report)
         with self._reading() as connection:
-            stamps = [HostStamp(*row) for row in connection.execute(query)]
+            # The driver's own rows, for of 100,000 nearly all are the same as at the last scrape.
+            found = _driver_rows(connection, query)
+        known = self._stamps
+        self._stamps = stamps = {row: known.get(row) or rows.stamp_of(row) for row in found}
         # By code point, on every database alike: PostgreSQL would order by its own locale.
-        return sorted(stamps, key=lambda stamp: stamp.name)
+        return sorted(stamps.values(), key=_NAME_OF)
 
     def hosts(self, host_ids: Iterable[str] | None = None) -> list[HostState]:
         """Return the hosts with these ids (all, without), sorted by name."""
@@ -486,17 +501,39 @@ class SqlStore(TrustRecords):
 
     def labels(self, host_ids: Iterable[str] | None = None) -> Mapping[str, Mapping[str, str]]:
         """Return the labels of every host, or of these, that has any, by host id."""
-        found: dict[str, dict[str, str]] = {}
+        if host_ids is None:
+            return self._all_labels()
         query = select(HOST_LABELS.c.host_id, HOST_LABELS.c.key, HOST_LABELS.c.value)
-        queries = (
-            [query] if host_ids is None else [query.where(HOST_LABELS.c.host_id.in_(one)) for one in _chunks(host_ids)]
+        with self._reading() as connection:
+            return _labels_of(
+                row
+                for one in _chunks(host_ids)
+                for row in connection.execute(query.where(HOST_LABELS.c.host_id.in_(one)))
+            )
+
+    def _all_labels(self) -> Mapping[str, Mapping[str, str]]:
+        """Return the labels of every host that has any: the same object until a label changes.
+
+        They are asked for at every scrape and hardly ever change, so the database puts them into one text, which is
+        read at once and compared with the last one; no label holds its separators.
+        """
+        label = HOST_LABELS.c.host_id + _FIELD + HOST_LABELS.c.key + _FIELD + HOST_LABELS.c.value
+        order = HOST_LABELS.c.host_id, HOST_LABELS.c.key
+        joined = (
+            func.group_concat(label, _RECORD)
+            if self._address.path is not None
+            else func.string_agg(label, postgresql.aggregate_order_by(literal(_RECORD), *order))
         )
         with self._reading() as connection:
-            for one in queries:
-                for host_id, key, value in connection.execute(one).all():
-                    found.setdefault(host_id, {})[key] = value
-        # By code point, on every database alike; one by one, for of many hosts few are out of order.
-        return {host_id: own if _is_sorted(own) else dict(sorted(own.items())) for host_id, own in found.items()}
+            text = connection.execute(select(joined)).scalar_one() or ""
+        last, labels = self._labels
+        if text != last:
+            told = [tuple(record.split(_FIELD)) for record in text.split(_RECORD)] if text else []
+            if any(len(row) != 3 for row in told):
+                raise corrupt(self._address.shown, "a label of a host has a character that no label can have")
+            labels = _labels_of(told)
+            self._labels = text, labels
+        return labels
 
     def set_labels(self, host_id: str, labels: Mapping[str, str]) -> None:
         """Give a host these labels."""
@@ -706,6 +743,27 @@ def _candidate_names(hostname: str, host_id: str) -> Iterator[str]:
 
 
 # --- queries ----------------------------------------------------------------------------------------------------
+
+
+def _driver_rows(connection: Connection, query: Select[Any]) -> list[tuple[Any, ...]]:
+    """Return the rows of a query as the driver gives them, without the types of the tables."""
+    result = connection.execute(query)
+    try:
+        return list(map(tuple, result.cursor.fetchall()))
+    except connection.dialect.loaded_dbapi.Error as error:
+        # SQLAlchemy says so of rows that it fetches itself.
+        raise DBAPIError(str(query), None, error) from error
+    finally:
+        result.close()
+
+
+def _labels_of(found: Iterable[Sequence[str]]) -> dict[str, dict[str, str]]:
+    """Return labels by host, keys sorted, from rows of host, key and value."""
+    labels: dict[str, dict[str, str]] = {}
+    for host_id, key, value in found:
+        labels.setdefault(host_id, {})[key] = value
+    # By code point, on every database alike; one by one, for of many hosts few are out of order.
+    return {host_id: own if _is_sorted(own) else dict(sorted(own.items())) for host_id, own in labels.items()}
 
 
 def _is_sorted(labels: Mapping[str, str]) -> bool:

@@ -66,7 +66,12 @@ class Moment(TypeDecorator[datetime]):
 
     def process_result_value(self, value: int | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002 - see above
         """Return the domain's moment."""
-        return None if value is None else _EPOCH + timedelta(microseconds=value)
+        return None if value is None else moment_of(value)
+
+
+def moment_of(value: int) -> datetime:
+    """Return the moment that a number in a row means."""
+    return _EPOCH + timedelta(microseconds=value)
 
 
 METADATA = MetaData(

@@ -1,0 +1,365 @@
+"""How long Prometheus takes for each query of the dashboards, with 10,000 hosts and a week behind it.
+
+    python -m benchmarks.bench_dashboards [--hosts 10000] [--days 7] [--scrape 120] [--repeat 3]
+
+A fleet with two months of history is simulated, a collector serves it at the level `install`, and Prometheus (the one
+on the PATH) scrapes it and evaluates the rules of `prometheus/rules`. The past is made, for scraping a page of some
+million series each minute for a week would be ten billion samples: what panels ask over time (the fleet level, recorded
+series, the series of the chosen host) Prometheus has each `--scrape` seconds, and everything else, which panels ask of
+the present alone, once a day. The page of the week's begin is what the collector's own exporter rendered from the
+reports that had come by then; it stands for the days until now.
+
+Then every query of every panel is asked as Grafana asks it, everything chosen: of the present, or over the last week
+with a point for each pixel of the panel in a window of 1,920; and every variable looks for its values. The time of a
+query is the middle one of `--repeat`. The slowest ten are printed, and how long the rules take. The last lines are
+JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import promql_parser as promql
+import yaml
+from grafana.asked import EVERYTHING, filled, lookups, queries
+from grafana.demo import RULES, free_ports, move_blocks, started, wait_for
+from grafana.past import LABELS, PastFleet, layers, moments, query, recorded, reports_of, write_blocks, write_recorded
+
+from libcensus.collector.advisories.snapshot import load_snapshot
+from libcensus.collector.metrics.exposition import escape_value
+from libcensus.collector.simulation.fill import Simulation
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+BUDGET = 1.0
+"""No query takes longer, in seconds."""
+
+PIXELS = 1880
+"""Of a panel over the whole width of a window of 1,920."""
+
+HISTORY_DAYS = 60
+PATIENCE = 900
+SCRAPED_EVERY = 60
+
+Rule = tuple[str, str, "Mapping[str, str]"]
+
+
+def selectors(expr: str) -> set[str]:
+    """Return the selectors of an expression, each as text."""
+    found: set[str] = set()
+
+    def walk(part: Any) -> None:
+        if isinstance(part, promql.VectorSelector):
+            matchers = ",".join(
+                f"{one.name}{_OPERATORS[str(one.op)]}{json.dumps(one.value)}" for one in part.matchers.matchers
+            )
+            found.add(f"{part.name or ''}{{{matchers}}}")
+        elif isinstance(part, promql.MatrixSelector):
+            walk(part.vector_selector)
+        elif isinstance(part, promql.BinaryExpr):
+            walk(part.lhs)
+            walk(part.rhs)
+        elif isinstance(part, promql.Call):
+            for argument in part.args:
+                walk(argument)
+        elif hasattr(part, "expr"):
+            walk(part.expr)
+
+    walk(promql.parse(expr))
+    return found
+
+
+_OPERATORS = {
+    str(promql.MatchOp.Equal): "=",
+    str(promql.MatchOp.NotEqual): "!=",
+    str(promql.MatchOp.Re): "=~",
+    str(promql.MatchOp.NotRe): "!~",
+}
+
+
+def needed(rules: Sequence[Rule], names: set[str]) -> list[Rule]:
+    """Return the rules that record these names, and those that they need."""
+    found: set[str] = set()
+    waiting = set(names)
+    while waiting:
+        name = waiting.pop()
+        found.add(name)
+        for record, expr, _ in rules:
+            if record == name:
+                waiting |= {one.partition("{")[0] for one in selectors(expr)} - found
+    return [rule for rule in rules if rule[0] in found]
+
+
+class Watched:
+    """The fleet, its collector, and Prometheus with a past, in a folder."""
+
+    def __init__(self, folder: Path, undo: ExitStack, hosts: int, days: int, scrape: int) -> None:
+        self._folder = folder
+        self._undo = undo
+        self._data = folder / "prometheus"
+        ports = free_ports(3)
+        self._collector, self._metrics, self._listen = (f"127.0.0.1:{port}" for port in ports)
+        self.prometheus = f"http://{self._listen}"
+        now = datetime.now(UTC).replace(microsecond=0)
+        self.when = moments(now - timedelta(minutes=1), days, timedelta(days=1))
+        self.begin = now - timedelta(days=days)
+        self.rules = recorded(sorted(RULES.glob("*.yml")))
+        reports = reports_of(Simulation(load_snapshot(), 1, hosts, now.date(), days=HISTORY_DAYS))
+        labels = {"job": "libcensus", "instance": self._metrics}
+        pages = iter(PastFleet(folder / "fleet.db", reports).pages([self.when[0], self.when[-1]]))
+        _, first = next(pages)
+        all_days = chain(((moment, first) for moment in self.when[:-1]), pages)
+        for done in write_blocks(all_days, labels, self._data, folder / "page.txt"):
+            show(f"the page of {done:%Y-%m-%d}")
+        del reports, first
+        self.host = self._past(scrape)
+        self._serve()
+
+    def _past(self, scrape: int) -> str:
+        """Make what panels ask over time as dense as scrapes and rules would have; returns the host that is chosen."""
+        over_time = [one.expr for one in queries() if not one.instant]
+        with ExitStack() as early:
+            self._prometheus(early)
+            host = self.chosen_host(self.when[-1])
+            asked = {one for expr in over_time for one in selectors(filled(expr, {**EVERYTHING, "host": host}))}
+            wanted = layers(needed(self.rules, {one.partition("{")[0] for one in asked}))
+            for number, layer in enumerate(wanted, 1):
+                show(f"what rules would have recorded: {number} of {len(wanted)}")
+                recorded_to = self._folder / "recorded"
+                write_recorded(layer, self.when, self.prometheus, recorded_to, self._folder / "recorded.txt")
+                early.close()
+                move_blocks(recorded_to, self._data)
+                self._prometheus(early)
+            dense = self._folder / "dense"
+            lines = 0
+            for start, end in zip(self.when, self.when[1:], strict=False):
+                lines += self._write_dense(asked, start, end, scrape, dense)
+                show(f"the series of panels over time until {end:%Y-%m-%d}: {lines:,} samples")
+        move_blocks(dense, self._data)
+        return host
+
+    def _write_dense(self, asked: set[str], start: datetime, end: datetime, scrape: int, target: Path) -> int:
+        """Repeat what these selectors find at a moment until another one; returns the number of samples."""
+        steps = range(1, int((end - start).total_seconds()) // scrape)
+        ends = [f"{(start + timedelta(seconds=scrape * step)).timestamp():.3f}\n" for step in steps]
+        found: dict[str, str] = {}
+        for selector in sorted(asked):
+            for series in query(self.prometheus, selector, start):
+                labels = dict(series["metric"])
+                name = labels.pop("__name__")
+                pairs = ",".join(f'{key}="{escape_value(value)}"' for key, value in sorted(labels.items()))
+                found[f"{name}{{{pairs}}}"] = series["value"][1]
+        scratch = self._folder / "dense.txt"
+        with scratch.open("w", encoding="utf-8") as output:
+            for named, value in found.items():
+                told = f"{named} {value} "
+                output.writelines(told + stamp for stamp in ends)
+            output.write("# EOF\n")
+        command = ["promtool", "tsdb", "create-blocks-from", "-q", "openmetrics", "--max-block-duration=18h"]
+        run([*command, str(scratch), str(target)])
+        scratch.unlink()
+        return len(found) * len(ends)
+
+    def chosen_host(self, moment: datetime) -> str:
+        """Return the host with the most to show: the one with most installs."""
+        (series,) = query(self.prometheus, "topk(1, count by (host) (libcensus_install_info))", moment)
+        return str(series["metric"]["host"])
+
+    def _prometheus(self, undo: ExitStack, target: str = "") -> None:
+        config: dict[str, Any] = {"global": {"scrape_interval": "60s", "evaluation_interval": "60s"}}
+        if target:
+            config["rule_files"] = [str(RULES / "*.yml")]
+            job = {"job_name": "libcensus", "scrape_timeout": "60s", "static_configs": [{"targets": [target]}]}
+            config["scrape_configs"] = [job]
+        file = self._folder / "prometheus.yml"
+        file.write_text(yaml.safe_dump(config), encoding="utf-8")
+        log = self._folder / "prometheus.log"
+        command = [
+            "prometheus",
+            f"--config.file={file}",
+            f"--storage.tsdb.path={self._data}",
+            f"--web.listen-address={self._listen}",
+            "--storage.tsdb.retention.time=10y",
+        ]
+        started(command, log, undo)
+        wait_for(f"{self.prometheus}/-/ready", log, PATIENCE)
+
+    def _serve(self) -> None:
+        """Start the collector, and Prometheus with scrapes and rules; returns when each rule was evaluated on them."""
+        settings = {
+            "listen": self._collector,
+            "http-listen": self._metrics,
+            "database": f"sqlite:///{self._folder / 'fleet.db'}",
+            "metrics-labels": ",".join(LABELS),
+            "advisories-dir": self._folder / "advisories",
+            "vex-dir": self._folder / "vex",
+            "pki-dir": self._folder / "pki",
+            "series-limit": 10_000_000,
+        }
+        serve = [str(Path(sys.executable).parent / "libcensus-collector"), "serve"]
+        log = self._folder / "collector.log"
+        started([*serve, *(f"--{name}={value}" for name, value in settings.items())], log, self._undo)
+        wait_for(f"http://{self._metrics}/healthz", log, PATIENCE)
+        with urllib.request.urlopen(f"http://{self._metrics}/metrics", timeout=PATIENCE) as page:
+            size = len(page.read())
+        show(f"a page of {size / 1e6:.0f} MB")
+        self._prometheus(self._undo, self._metrics)
+        deadline = time.monotonic() + PATIENCE
+        while not query(self.prometheus, "count(libcensus_install_info)", datetime.now(UTC)):
+            check(deadline, "a scrape")
+        scraped = datetime.now(UTC)
+        # Twice: rules read what others recorded in the evaluation before.
+        for _ in range(2):
+            begun = datetime.now(UTC)
+            while any(datetime.fromisoformat(_plain(one["lastEvaluation"])) < begun for one in self.groups()):
+                check(deadline, "an evaluation of the rules")
+        show(f"scraped, and the rules evaluated after {(datetime.now(UTC) - scraped).total_seconds():.0f} s\n")
+
+    def groups(self) -> list[dict[str, Any]]:
+        """Return what Prometheus tells of the groups of rules."""
+        with urllib.request.urlopen(f"{self.prometheus}/api/v1/rules", timeout=60) as answer:  # noqa: S310 - our own
+            told: list[dict[str, Any]] = json.load(answer)["data"]["groups"]
+        return told
+
+    def seconds(self, path: str, asked: Mapping[str, str]) -> float:
+        """Return how long Prometheus takes to answer, until the last byte; raises RuntimeError where it refuses."""
+        url = f"{self.prometheus}/api/v1/{path}"
+        begun = time.perf_counter()
+        try:
+            with urllib.request.urlopen(url, urllib.parse.urlencode(asked).encode(), timeout=120) as answer:  # noqa: S310 - our own
+                answer.read()
+        except urllib.error.HTTPError as error:
+            raise RuntimeError(f"{asked}: {error.read().decode()}") from None
+        return time.perf_counter() - begun
+
+    def requests(self) -> Iterator[tuple[str, str, dict[str, str]]]:
+        """Yield what each query and variable is called, and what Grafana asks for it, of which path."""
+        values = {**EVERYTHING, "host": self.host}
+        end = datetime.now(UTC)
+        span = {"start": f"{self.begin.timestamp():.3f}", "end": f"{end.timestamp():.3f}"}
+        for one in queries():
+            step = int((end - self.begin).total_seconds() / (PIXELS * one.width / 24))
+            expr = filled(one.expr, {**values, "__rate_interval": f"{step + SCRAPED_EVERY}s"})
+            if one.instant:
+                yield str(one), "query", {"query": expr, "time": span["end"]}
+            else:
+                yield str(one), "query_range", {"query": expr, **span, "step": str(step)}
+        for found in lookups(values):
+            if found.expr:
+                yield str(found), "query", {"query": found.expr, "time": span["end"]}
+            elif found.matches:
+                # Grafana asks so where the data source does not say which Prometheus it is.
+                yield str(found), "series", {"match[]": found.matches, **span}
+            else:
+                yield str(found), "labels", span
+
+
+def _plain(moment: str) -> str:
+    """Return a moment of Prometheus, which has nine digits of a second, as Python 3.11 reads it."""
+    whole, point, rest = moment.partition(".")
+    if not point:
+        return moment
+    digits = len(rest) - len(rest.lstrip("0123456789"))
+    return f"{whole}.{rest[: min(digits, 6)]:0<6}{rest[digits:]}"
+
+
+def check(deadline: float, what: str) -> None:
+    """Wait a little; raises SystemExit after a deadline."""
+    if time.monotonic() > deadline:
+        raise SystemExit(f"{what} did not come within {PATIENCE} seconds")
+    time.sleep(1)
+
+
+def run(command: Sequence[str]) -> None:
+    """Run a program that has to succeed."""
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"{command[0]} failed: {done.stderr.strip() or done.stdout.strip()}")
+
+
+def show(words: str) -> None:
+    """Say how far it is."""
+    is_terminal = sys.stderr.isatty()
+    text, end = (f"\r\x1b[K{words}", "") if is_terminal else (words, "\n")
+    print(text, end=end, file=sys.stderr, flush=True)
+
+
+def slowest(times: Mapping[str, Sequence[float]], number: int) -> Iterable[tuple[str, float]]:
+    """Return the queries that take longest."""
+    middle = {what: statistics.median(taken) for what, taken in times.items()}
+    return sorted(middle.items(), key=lambda one: -one[1])[:number]
+
+
+def main() -> int:
+    """Run the benchmark; returns the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--hosts", type=int, default=10_000)
+    parser.add_argument("--days", type=int, default=7)
+    parser.add_argument("--scrape", type=int, default=120, help="seconds between samples of what is asked over time")
+    parser.add_argument("--repeat", type=int, default=3)
+    parser.add_argument("--wait", action="store_true", help="go on running when all is measured, to look around")
+    asked = parser.parse_args()
+    for program in ("prometheus", "promtool"):
+        if shutil.which(program) is None:
+            raise SystemExit(f"{program} is not on the PATH; on Debian and Ubuntu install the package prometheus")
+    with ExitStack() as undo:
+        folder = Path(undo.enter_context(tempfile.TemporaryDirectory(prefix="libcensus-dashboards-")))
+        watched = Watched(folder, undo, asked.hosts, asked.days, asked.scrape)
+        times: dict[str, list[float]] = {}
+        for _ in range(asked.repeat):
+            for what, path, body in watched.requests():
+                times.setdefault(what, []).append(watched.seconds(path, body))
+        (series,) = query(watched.prometheus, "sum(libcensus_series)", datetime.now(UTC))
+        print(f"{asked.hosts:,} hosts, {int(series['value'][1]):,} series, {len(times)} queries; the slowest ten:")
+        for what, seconds in slowest(times, 10):
+            print(f"  {seconds:6.3f} s  (best {min(times[what]):.3f})  {what}")
+        for group in watched.groups():
+            print(f"  rules {group['name']}: {group['evaluationTime']:.2f} s, every {group['interval']:.0f} s")
+        worst, seconds = next(iter(slowest(times, 1)))
+        heavy = max(watched.groups(), key=lambda one: one["evaluationTime"] / one["interval"])
+        if asked.wait:
+            print(f"{watched.prometheus} (Ctrl-C ends it)", flush=True)
+            try:
+                time.sleep(86400)
+            except KeyboardInterrupt:
+                print()
+    fleet = f"{asked.hosts:,} hosts, {asked.days} days"
+    results = [
+        {
+            "what": f"slowest of {len(times)} queries of the dashboards, {fleet}: {worst}",
+            "value": round(seconds, 3),
+            "unit": "s",
+            "budget": f"at most {BUDGET:g} s",
+            "met": seconds <= BUDGET,
+        },
+        {
+            "what": f"recording rules that take most of their interval, {fleet}: {heavy['name']}",
+            "value": round(heavy["evaluationTime"], 2),
+            "unit": "s",
+            "budget": f"at most half of {heavy['interval']:g} s",
+            "met": heavy["evaluationTime"] <= heavy["interval"] / 2,
+        },
+    ]
+    for result in results:
+        print(json.dumps(result))
+    return 0 if all(one["met"] for one in results) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
