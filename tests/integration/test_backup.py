@@ -59,6 +59,7 @@ def settings_file(folder: Path, database: str) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     place = folder / "collector.toml"
     lines = {"database": database, "pki_dir": f"{folder}/pki", "vex_dir": f"{folder}/vex"}
+    lines |= {"speeds_dir": f"{folder}/speeds"}
     lines |= {"advisories_dir": f"{folder}/advisories", "audit_log": f"{folder}/audit.jsonl"}
     place.write_text("".join(f'{name} = "{value}"\n' for name, value in lines.items()))
     return place

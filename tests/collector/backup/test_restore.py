@@ -159,7 +159,7 @@ def test_what_is_replaced_and_what_stays(source: Machine, archive: Path, other: 
     assert other.hosts() == ["web-1", "web-2"]
     after = other.files()
     for name in after:
-        expected = wanted if name.startswith(("state/pki", "state/vex")) else before
+        expected = wanted if name.startswith(("state/pki", "state/vex", "state/speeds")) else before
         assert after[name] == (b"newer\n" if name == "state/audit.jsonl" else expected[name]), name
     assert "state/vex/older.json" not in after
     assert str(other.state / "audit.jsonl") in outcome.kept
@@ -283,7 +283,7 @@ def test_a_restore_that_is_killed_at_any_step_is_undone_or_finished(
             assert told in {None, "finished" if is_new else "undone"}, step
             expected = before
             if is_new:
-                ours = ("state/pki", "state/vex")
+                ours = ("state/pki", "state/vex", "state/speeds")
                 expected = {name: text for name, text in before.items() if not name.startswith(ours)}
                 expected |= {name: text for name, text in wanted.items() if name.startswith(ours)}
             if told is not None or done:

@@ -5,7 +5,7 @@ journal says which and where to: a restore that was cut short is undone by the n
 finished where the database's step had been made. ``serve`` refuses to start in between.
 
 ============================  ==========================================================================
-database, ``pki``, ``vex``    take the place of what is there, which must be empty unless ``replace``
+database, pki, vex, speeds    take the place of what is there, which must be empty unless ``replace``
 settings, web, tls            are put where nothing is; what is there stays
 advisories, audit             the same: what is there is newer, and an audit log is never replaced
 ============================  ==========================================================================
@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from libcensus.collector.backup.archive import DATABASE, ArchiveReader, BackupError
-from libcensus.collector.backup.parts import PKI_FILES, vex_documents
+from libcensus.collector.backup.parts import PKI_FILES, document_folders, documents_of
 from libcensus.collector.errors import CollectorError, ConfigurationError, StoreError
 from libcensus.collector.pki.authority import Authority, fingerprint
 from libcensus.collector.pki.keyfiles import make_folder, read_certificates, write_file
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     Progress = Callable[[str, float], None]
 
 JOURNAL = "restore.journal"
-_REPLACED = ("pki", "vex")
+_REPLACED = ("pki", "vex", "speeds")
 _STAGED, _BEFORE = "restoring", "before-restore"
 _TEMPORARY = ".restore."
 
@@ -216,8 +216,8 @@ def _place_of(part: Part, settings: CollectorSettings, config: Path) -> Path | N
             return config
         case "pki" if name in PKI_FILES and settings.pki_dir is not None:
             return Path(settings.pki_dir) / name
-        case "vex" if name.endswith(".json") and settings.vex_dir is not None:
-            return Path(settings.vex_dir) / name
+        case "vex" | "speeds" if name.endswith(".json") and part.kind in document_folders(settings):
+            return document_folders(settings)[part.kind] / name
         case "advisories" if name.endswith(".json") and settings.advisories_dir is not None:
             return Path(settings.advisories_dir) / name
         case "audit" if settings.audit_log is not None:
@@ -246,8 +246,8 @@ def _present(settings: CollectorSettings, manifest: Manifest) -> list[Path]:
     found: list[Path] = []
     if any(part.kind == "pki" for part in manifest.parts) and settings.pki_dir is not None:
         found += [path for name in PKI_FILES if (path := Path(settings.pki_dir) / name).exists()]
-    if settings.vex_dir is not None:
-        found += vex_documents(Path(settings.vex_dir))
+    for folder in document_folders(settings).values():
+        found += documents_of(folder)
     return found
 
 
@@ -268,7 +268,8 @@ def _refuse_obstacles(wanted: Iterable[tuple[Part, Path]]) -> None:
 
 def _clean(settings: CollectorSettings) -> None:
     """Take away what a restore laid ready that was killed before anything was moved."""
-    folders = {Path(one) for one in (settings.pki_dir, settings.vex_dir, settings.advisories_dir) if one is not None}
+    folders = {Path(one) for one in (settings.pki_dir, settings.advisories_dir) if one is not None}
+    folders |= set(document_folders(settings).values())
     database = DatabaseAddress.parse(settings.database or "").path
     folders |= {journal_of(settings).parent} | (set() if database is None else {database.parent})
     for folder in folders:
