@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -59,6 +60,7 @@ def settings_file(folder: Path, database: str) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     place = folder / "collector.toml"
     lines = {"database": database, "pki_dir": f"{folder}/pki", "vex_dir": f"{folder}/vex"}
+    lines |= {"speeds_dir": f"{folder}/speeds"}
     lines |= {"advisories_dir": f"{folder}/advisories", "audit_log": f"{folder}/audit.jsonl"}
     place.write_text("".join(f'{name} = "{value}"\n' for name, value in lines.items()))
     return place
@@ -284,3 +286,12 @@ def test_on_the_command_line(tmp_path: Path) -> None:
     told = command(folder, "restore", archive)
     assert "the one that the hosts of the backup trust" in told
     assert "look again at bans" in told
+
+    # Onto a machine that has nothing yet: the archive's settings decide, and stay.
+    settings, files = (folder / "collector.toml").read_text(), sorted(path.name for path in folder.iterdir())
+    shutil.rmtree(folder)
+    folder.mkdir()
+    told = command(folder, "restore", archive)
+    assert f"placed     {folder}/collector.toml" in told
+    assert (folder / "collector.toml").read_text() == settings
+    assert sorted(path.name for path in folder.iterdir()) == files

@@ -34,6 +34,7 @@ class Machine:
             database=f"sqlite:///{state}/collector.db",
             pki_dir=f"{state}/pki",
             vex_dir=f"{state}/vex",
+            speeds_dir=f"{state}/speeds",
             advisories_dir=f"{state}/advisories",
             audit_log=f"{state}/audit.jsonl",
         )
@@ -92,6 +93,7 @@ def filled(folder: Path, *hosts: str) -> Machine:
     Authority.init(made.state / "pki", "libcensus", TAKEN)
     for name, text in (
         ("state/vex/accepted.json", "{}"),
+        ("state/speeds/measured.json", "{}"),
         ("state/advisories/openssl.json", '{"libcensus_feed": 1}'),
         ("state/audit.jsonl", '{"event": "enrolled"}\n'),
         ("etc/collector.toml", 'report_interval = "15m"\n'),

@@ -47,6 +47,7 @@ def test_an_archive_holds_every_part_as_it_is(source: Machine, archive: Path) ->
         "settings/collector.toml": files["etc/collector.toml"],
         "web/web.config.yml": files["etc/web.config.yml"],
         "vex/accepted.json": files["state/vex/accepted.json"],
+        "speeds/measured.json": files["state/speeds/measured.json"],
         "advisories/openssl.json": files["state/advisories/openssl.json"],
         "audit/audit.jsonl": files["state/audit.jsonl"],
         **{f"pki/{path.name}": path.read_bytes() for path in (source.state / "pki").iterdir()},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sqlite3
 import subprocess
@@ -20,7 +21,7 @@ from libcensus.collector.backup.restore import JOURNAL, Outcome, recover, refuse
 from libcensus.collector.errors import ConfigurationError, StoreBusyError
 from libcensus.collector.pki.authority import Authority, rotate_root
 from libcensus.collector.pki.keyfiles import changing
-from libcensus.collector.store.copying import last_restoration
+from libcensus.collector.store.copying import RestoreTarget, last_restoration
 from libcensus.collector.store.sql import SqlStore
 from tests.collector.backup.conftest import Machine, filled, machine
 from tests.collector.backup.moments import RESTORED, TAKEN
@@ -158,7 +159,7 @@ def test_what_is_replaced_and_what_stays(source: Machine, archive: Path, other: 
     assert other.hosts() == ["web-1", "web-2"]
     after = other.files()
     for name in after:
-        expected = wanted if name.startswith(("state/pki", "state/vex")) else before
+        expected = wanted if name.startswith(("state/pki", "state/vex", "state/speeds")) else before
         assert after[name] == (b"newer\n" if name == "state/audit.jsonl" else expected[name]), name
     assert "state/vex/older.json" not in after
     assert str(other.state / "audit.jsonl") in outcome.kept
@@ -282,7 +283,7 @@ def test_a_restore_that_is_killed_at_any_step_is_undone_or_finished(
             assert told in {None, "finished" if is_new else "undone"}, step
             expected = before
             if is_new:
-                ours = ("state/pki", "state/vex")
+                ours = ("state/pki", "state/vex", "state/speeds")
                 expected = {name: text for name, text in before.items() if not name.startswith(ours)}
                 expected |= {name: text for name, text in wanted.items() if name.startswith(ours)}
             if told is not None or done:
@@ -309,6 +310,7 @@ def test_a_restore_that_was_cut_short_is_undone_by_the_next(archive: Path, other
     (other.state / JOURNAL).write_text(
         json.dumps(
             {
+                "database": str(other.state / "collector.db"),
                 "restored_at": RESTORED.isoformat(),
                 "swaps": [
                     {
@@ -325,6 +327,26 @@ def test_a_restore_that_was_cut_short_is_undone_by_the_next(archive: Path, other
         put_back(archive, other)
     assert (other.state / "vex" / "accepted.json").read_text() == '{"other": 1}'
     assert not (other.state / JOURNAL).exists()
+
+
+def test_a_restore_that_is_under_way_is_not_undone(other: Machine) -> None:
+    place = str(other.state / "collector.db")
+    journal = {"database": place, "restored_at": RESTORED.isoformat(), "swaps": []}
+    (other.state / JOURNAL).write_text(json.dumps(journal))
+    with RestoreTarget.open(other.settings.database or ""), pytest.raises(StoreBusyError):
+        recover(other.settings)
+    with pytest.raises(ConfigurationError, match=f"a restore of {place} was cut short; name that with --database"):
+        recover(replace(other.settings, database=f"{other.folder}/another.db"))
+    assert (other.state / JOURNAL).exists()
+    assert recover(other.settings) == "undone"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file to another user")
+def test_what_root_restores_belongs_to_the_collectors_user(archive: Path, bare: Machine) -> None:
+    os.chown(bare.state, 65534, 65534)
+    put_back(archive, bare)
+    owners = {str(path.relative_to(bare.state)): path.stat().st_uid for path in bare.state.rglob("*")}
+    assert set(owners.values()) == {65534}, owners
 
 
 # --- making one -----------------------------------------------------------------------------------------------------

@@ -792,7 +792,7 @@ def bans(config: Path | None, *, output: str, **flags: Any) -> int:
 
 
 _setting_options_of_a_backup = _setting_options_of(
-    *("database", "pki_dir", "trust_domain", "vex_dir", "advisories_dir", "web_config"),
+    *("database", "pki_dir", "trust_domain", "vex_dir", "speeds_dir", "advisories_dir", "web_config"),
     *("tls_certificate", "tls_key", "tls_client_ca", "audit_log"),
 )
 
@@ -819,8 +819,9 @@ def backup(config: Path | None, file: Path, *, with_keys: bool, overwrite: bool,
     """Write all that a collector is into one archive, while it goes on serving.
 
     The archive holds the database as it was at one moment, with every report that was acknowledged before, the settings
-    file, web.config.yml, accepted risks, the state of advisories and the audit log. Keys stand in it only with
-    --with-keys; without them, keep a copy of the folder pki_dir elsewhere. Run it as the collector's user, or as root.
+    file, web.config.yml, accepted risks, measured speeds, the state of advisories and the audit log. Keys stand in it
+    only with --with-keys; without them, keep a copy of the folder pki_dir elsewhere. Run it as the collector's user, or
+    as root.
 
     \b
     Examples:
@@ -845,7 +846,7 @@ def backup(config: Path | None, file: Path, *, with_keys: bool, overwrite: bool,
 @cli.command(epilog=_BACKUP_EXIT_CODES)
 @_setting_options_of_a_backup
 @click.argument("file", type=click.Path(path_type=Path), required=False, metavar="[FILE]")
-@click.option("--replace", is_flag=True, help="Also where database, authority or accepted risks are there already.")
+@click.option("--replace", is_flag=True, help="Also where database, authority or documents are there already.")
 @click.option("--check", is_flag=True, help="Compare the archive with its manifest, say what is in it, change nothing.")
 @click.option("--recover", is_flag=True, help="Undo, or finish, a restore that was cut short; without FILE.")
 @_OUTPUT

@@ -64,7 +64,7 @@ def run_backup(
 
     Raises BackupError, ConfigurationError, StoreError.
     """
-    with _progress(sys.stderr) as progress, _ended_in_order():
+    with shown_progress(sys.stderr) as progress, _ended_in_order():
         manifest = make_backup(
             settings, config, output, with_keys=with_keys, overwrite=overwrite, progress=progress, clock=clock
         )
@@ -85,7 +85,7 @@ def run_check(path: Path, output: str, *, write: Callable[[str], None]) -> int:
     Raises BackupError where it is damaged, or no backup.
     """
     with ArchiveReader.open(path) as reader:
-        with _progress(sys.stderr) as progress:
+        with shown_progress(sys.stderr) as progress:
             reader.check(lambda share: progress("checking the archive", share))
         if output == "json":
             write(json.dumps(reader.manifest.document(), indent=2))
@@ -108,7 +108,7 @@ def run_restore(
     ``load`` returns the settings, and where their file belongs; it gets a file to use where none is there. Raises
     BackupError, ConfigurationError, StoreError; then nothing has changed.
     """
-    with ArchiveReader.open(path) as reader, _progress(sys.stderr) as progress, _ended_in_order():
+    with ArchiveReader.open(path) as reader, shown_progress(sys.stderr) as progress, _ended_in_order():
         settings, config = _load_with(reader, load)
         outcome = restore(reader, settings, config, replace=replace, progress=progress, clock=clock)
     with closing(audit_log(settings)) as log:
@@ -206,7 +206,7 @@ def _document(path: Path, outcome: Outcome) -> dict[str, object]:
 
 
 @contextmanager
-def _progress(stream: TextIO) -> Iterator[Callable[[str, float], None]]:
+def shown_progress(stream: TextIO) -> Iterator[Callable[[str, float], None]]:
     """Give what shows the progress on a terminal, on one line that is gone at the end; elsewhere nothing is shown."""
     if not stream.isatty():
         yield lambda _what, _share: None

@@ -5,7 +5,7 @@
 ``web/``                ``web.config.yml``, and the files of TLS that it names; the key only where keys are wanted
 ``tls/``                certificate, key and roots of an external CA; the key only where keys are wanted
 ``pki/``                the folder of the certificate authority, only where keys are wanted
-``vex/``                the documents with accepted risks
+``vex/``, ``speeds/``   the documents with accepted risks, and with measured speed
 ``advisories/``         the last good state of each feed
 ``audit/``              the audit log
 ======================  ====================================================================================
@@ -77,8 +77,8 @@ def files_of(settings: CollectorSettings, config: Path | None) -> list[Collector
         folder = Path(settings.pki_dir)
         # All of it is of use with the issuing key alone, and that is not given away by chance.
         found += [CollectorFile(f"pki/{name}", folder / name, is_key=True) for name in PKI_FILES]
-    if settings.vex_dir is not None:
-        found += [CollectorFile(f"vex/{path.name}", path) for path in vex_documents(Path(settings.vex_dir))]
+    for kind, folder in document_folders(settings).items():
+        found += [CollectorFile(f"{kind}/{path.name}", path) for path in documents_of(folder)]
     if settings.advisories_dir is not None:
         folder = Path(settings.advisories_dir)
         found += [CollectorFile(f"advisories/{name}.json", folder / f"{name}.json") for name in NAMES]
@@ -87,14 +87,20 @@ def files_of(settings: CollectorSettings, config: Path | None) -> list[Collector
     return [one for one in found if one.place.exists()]
 
 
-def vex_documents(folder: Path) -> list[Path]:
+def document_folders(settings: CollectorSettings) -> dict[str, Path]:
+    """Return the folders with an operator's documents, by what they stand under in an archive."""
+    named = {"vex": settings.vex_dir, "speeds": settings.speeds_dir}
+    return {kind: Path(folder) for kind, folder in named.items() if folder is not None}
+
+
+def documents_of(folder: Path) -> list[Path]:
     """Return the documents of a folder, none where it is not there; raises ConfigurationError."""
     try:
         return documents_in(folder)
     except FileNotFoundError:
         return []
     except OSError as error:
-        raise ConfigurationError(f"vex_dir: {folder}: cannot be read: {error.strerror}") from error
+        raise ConfigurationError(f"{folder}: cannot be read: {error.strerror}") from error
 
 
 @contextmanager

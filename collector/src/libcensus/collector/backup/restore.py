@@ -5,7 +5,7 @@ journal says which and where to: a restore that was cut short is undone by the n
 finished where the database's step had been made. ``serve`` refuses to start in between.
 
 ============================  ==========================================================================
-database, ``pki``, ``vex``    take the place of what is there, which must be empty unless ``replace``
+database, pki, vex, speeds    take the place of what is there, which must be empty unless ``replace``
 settings, web, tls            are put where nothing is; what is there stays
 advisories, audit             the same: what is there is newer, and an audit log is never replaced
 ============================  ==========================================================================
@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from libcensus.collector.backup.archive import DATABASE, ArchiveReader, BackupError
-from libcensus.collector.backup.parts import PKI_FILES, vex_documents
+from libcensus.collector.backup.parts import PKI_FILES, document_folders, documents_of
 from libcensus.collector.errors import CollectorError, ConfigurationError, StoreError
 from libcensus.collector.pki.authority import Authority, fingerprint
 from libcensus.collector.pki.keyfiles import make_folder, read_certificates, write_file
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     Progress = Callable[[str, float], None]
 
 JOURNAL = "restore.journal"
-_REPLACED = ("pki", "vex")
+_REPLACED = ("pki", "vex", "speeds")
 _STAGED, _BEFORE = "restoring", "before-restore"
 _TEMPORARY = ".restore."
 
@@ -111,9 +111,9 @@ def restore(
         raise BackupError(f"{reader.path}: holds no {DATABASE}; take another backup")
     check_revision(manifest.revision, str(reader.path))
     reader.check(lambda share: progress("checking the archive", share))
-    recover(settings)
     with ExitStack() as stack:
         target = stack.enter_context(RestoreTarget.open(settings.database))
+        _recover(settings, target.last)
         restored_at = clock()
         outcome = Outcome(manifest, restored_at)
         wanted = _places(reader, settings, config, outcome)
@@ -136,14 +136,14 @@ def restore(
             # The last is done first: the journal stays until everything is in its place again.
             undo.callback(journal.unlink, missing_ok=True)
             undo.callback(_roll_back, swaps)
-            _write_journal(journal, restored_at, swaps)
+            _write_journal(journal, target.shown, restored_at, swaps)
             _move(swaps)
             undo.pop_all()
         try:
             target.commit()
         except StoreError:
             # Where the answer was lost, the database alone knows whether it took place.
-            if recover(settings) != "finished":
+            if _recover(settings, last_restoration(settings.database)) != "finished":
                 raise
         _finish(swaps)
         journal.unlink(missing_ok=True)
@@ -154,8 +154,16 @@ def restore(
 def recover(settings: CollectorSettings) -> str | None:
     """Undo a restore that was cut short, or finish it; returns ``undone``, ``finished``, or nothing where none was.
 
-    Raises ConfigurationError, StoreError; then it can be tried again.
+    Raises StoreBusyError while one is under way, ConfigurationError, StoreError; then it can be tried again.
     """
+    if settings.database is None or not journal_of(settings).exists():
+        return None
+    # Whoever is restoring at this moment holds it, and is not to be undone.
+    with RestoreTarget.open(settings.database) as target:
+        return _recover(settings, target.last)
+
+
+def _recover(settings: CollectorSettings, last: Restoration | None) -> str | None:
     journal = journal_of(settings)
     try:
         document = json.loads(journal.read_bytes())
@@ -163,12 +171,16 @@ def recover(settings: CollectorSettings) -> str | None:
         return None
     except OSError as error:
         raise ConfigurationError(f"{journal}: cannot be read: {error.strerror}") from error
+    if DatabaseAddress.parse(settings.database or "").shown != document["database"]:
+        # Another one cannot tell whether the restore took place.
+        raise ConfigurationError(
+            f"{journal}: a restore of {document['database']} was cut short; name that with --database"
+        )
     restored_at = datetime.fromisoformat(document["restored_at"])
     swaps = [
         Swap(Path(one["target"]), *(None if one[name] is None else Path(one[name]) for name in ("staged", "before")))
         for one in document["swaps"]
     ]
-    last = None if settings.database is None else last_restoration(settings.database)
     is_committed = last is not None and last.restored_at == restored_at
     if is_committed:
         _finish(swaps)
@@ -204,8 +216,8 @@ def _place_of(part: Part, settings: CollectorSettings, config: Path) -> Path | N
             return config
         case "pki" if name in PKI_FILES and settings.pki_dir is not None:
             return Path(settings.pki_dir) / name
-        case "vex" if name.endswith(".json") and settings.vex_dir is not None:
-            return Path(settings.vex_dir) / name
+        case "vex" | "speeds" if name.endswith(".json") and part.kind in document_folders(settings):
+            return document_folders(settings)[part.kind] / name
         case "advisories" if name.endswith(".json") and settings.advisories_dir is not None:
             return Path(settings.advisories_dir) / name
         case "audit" if settings.audit_log is not None:
@@ -234,8 +246,8 @@ def _present(settings: CollectorSettings, manifest: Manifest) -> list[Path]:
     found: list[Path] = []
     if any(part.kind == "pki" for part in manifest.parts) and settings.pki_dir is not None:
         found += [path for name in PKI_FILES if (path := Path(settings.pki_dir) / name).exists()]
-    if settings.vex_dir is not None:
-        found += vex_documents(Path(settings.vex_dir))
+    for folder in document_folders(settings).values():
+        found += documents_of(folder)
     return found
 
 
@@ -256,7 +268,8 @@ def _refuse_obstacles(wanted: Iterable[tuple[Part, Path]]) -> None:
 
 def _clean(settings: CollectorSettings) -> None:
     """Take away what a restore laid ready that was killed before anything was moved."""
-    folders = {Path(one) for one in (settings.pki_dir, settings.vex_dir, settings.advisories_dir) if one is not None}
+    folders = {Path(one) for one in (settings.pki_dir, settings.advisories_dir) if one is not None}
+    folders |= set(document_folders(settings).values())
     database = DatabaseAddress.parse(settings.database or "").path
     folders |= {journal_of(settings).parent} | (set() if database is None else {database.parent})
     for folder in folders:
@@ -372,8 +385,9 @@ def _make_parent(place: Path) -> None:
 # --- moving ---------------------------------------------------------------------------------------------------------
 
 
-def _write_journal(journal: Path, restored_at: datetime, swaps: list[Swap]) -> None:
+def _write_journal(journal: Path, database: str, restored_at: datetime, swaps: list[Swap]) -> None:
     shown: dict[str, Any] = {
+        "database": database,
         "restored_at": restored_at.astimezone(UTC).isoformat(),
         "swaps": [
             {

@@ -261,6 +261,14 @@ class RestoreTarget:
             held = _held_in_file(address, address.path)
             return cls(address, undo.pop_all(), held, None)
 
+    @property
+    def last(self) -> Restoration | None:
+        """The backup that took this database's place last."""
+        if self._connection is None:
+            return last_restoration(self._address.shown)
+        with _failures(self._address):
+            return _last(self._connection)
+
     def prepare(self, copy: Path, restoration: Restoration, progress: Progress) -> None:
         """Bring a copy to this version and beside, or into, the database, without changing what others see.
 
@@ -346,11 +354,15 @@ def last_restoration(url: str) -> Restoration | None:
     )
     try:
         with _failures(address), engine.connect() as connection:
-            if not inspect(connection).has_table(RESTORES.name):
-                return None
-            row = connection.execute(select(RESTORES).order_by(RESTORES.c.restored_at.desc()).limit(1)).first()
+            return _last(connection)
     finally:
         engine.dispose()
+
+
+def _last(connection: Connection) -> Restoration | None:
+    if not inspect(connection).has_table(RESTORES.name):
+        return None
+    row = connection.execute(select(RESTORES).order_by(RESTORES.c.restored_at.desc()).limit(1)).first()
     return None if row is None else Restoration(row.restored_at, row.taken_at)
 
 
