@@ -54,6 +54,9 @@ FASTER = 20.0
 
 REPORTERS = 8
 ATTEMPTS = 6
+PATIENCE_SECONDS = 600
+IDLE_SECONDS = 0.1
+"""Processor time in two seconds that the watches of an idle collector take at most."""
 _SERIES = re.compile(r"(?P<name>[a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{(?P<labels>.*)\})? (?P<value>\S+)")
 _LABEL = re.compile(r'([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\]|\\.)*)"')
 
@@ -128,6 +131,17 @@ def processor_seconds(pid: int) -> float:
     """Return the processor time of a process with all threads that it has and had, in hundredths of a second."""
     fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def wait_until_idle(server: Running) -> None:
+    """Wait until a server has nothing to do: after its start a collector works out portability ahead of questions."""
+    ends = time.monotonic() + PATIENCE_SECONDS
+    while time.monotonic() < ends:
+        before = processor_seconds(server.pid)
+        time.sleep(2)
+        if processor_seconds(server.pid) - before <= IDLE_SECONDS:
+            return
+    print("the collector was still busy with other work; its scrapes look dearer than they are")
 
 
 def report(address: str, hosts: Sequence[Unchanged]) -> None:
@@ -284,6 +298,7 @@ def main() -> int:
             )
             (folder / "page").write_bytes(page)
             with serving(serve_bytes, str(folder / "page")) as memory:
+                wait_until_idle(collector)
                 rounds: list[tuple[Scrape, Scrape, Scrape]] = []
                 for number in range(arguments.rounds):
                     written, same = scrape(memory), scrape(collector)
@@ -315,7 +330,9 @@ def main() -> int:
         by_clock = statistics.median(one[place].clock / one[0].clock for one in rounds)
         print(f"{what}, {name}: {by_clock:.2f} times by the clock")
         met.append(report_figure(f"{what}, {name}", ratio, of_bytes, f"at most {BUDGET:g}", met=ratio <= BUDGET))
-    faster = seconds / statistics.fmean(one[2].server for one in rounds)
+    # The kernel counts in ticks: a small fleet's scrape may take less than one.
+    tick = 1 / os.sysconf("SC_CLK_TCK")
+    faster = seconds / max(tick, statistics.fmean(one[2].server for one in rounds))
     met.append(
         report_figure(
             f"{what}, {arguments.changed:.0%} reported: times faster",
