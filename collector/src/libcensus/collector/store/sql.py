@@ -18,7 +18,6 @@ from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from itertools import count, pairwise
-from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from sqlalchemy import bindparam, create_engine, delete, event, func, insert, literal, select, update
@@ -30,10 +29,11 @@ from libcensus.collector.errors import InconsistentFactsError, StoreError, Store
 from libcensus.collector.store import rows
 from libcensus.collector.store.address import DatabaseAddress
 from libcensus.collector.store.contract import HostStamp, InventoryInterval
-from libcensus.collector.store.failure import corrupt, is_transient, store_error, store_error_of_os
+from libcensus.collector.store.failure import corrupt, is_transient, sqlite_error, store_error, store_error_of_os
 from libcensus.collector.store.lock import DatabaseLock, hold_while_connected
 from libcensus.collector.store.refresh import refresh
 from libcensus.collector.store.schema import bring_up_to_date, require_up_to_date
+from libcensus.collector.store.stamps import StampMemory
 from libcensus.collector.store.tables import (
     BUILDS,
     CRYPTO_LIBRARIES,
@@ -55,7 +55,7 @@ from libcensus.facts.root import RootSet
 from libcensus.facts.validation import InvalidFactError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 
     from sqlalchemy import Connection, Engine, Select, Table
 
@@ -66,6 +66,7 @@ if TYPE_CHECKING:
         ReceivedReport,
         ReportOutcome,
     )
+    from libcensus.collector.store.stamps import Row
     from libcensus.facts.codec import Fact
     from libcensus.facts.crypto import CryptoLibrary
     from libcensus.facts.report import Report
@@ -79,6 +80,9 @@ _ATTEMPTS = 8
 """How often a transaction that lost a race to another collector is run before the error is told."""
 
 _BUSY_SECONDS = 10.0
+_TURN_SECONDS = 0.1
+"""How long a reader waits for its turn at the connection that writes."""
+
 _STRAGGLER = timedelta(minutes=10)
 """How late a report may come in after a newer one and still be known as late; beyond it, a clock was set back."""
 
@@ -86,7 +90,6 @@ _STRAGGLER = timedelta(minutes=10)
 _FIELD, _RECORD = "\x1f", "\x1e"
 """What separates the parts of a label, and labels, where many are one text."""
 
-_NAME_OF = attrgetter("name")
 
 # Statements that run once per changed host are made once: making one costs more than SQLite needs to run it.
 _UPDATE_HOST = update(HOSTS).where(HOSTS.c.host_id == bindparam("key"))
@@ -156,7 +159,7 @@ class SqlStore(TrustRecords):
         self._turn = threading.Lock() if address.path is not None else None
         self._closed = False
         # What was read last, so that nothing is made anew that did not change.
-        self._stamps = _StampMemory()
+        self._stamps = StampMemory()
         self._labels: tuple[str, Mapping[str, Mapping[str, str]]] = "", {}
 
     @classmethod
@@ -277,9 +280,12 @@ class SqlStore(TrustRecords):
         """Take reports in order, in one transaction; see the contract for the outcomes."""
         if not reports:
             return []
-        if self._transact(lambda connection: refresh(connection, reports)):
-            return [()] * len(reports)
-        return self._transact(lambda connection: self._apply(connection, reports))
+        try:
+            if self._transact(lambda connection: refresh(connection, reports)):
+                return [()] * len(reports)
+            return self._transact(lambda connection: self._apply(connection, reports))
+        finally:
+            self._stamps.touch(received.host_id for received in reports)
 
     def _apply(self, connection: Connection, reports: Sequence[ReceivedReport]) -> list[ReportOutcome]:
         known = self._lock_hosts(connection, {received.host_id for received in reports})
@@ -428,13 +434,45 @@ class SqlStore(TrustRecords):
     def host_stamps(self) -> list[HostStamp]:
         """Return the stamp of every host, sorted by name."""
         query = select(HOSTS.c.host_id, HOSTS.c.name, HOSTS.c.inventory, HOSTS.c.last_report)
-        with self._reading() as connection:
-            # The driver's own rows, for of 100,000 nearly all are the same as at the last scrape.
-            found = _driver_rows(connection, query)
-        stamps = self._stamps.look(found)
-        # By code point, on every database alike: PostgreSQL would order by its own locale.
-        stamps.sort(key=_NAME_OF)
-        return stamps
+
+        # The driver's own rows, for of 100,000 nearly all are the same as at the last scrape.
+        def everything() -> list[Row]:
+            with self._reading() as connection:
+                return _driver_rows(connection, query)
+
+        def some(host_ids: Collection[str]) -> list[Row]:
+            with self._reading() as connection:
+                return [
+                    row
+                    for chunk in _chunks(host_ids)
+                    for row in _driver_rows(connection, query.where(HOSTS.c.host_id.in_(chunk)))
+                ]
+
+        return self._stamps.read(self._foreign_version, everything, some)
+
+    def _foreign_version(self) -> Hashable:
+        """Return what changes when another process writes to the database; None where nobody can tell.
+
+        SQLite tells a connection of the commits of all others (https://sqlite.org/pragma.html#pragma_data_version), and
+        this process writes by one alone. PostgreSQL is for several collectors.
+        """
+        self._refuse_closed()
+        if self._turn is None or not self._turn.acquire(timeout=_TURN_SECONDS):
+            # Whoever reads does not wait for a write that takes long.
+            return None
+        try:
+            writer = self._writer.raw_connection()
+            try:
+                driver: Any = writer.driver_connection
+                return id(driver), driver.execute("PRAGMA data_version").fetchone()
+            finally:
+                writer.close()
+        except sqlite3.Error as error:
+            raise sqlite_error(error, self._address) from error
+        except SQLAlchemyError as error:
+            raise store_error(error, self._address) from error
+        finally:
+            self._turn.release()
 
     def hosts(self, host_ids: Iterable[str] | None = None) -> list[HostState]:
         """Return the hosts with these ids (all, without), sorted by name."""
@@ -743,28 +781,6 @@ def _candidate_names(hostname: str, host_id: str) -> Iterator[str]:
 
 
 # --- queries ----------------------------------------------------------------------------------------------------
-
-
-class _StampMemory:
-    """The stamps that were read last, by host: a row that is as it was then is given the same object again."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._known: dict[str, tuple[tuple[Any, ...], HostStamp]] = {}
-
-    def look(self, found: Sequence[tuple[Any, ...]]) -> list[HostStamp]:
-        """Return the stamps of rows that are all that there are; what has no row any more is let go."""
-        with self._lock:
-            known = self._known
-            stamps = []
-            for row in found:
-                pair = known.get(row[0])
-                if pair is None or pair[0] != row:
-                    pair = known[row[0]] = row, rows.stamp_of(row)
-                stamps.append(pair[1])
-            if len(known) != len(stamps):
-                self._known = {row[0]: known[row[0]] for row in found}
-            return stamps
 
 
 def _driver_rows(connection: Connection, query: Select[Any]) -> list[tuple[Any, ...]]:
