@@ -139,6 +139,7 @@ def test_a_host_without_any_python_is_scanned_and_the_bundle_reports_itself(bund
     own = installs["/mnt/bin/libcensus-agent"]
     assert (own["implementation"], own["version"]) == ("cpython", bundle.manifest["python"])
     assert own["crypto"]["linkage"] == "none"
+    assert (own["provider"], own["provider_build"]) == ("vendor", f"libcensus-agent {agent_version()}")
     assert own["requirement"]["glibc"] == bundle.manifest["floor"]["glibc"] == "2.17"
     versions = {wheel["name"]: wheel["version"] for wheel in bundle.manifest["wheels"]}
     copies = {copy["owner"]["name"]: copy for copy in document["crypto_copies"]}
