@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-KEPT_BYTES = 16 * 1024
+KEPT_BYTES = 4 * 1024
 """Pieces that are smaller are not worth keeping, and are compressed together."""
 
 _LEVEL = 1

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-BLOCK_HOSTS = 1024
-"""Hosts of a block at most: their text is worth a piece of its own on the wire, and quickly joined."""
+BLOCK_HOSTS = 64
+"""Hosts of a block at most: few, so that the hosts that report between two scrapes leave most blocks as they were."""
 
 
 class _Block:
