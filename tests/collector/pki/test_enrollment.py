@@ -6,6 +6,7 @@ import json
 import logging
 import traceback
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -32,12 +33,15 @@ from libcensus.collector.pki.errors import (
 from libcensus.collector.pki.identity import Identity, Role, parse_identity
 from libcensus.collector.pki.records import Ban, CertificateRecord
 from libcensus.collector.pki.tokens import make_token
+from libcensus.collector.store.contract import Restoration
+from libcensus.collector.store.copying import RestoreTarget, copy_database
 from libcensus.collector.store.sql import SqlStore
 from libcensus.facts.renewal import RENEWAL_CONTEXT
 from tests.collector.pki.made import DAY, DOMAIN, HOUR, NOON, Clock, new_key, signing_request
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from datetime import datetime
     from pathlib import Path
 
 HOST_ID = "a" * 32
@@ -423,6 +427,45 @@ def test_a_host_that_was_off_for_a_month_renews_and_one_that_was_off_longer_does
     site.renew(agent)
     site.clock.advance(HOUR)
     refused(site, ExpiredCertificateError, lambda: site.renew(other), "grace period of 30 days")
+
+
+def restored(site: Site, folder: Path, taken: datetime, *, at: datetime) -> None:
+    """Put the database back to what it was when its copy was made."""
+    site.store.close()
+    with RestoreTarget.open(f"{folder}/census.db") as target:
+        target.prepare(folder / "copy.db", Restoration(at, taken), lambda _: None)
+        target.commit()
+    site.store = SqlStore.open(f"{folder}/census.db")
+    settings = CollectorSettings(trust_domain=DOMAIN, renewal_grace=30 * 86400.0)
+    site.enrollment = Enrollment(site.store, site.authority, settings, site.audit, site.clock)
+
+
+def test_what_was_issued_between_a_backup_and_its_restore_is_renewed_all_the_same(site: Site, tmp_path: Path) -> None:
+    """The restored database never saw it, and nobody has to be enrolled again; what nobody issued stays refused."""
+    agent, taken = site.enrolled(), NOON + HOUR
+    copy_database(f"{tmp_path}/census.db", tmp_path / "copy.db", lambda _: None, lambda: taken)
+    site.clock.now = NOON + 2 * HOUR
+    site.renew(agent)
+    newcomer = site.enrolled(machine_id="c" * 32, hostname="web-2")
+    restored(site, tmp_path, taken, at=NOON + 3 * HOUR)
+    assert site.store.find_certificate(agent.serial) is None
+    site.clock.now = NOON + 4 * HOUR
+    for one in (agent, newcomer):
+        before = one.serial
+        copy = one.copy()
+        site.renew(one)
+        kept = site.store.find_certificate(one.serial)
+        assert kept is not None
+        assert kept.predecessor == before
+        site.use(one)
+        refused(site, CloneError, partial(site.renew, copy), "two copies of its key")
+
+    # Signed with a key that somebody stole: from before the backup, or from after the restore.
+    for moment in (NOON + HOUR / 2, NOON + 4 * HOUR):
+        forged = Agent(machine_id="d" * 32)
+        identity = Identity(DOMAIN, Role.AGENT, forged.machine_id)
+        forged.chain = list(site.authority().issue(forged.key.public_key(), identity, WEEK, moment).chain)
+        refused(site, RenewalError, partial(site.renew, forged), "is not known here")
 
 
 def test_a_lost_answer_to_a_renewal_is_asked_for_again(site: Site) -> None:

@@ -79,6 +79,12 @@ Exit codes: 0 fine; 1 hosts would be cut off; 2 wrong usage, no such token, host
 certificate; 3 a setting is wrong, or the authority, the database or a file cannot be used; 70
 internal error."""
 
+_BACKUP_EXIT_CODES = """\
+\b
+Exit codes: 0 fine; 1 refused: the archive is damaged, no backup or of a newer version, or something
+that is there would be overwritten; 2 wrong usage; 3 a setting is wrong, or the database or a file
+cannot be used, or no space is left; 70 internal error."""
+
 _DEFAULT_PLACES = {
     "database": f"sqlite file below {state_folder(os.environ)}",
     "advisories_dir": f"{state_folder(os.environ) / 'advisories'}",
@@ -266,7 +272,9 @@ def _allow_connections() -> None:
 def _serve_until_told(settings: CollectorSettings) -> None:
     # Imported here: `--help`, `version` and `config show` need no database, gRPC or snapshot, and answer at once.
     from libcensus.collector.app import Collector  # noqa: PLC0415
+    from libcensus.collector.backup.restore import refuse_half_restored  # noqa: PLC0415
 
+    refuse_half_restored(settings)
     _allow_connections()
 
     told = threading.Event()
@@ -777,6 +785,104 @@ def bans(config: Path | None, *, output: str, **flags: Any) -> int:
     from libcensus.collector.pki.certificate_command import run_list_bans  # noqa: PLC0415
 
     return run_list_bans(load_settings(flags, os.environ, config).settings, output, write=_print)
+
+
+_setting_options_of_a_backup = _setting_options_of(
+    *("database", "pki_dir", "trust_domain", "vex_dir", "advisories_dir", "web_config"),
+    *("tls_certificate", "tls_key", "tls_client_ca", "audit_log"),
+)
+
+
+def _settings_place(config: Path | None) -> Path:
+    """Return where the settings file is, or would be."""
+    named = os.environ.get(f"{ENVIRONMENT_PREFIX}CONFIG")
+    return config or (Path(named) if named else DEFAULT_CONFIG)
+
+
+@cli.command(epilog=_BACKUP_EXIT_CODES)
+@_setting_options_of_a_backup
+@click.option(
+    "--output",
+    "file",
+    type=click.Path(path_type=Path),
+    required=True,
+    metavar="FILE",
+    help="Archive to write (ZIP, mode 0600): whole or not at all.",
+)
+@click.option("--with-keys", is_flag=True, help="Also the keys of the certificate authority and of TLS.")
+@click.option("--overwrite", is_flag=True, help="Replace FILE where it is there; it stays until the new one is whole.")
+def backup(config: Path | None, file: Path, *, with_keys: bool, overwrite: bool, **flags: Any) -> int:
+    """Write all that a collector is into one archive, while it goes on serving.
+
+    The archive holds the database as it was at one moment, with every report that was acknowledged before, the settings
+    file, web.config.yml, accepted risks, the state of advisories and the audit log. Keys stand in it only with
+    --with-keys; without them, keep a copy of the folder pki_dir elsewhere. Run it as the collector's user, or as root.
+
+    \b
+    Examples:
+      libcensus-collector backup --output /backup/census-$(date +%F).zip
+      libcensus-collector backup --output /backup/census.zip --overwrite
+      libcensus-collector backup --output census.zip --with-keys && age -r age1… -o census.zip.age census.zip
+    """  # noqa: D301
+    from libcensus.collector.backup.command import run_backup  # noqa: PLC0415
+
+    place = _settings_place(config)
+    return run_backup(
+        load_settings(flags, os.environ, config).settings,
+        place if place.exists() else None,
+        file,
+        with_keys=with_keys,
+        overwrite=overwrite,
+        write=_print,
+        warn=lambda text: click.echo(f"{PROGRAM}: {text}", err=True),
+    )
+
+
+@cli.command(epilog=_BACKUP_EXIT_CODES)
+@_setting_options_of_a_backup
+@click.argument("file", type=click.Path(path_type=Path), required=False, metavar="[FILE]")
+@click.option("--replace", is_flag=True, help="Also where database, authority or accepted risks are there already.")
+@click.option("--check", is_flag=True, help="Compare the archive with its manifest, say what is in it, change nothing.")
+@click.option("--recover", is_flag=True, help="Undo, or finish, a restore that was cut short; without FILE.")
+@_OUTPUT
+def restore(
+    config: Path | None,
+    file: Path | None,
+    *,
+    replace: bool,
+    check: bool,
+    recover: bool,
+    output: str,
+    **flags: Any,
+) -> int:
+    """Put a backup back, as a whole or not at all; no collector may be running on the database.
+
+    Everything goes where the settings of this machine say; where it has no settings file, the archive's is put there
+    and holds. SQLite and PostgreSQL take backups of each other. Backups of older versions are brought up to date.
+
+    \b
+    Examples:
+      libcensus-collector restore --check /backup/census.zip
+      libcensus-collector restore /backup/census.zip
+      libcensus-collector restore /backup/census.zip --replace
+      libcensus-collector restore /backup/census.zip --database postgresql://census@db.example/census
+    """  # noqa: D301
+    from libcensus.collector.backup.command import run_check, run_recover, run_restore  # noqa: PLC0415
+
+    if recover:
+        if file is not None or check or replace:
+            raise click.UsageError("--recover stands alone: what it undoes or finishes is written down")
+        return run_recover(load_settings(flags, os.environ, config).settings, write=_print)
+    if file is None:
+        raise click.UsageError("missing argument FILE, the archive that `backup` wrote")
+    if check:
+        return run_check(file, output, write=_print)
+    place = _settings_place(config)
+
+    def load(fallback: Path | None) -> tuple[CollectorSettings, Path]:
+        return load_settings(flags, os.environ, config if place.exists() else fallback).settings, place
+
+    return run_restore(file, load, output, replace=replace, write=_print)
 
 
 @cli.group(name="config")

@@ -11,6 +11,7 @@
     ├── FeedError              a feed of advisories was not taken                      exit 1
     │   ├── FeedUnreachableError  its source does not answer, or broke off           exit 4
     │   └── FeedIdentityError     its source's certificate is not trusted            exit 5
+    ├── BackupError            an archive or its place is refused, see backup/archive.py exit 1
     ├── LabelError             a label, a selector or the host of one is none          exit 2
     ├── PkiError               enrollment or renewal was refused, see pki/errors.py    exit 5
     ├── SimulationError        a fleet cannot be simulated so, or not into this place  exit 2

@@ -108,6 +108,11 @@ class WebConfig:
                     _LOGGER.info("%s was read anew", self._path)
             return self._state
 
+    @property
+    def named(self) -> tuple[Path, ...]:
+        """The further files that it names: a certificate, its key, and the roots of clients where it has them."""
+        return self._watched[1:]
+
     def certificate_ends(self) -> Mapping[str, datetime]:
         """Return until when the server's certificate is good, as ``http``; nothing without TLS."""
         ends_at = self.current.certificate_ends_at

@@ -48,6 +48,8 @@ class AuditEvent(StrEnum):
     CA_INITIALISED = "ca_initialised"
     CA_ROTATED = "ca_rotated"
     CA_ROOT_RETIRED = "ca_root_retired"
+    BACKED_UP = "backed_up"
+    RESTORED = "restored"
 
 
 class AuditLog:

@@ -62,7 +62,7 @@ ROTATE_BEFORE = timedelta(days=60)
 _BACKDATED = timedelta(days=1)
 """How long before it was made a CA's or a server's certificate is good: clocks of hosts go wrong."""
 
-_BACKDATED_CLIENT = timedelta(minutes=10)
+BACKDATED_CLIENT = timedelta(minutes=10)
 """The same for certificates of hosts and operators, which collectors alone look at."""
 
 _UNVERIFIED: tuple[type[Exception], ...] = (VerificationError, *BROKEN)
@@ -254,7 +254,7 @@ class Authority:
         )
         names = x509.SubjectAlternativeName([x509.UniformResourceIdentifier(identity.uri)])
         usage = ExtendedKeyUsageOID.CLIENT_AUTH
-        certificate = self._sign(public_key, subject, names, usage, now, _BACKDATED_CLIENT, lifetime)
+        certificate = self._sign(public_key, subject, names, usage, now, BACKDATED_CLIENT, lifetime)
         chain = (certificate, *self.issuing_chain)
         return IssuedCertificate(
             certificate=certificate,

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from libcensus.collector.pki.audit import AuditEvent
-from libcensus.collector.pki.authority import key_sha256, serial_of
+from libcensus.collector.pki.authority import BACKDATED_CLIENT, key_sha256, serial_of
 from libcensus.collector.pki.challenge import check_challenge, make_challenge
 from libcensus.collector.pki.errors import (
     BannedError,
@@ -242,7 +242,7 @@ class Enrollment:
         return list(issued.chain), self._roots()
 
     def _find_renewed(self, leaf: x509.Certificate, identity: Identity) -> CertificateRecord:
-        old = self._store.find_certificate(serial_of(leaf))
+        old = self._store.find_certificate(serial_of(leaf)) or self._adopt(leaf, identity)
         if old is None or old.subject != identity.subject:
             raise RenewalError(
                 "the certificate is not known here: it was forgotten, or the collector's database is another; enroll "
@@ -256,6 +256,24 @@ class Enrollment:
             f"the certificate was revoked on {_second(old.revoked_at)} ({old.revoked_reason}); enroll again with a new "
             "token (libcensus-collector token create)"
         )
+
+    def _adopt(self, leaf: x509.Certificate, identity: Identity) -> CertificateRecord | None:
+        """Return the record of a certificate that was issued after the backup that was restored since; else nothing.
+
+        Its chain and its key are proved. Outside that time an unknown certificate is one that no collector issued.
+        """
+        begins = leaf.not_valid_before_utc
+        if not any(
+            one.taken_at <= begins + BACKDATED_CLIENT and begins <= one.restored_at for one in self._store.restores()
+        ):
+            return None
+        key = leaf.public_key()
+        if not isinstance(key, ec.EllipticCurvePublicKey):
+            return None
+        ends = leaf.not_valid_after_utc
+        record = CertificateRecord(serial_of(leaf), identity.subject, key_sha256(key), begins, ends)
+        self._store.adopt_certificate(record)
+        return record
 
     def _renew(
         self, old: CertificateRecord, identity: Identity, public_key: ec.EllipticCurvePublicKey

@@ -133,6 +133,14 @@ class InventoryInterval:
     gone_at: datetime | None
 
 
+@dataclass(frozen=True, slots=True)
+class Restoration:
+    """A backup of ``taken_at`` took the place of what was here at ``restored_at``; what was between is forgotten."""
+
+    restored_at: datetime
+    taken_at: datetime
+
+
 class EnrollOutcome(StrEnum):
     """What came of an enrollment: it is stored, or nothing changed."""
 
@@ -259,6 +267,14 @@ class Store(ABC):
     @abstractmethod
     def put_certificate(self, certificate: CertificateRecord) -> None:
         """Keep a certificate that was issued without using a token, such as an operator's. Durable on return."""
+
+    @abstractmethod
+    def adopt_certificate(self, certificate: CertificateRecord) -> None:
+        """Keep a certificate that a restored backup did not know; one with this serial stays as it is. Durable."""
+
+    @abstractmethod
+    def restores(self) -> list[Restoration]:
+        """Return which backups took the place of what was here, the newest first."""
 
     @abstractmethod
     def renew(self, certificate: CertificateRecord, moment: datetime) -> bool:

@@ -56,11 +56,12 @@ def store_error(error: SQLAlchemyError, address: DatabaseAddress) -> StoreError:
     if cause is None:
         return StoreError(f"{address.shown}: {_one_line(error)}")
     if address.path is not None:
-        return _sqlite_error(cause, address)
+        return sqlite_error(cause, address)
     return _postgresql_error(cause, address)
 
 
-def _sqlite_error(cause: BaseException, address: DatabaseAddress) -> StoreError:
+def sqlite_error(cause: BaseException, address: DatabaseAddress) -> StoreError:
+    """Return what a refusal of SQLite's own driver means."""
     place = address.shown
     # https://www.sqlite.org/rescode.html; the name tells the extended code, its start the primary one.
     name = str(getattr(cause, "sqlite_errorname", ""))

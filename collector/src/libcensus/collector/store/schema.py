@@ -11,6 +11,7 @@ from libcensus.collector.errors import StoreError
 from libcensus.collector.store.tables import METADATA, REVISION, VERSION_TABLE
 
 if TYPE_CHECKING:
+    from alembic.config import Config
     from sqlalchemy import Connection
 
     from libcensus.collector.store.address import DatabaseAddress
@@ -55,20 +56,31 @@ def upgrade(connection: Connection, address: DatabaseAddress, current: str | Non
     """Run the migrations from the ``current`` revision to the ``target``, inside the connection's transaction."""
     # Alembic takes as long to import as the rest of the store to open, and is needed once in a database's life.
     from alembic import command  # noqa: PLC0415
-    from alembic.config import Config  # noqa: PLC0415
-    from alembic.script import ScriptDirectory  # noqa: PLC0415
 
-    config = Config()
-    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
-    config.set_main_option("path_separator", "os")
+    config = _config()
     config.attributes["connection"] = connection
-    known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
-    if current is not None and current not in known:
+    if current is not None and current not in known_revisions():
         raise StoreError(
             f"{address.shown}: was written by a newer version of libcensus-collector (revision {current}; this one "
             f"knows up to {REVISION}); upgrade this collector, or name another database"
         )
     command.upgrade(config, target)
+
+
+def known_revisions() -> frozenset[str]:
+    """Return every revision that this version can bring to its own."""
+    from alembic.script import ScriptDirectory  # noqa: PLC0415 - as above
+
+    return frozenset(script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions())
+
+
+def _config() -> Config:
+    from alembic.config import Config  # noqa: PLC0415 - as above
+
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    config.set_main_option("path_separator", "os")
+    return config
 
 
 def _revision(connection: Connection) -> str | None:

@@ -30,7 +30,7 @@ from libcensus.collector.store import rows
 from libcensus.collector.store.address import DatabaseAddress
 from libcensus.collector.store.contract import HostStamp, InventoryInterval
 from libcensus.collector.store.failure import corrupt, is_transient, store_error, store_error_of_os
-from libcensus.collector.store.lock import DatabaseLock
+from libcensus.collector.store.lock import DatabaseLock, hold_while_connected
 from libcensus.collector.store.schema import bring_up_to_date, require_up_to_date
 from libcensus.collector.store.tables import (
     BUILDS,
@@ -177,11 +177,13 @@ class SqlStore(TrustRecords):
                     undo.callback(lock.release)
                 # Made here and not by SQLite, so that only the owner can read who is vulnerable; -wal and -shm follow.
                 _make_file(address)
-                reader = _sqlite_engine(address, writing=False)
-                writer = _sqlite_engine(address, writing=True)
+                reader = sqlite_engine(address, writing=False)
+                writer = sqlite_engine(address, writing=True)
                 undo.callback(reader.dispose)
             else:
-                reader = writer = _postgresql_engine(address)
+                reader = writer = postgresql_engine(address)
+                if not beside:
+                    hold_while_connected(writer)
             undo.callback(writer.dispose)
             try:
                 with writer.begin() as connection:
@@ -764,7 +766,9 @@ def _make_file(address: DatabaseAddress) -> None:
         raise store_error_of_os(error, address.shown) from error
 
 
-def _sqlite_engine(address: DatabaseAddress, *, writing: bool) -> Engine:
+def sqlite_engine(address: DatabaseAddress, *, writing: bool) -> Engine:
+    """Return an engine of a SQLite file, whose one kind of connection writes and whose other reads."""
+
     def connect() -> sqlite3.Connection:
         # Transactions are begun by the engine below: the module's own way would begin some statements too late.
         connection = sqlite3.connect(
@@ -808,7 +812,8 @@ def _configure_sqlite(connection: sqlite3.Connection, address: DatabaseAddress, 
         connection.execute("PRAGMA query_only = ON")
 
 
-def _postgresql_engine(address: DatabaseAddress) -> Engine:
+def postgresql_engine(address: DatabaseAddress) -> Engine:
+    """Return an engine of a PostgreSQL database."""
     # A server that does not answer is told after ten seconds, unless the URL says otherwise.
     arguments = {} if "connect_timeout" in address.url.query else {"connect_timeout": 10}
     return create_engine(

@@ -29,7 +29,7 @@ from sqlalchemy import (
 if TYPE_CHECKING:
     from sqlalchemy import Dialect
 
-REVISION = "0005"
+REVISION = "0006"
 """The newest migration: what this version writes."""
 
 VERSION_TABLE = "libcensus_version"
@@ -271,3 +271,12 @@ HEALTH = Table(
     Column("checked_at", Moment, nullable=False),
 )
 """One row, written by the health check: whether a database takes writes is told by writing."""
+
+RESTORES = Table(
+    "restores",
+    METADATA,
+    Column("restored_at", Moment, primary_key=True),
+    Column("taken_at", Moment, nullable=False),
+)
+"""One row for each time that a backup took the place of what was here: when that was, and when the backup was made.
+What was issued between the two was forgotten, and may be shown by whoever got it."""

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from sqlalchemy import and_, bindparam, delete, func, insert, or_, select, update
 
 from libcensus.collector.pki.records import Ban, CertificateRecord, JoinToken, Refusals
-from libcensus.collector.store.contract import EnrollOutcome, Store
-from libcensus.collector.store.tables import BANS, CERTIFICATES, HOST_LABELS, TOKENS
+from libcensus.collector.store.contract import EnrollOutcome, Restoration, Store
+from libcensus.collector.store.tables import BANS, CERTIFICATES, HOST_LABELS, RESTORES, TOKENS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
@@ -145,6 +145,18 @@ class TrustRecords(Store):
         """Keep a certificate that was issued without using a token."""
         values = _certificate_values(certificate)
         self._transact(lambda connection: connection.execute(insert(CERTIFICATES), values))
+
+    def adopt_certificate(self, certificate: CertificateRecord) -> None:
+        """Keep a certificate that a restored backup did not know; one with this serial stays as it is."""
+        statement = self._insert(CERTIFICATES).values(_certificate_values(certificate))
+        statement = statement.on_conflict_do_nothing(index_elements=list(CERTIFICATES.primary_key))
+        self._transact(lambda connection: connection.execute(statement))
+
+    def restores(self) -> list[Restoration]:
+        """Return which backups took the place of what was here, the newest first."""
+        with self._reading() as connection:
+            found = [Restoration(**row) for row in connection.execute(select(RESTORES)).mappings()]
+        return sorted(found, key=lambda one: one.restored_at, reverse=True)
 
     def renew(self, certificate: CertificateRecord, moment: datetime) -> bool:
         """Keep the certificate that renews its predecessor, unless that has a successor in use."""

@@ -1,0 +1,1 @@
+"""What a collector is, in one archive; and back again."""
