@@ -14,7 +14,7 @@ GRAFANA_ARGS ?=
 PYTEST_ARGS ?=
 FUZZ_TARGETS ?=
 
-.PHONY: help demo test fleet-test lint types protos docs dashboards demo-grafana bench fuzz build locks clean
+.PHONY: help demo test fleet-test lint types protos docs dashboards demo-grafana bench fuzz build collection locks clean
 
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,20 +35,27 @@ help: ## Show this list
 	@$(BIN)/pip install -q --disable-pip-version-check --require-hashes -r requirements/dev.txt
 	@touch $@
 
+# What checks and runs the Ansible collection: an environment of its own, for its tools pin libraries that ours need newer.
+.venv-ansible/.complete: requirements/ansible.txt | .venv/bin/pip
+	@echo "setting up .venv-ansible (once)" >&2
+	@$(PYTHON) -m venv .venv-ansible
+	@.venv-ansible/bin/pip install -q --disable-pip-version-check --require-hashes -r requirements/ansible.txt
+	@touch $@
+
 demo: .venv/.runtime ## Scan this host, report it to a collector, show what is found and where the metrics are
 	@$(BIN)/libcensus demo $(DEMO_ARGS)
 
-test: .venv/.dev ## Run every test that needs no root, with coverage of the pure core
+test: .venv/.dev .venv-ansible/.complete ## Run every test that needs no root, with coverage of the pure core
 	@$(PYTHON) scripts/system_packages.py test
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not root" --cov --cov-report= $(PYTEST_ARGS)
 	$(BIN)/python -m coverage report --include='$(PURE_CORE)' --fail-under=95 --skip-covered --precision=1
 
-fleet-test: .venv/.dev ## Run the suite on real Debian roots (needs root)
+fleet-test: .venv/.dev .venv-ansible/.complete ## Run the suite on real Debian roots (needs root)
 	@test "$$(id -u)" = 0 || { echo "make fleet-test needs root: it makes real Debian roots" >&2; exit 1; }
 	@$(PYTHON) scripts/system_packages.py test fleet-test
 	$(BIN)/python -m pytest -m root tests $(PYTEST_ARGS)
 
-lint: .venv/.dev types ## Check style, types, import contracts, and that nothing generated has drifted
+lint: .venv/.dev .venv-ansible/.complete types ## Check style, types, import contracts, and that nothing generated has drifted
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
@@ -56,6 +63,10 @@ lint: .venv/.dev types ## Check style, types, import contracts, and that nothing
 	$(BIN)/python scripts/generate_protos.py --check
 	$(BIN)/python scripts/generate_docs.py --check
 	$(BIN)/python -m grafana --check
+	$(BIN)/python scripts/stage_collection.py build/collections
+	cd build/collections/ansible_collections/libcensus/fleet && \
+	  PATH="$(CURDIR)/.venv-ansible/bin:$$PATH" ANSIBLE_COLLECTIONS_PATH="$(CURDIR)/build/collections" \
+	  sh -c 'ansible-lint --nocolor -q && antsibull-changelog lint'
 
 types: .venv/.dev ## Check types alone
 	$(BIN)/mypy protos/src agent/src collector/src cli/src tests scripts benchmarks fuzz grafana
@@ -87,8 +98,14 @@ build: .venv/.dev ## Build the four wheels into dist/
 	$(BIN)/pip wheel -q --no-deps --no-build-isolation --wheel-dir dist $(MEMBERS:%=./%)
 	@ls dist
 
+collection: .venv/.dev .venv-ansible/.complete ## Build the Ansible collection into dist/, with rules and dashboards in it
+	@$(BIN)/python scripts/stage_collection.py build/collections
+	@mkdir -p dist
+	@.venv-ansible/bin/ansible-galaxy collection build --force --output-path dist \
+	  build/collections/ansible_collections/libcensus/fleet
+
 locks: ## Lock requirements/*.in again (needs uv)
 	$(PYTHON) scripts/lock_requirements.py
 
 clean: ## Remove the environment and everything built
-	rm -rf .venv dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage htmlcov
+	rm -rf .venv .venv-ansible build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage htmlcov
