@@ -13,8 +13,13 @@ GRAFANA ?=
 GRAFANA_ARGS ?=
 PYTEST_ARGS ?=
 FUZZ_TARGETS ?=
+ARCH ?= x86_64
+CPYTHON ?=
+SOURCES ?=
+LABEL ?=
+PLATFORMS ?=
 
-.PHONY: help demo test fleet-test lint types protos docs dashboards demo-grafana bench fuzz build collection locks clean
+.PHONY: help demo test fleet-test lint types protos docs dashboards demo-grafana bench fuzz build bundle wheelhouse collector-wheelhouse collection locks clean
 
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -69,7 +74,7 @@ lint: .venv/.dev .venv-ansible/.complete types ## Check style, types, import con
 	  sh -c 'ansible-lint --nocolor -q && antsibull-changelog lint'
 
 types: .venv/.dev ## Check types alone
-	$(BIN)/mypy protos/src agent/src collector/src cli/src tests scripts benchmarks fuzz grafana
+	$(BIN)/mypy protos/src agent/src collector/src cli/src tests scripts benchmarks fuzz grafana release
 
 protos: .venv/.dev ## Generate the contract's Python code
 	$(BIN)/python scripts/generate_protos.py
@@ -103,6 +108,20 @@ collection: .venv/.dev .venv-ansible/.complete ## Build the Ansible collection i
 	@mkdir -p dist
 	@.venv-ansible/bin/ansible-galaxy collection build --force --output-path dist \
 	  build/collections/ansible_collections/libcensus/fleet
+
+.venv/.bundle: requirements/bundle.txt .venv/.runtime
+	@echo "setting up .venv for bundles (once)" >&2
+	@$(BIN)/pip install -q --disable-pip-version-check --require-hashes -r requirements/bundle.txt
+	@touch $@
+
+bundle: .venv/.bundle ## Build the self-contained agent with a Python of its own into dist/ (ARCH, LABEL, CPYTHON, SOURCES)
+	@$(PYTHON) scripts/system_packages.py bundle
+	@$(BIN)/python -m release bundle --arch "$(ARCH)" $(if $(CPYTHON),--cpython "$(CPYTHON)") \
+	  $(foreach folder,$(SOURCES),--sources "$(folder)") $(if $(LABEL),--label "$(LABEL)")
+
+wheelhouse: .venv/.runtime ## Gather the agent's wheels for hosts without an index into dist/ (PLATFORMS, LABEL)
+	@$(BIN)/python -m release wheelhouse $(foreach platform,$(PLATFORMS),--platform "$(platform)") \
+	  $(if $(LABEL),--label "$(LABEL)")
 
 locks: ## Lock requirements/*.in again (needs uv)
 	$(PYTHON) scripts/lock_requirements.py
