@@ -22,7 +22,7 @@ PLATFORMS ?=
 .PHONY: help demo test fleet-test lint types protos docs dashboards demo-grafana bench fuzz build bundle wheelhouse collector-wheelhouse collection locks clean
 
 help: ## Show this list
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-21s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # The environment: locked and hashed, the four distributions installed in place.
 .venv/bin/pip:
@@ -121,6 +121,10 @@ bundle: .venv/.bundle ## Build the self-contained agent with a Python of its own
 
 wheelhouse: .venv/.runtime ## Gather the agent's wheels for hosts without an index into dist/ (PLATFORMS, LABEL)
 	@$(BIN)/python -m release wheelhouse $(foreach platform,$(PLATFORMS),--platform "$(platform)") \
+	  $(if $(LABEL),--label "$(LABEL)")
+
+collector-wheelhouse: .venv/.runtime ## Gather the wheels of collector and operator's command into dist/ (PLATFORMS, LABEL)
+	@$(BIN)/python -m release wheelhouse --of collector $(foreach platform,$(PLATFORMS),--platform "$(platform)") \
 	  $(if $(LABEL),--label "$(LABEL)")
 
 locks: ## Lock requirements/*.in again (needs uv)
