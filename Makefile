@@ -68,6 +68,7 @@ lint: .venv/.dev .venv-ansible/.complete types ## Check style, types, import con
 	$(BIN)/python scripts/generate_protos.py --check
 	$(BIN)/python scripts/generate_docs.py --check
 	$(BIN)/python -m grafana --check
+	$(BIN)/python scripts/generate_role_docs.py --check
 	$(BIN)/python scripts/stage_collection.py build/collections
 	cd build/collections/ansible_collections/libcensus/fleet && \
 	  PATH="$(CURDIR)/.venv-ansible/bin:$$PATH" ANSIBLE_COLLECTIONS_PATH="$(CURDIR)/build/collections" \
@@ -88,6 +89,7 @@ demo-grafana: .venv/.dev ## Show the dashboards over a simulated fleet, in a Gra
 
 docs: .venv/.dev ## Generate the pages that come from code
 	$(BIN)/python scripts/generate_docs.py
+	$(BIN)/python scripts/generate_role_docs.py
 
 bench: .venv/.dev ## Measure ratios against named peers
 	@$(PYTHON) scripts/system_packages.py bench

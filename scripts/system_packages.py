@@ -31,6 +31,7 @@ NEEDS: dict[str, list[tuple[str, str]]] = {
         ("ps", "procps"),
         ("rpm", "rpm"),
         ("zstd", "zstd"),
+        ("systemd-analyze", "systemd"),
         ("/usr/lib/*/faketime/libfaketimeMT.so.1", "libfaketime"),
     ],
     "fleet-test": [
