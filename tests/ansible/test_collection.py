@@ -15,8 +15,8 @@ from scripts.generate_role_docs import ROLES, options, render
 from tests.ansible.conftest import ROOT, ansible
 
 if TYPE_CHECKING:
-    from pathlib import Path
     from collections.abc import Iterator
+    from pathlib import Path
 
 COLLECTION = ROOT / "ansible"
 KEYWORDS = {

@@ -12,8 +12,8 @@ from libcensus.agent.config import load_config
 from libcensus.collector.config import load_settings
 
 if TYPE_CHECKING:
-    from pathlib import Path
     from collections.abc import Callable
+    from pathlib import Path
 
 AGENT = "libcensus_agent"
 COLLECTOR = "libcensus_collector"
