@@ -20,7 +20,7 @@ LABEL ?=
 PLATFORMS ?=
 FLEET_PLATFORMS := manylinux2014_x86_64-cp311 manylinux2014_x86_64-cp313 manylinux2014_x86_64-cp314
 
-.PHONY: help demo test fleet-test lint types protos docs dashboards demo-grafana bench fuzz build bundle wheelhouse collector-wheelhouse collection locks clean
+.PHONY: help demo test fleet-test lint lint-collection types protos docs dashboards demo-grafana bench fuzz build bundle wheelhouse collector-wheelhouse collection locks clean
 
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-21s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -73,10 +73,18 @@ lint: .venv/.dev .venv-ansible/.complete types ## Check style, types, import con
 	$(BIN)/python scripts/generate_docs.py --check
 	$(BIN)/python -m grafana --check
 	$(BIN)/python scripts/generate_role_docs.py --check
-	$(BIN)/python scripts/stage_collection.py build/collections
-	cd build/collections/ansible_collections/libcensus/fleet && \
-	  PATH="$(CURDIR)/.venv-ansible/bin:$$PATH" ANSIBLE_COLLECTIONS_PATH="$(CURDIR)/build/collections" \
-	  sh -c 'ansible-lint --nocolor -q && antsibull-changelog lint'
+	$(MAKE) -s lint-collection
+
+# Outside of the checkout, for ansible-test passes over what git ignores. The other sanity tests fetch their tools.
+SANITY := action-plugin-docs ansible-doc compile empty-init ignores import line-endings no-illegal-filenames \
+  no-smart-quotes shebang shellcheck symlinks validate-modules
+lint-collection: .venv/.dev .venv-ansible/.complete ## Check the Ansible collection alone
+	@folder=$$(mktemp -d); trap 'rm -rf "$$folder"' EXIT; \
+	  $(BIN)/python scripts/stage_collection.py "$$folder" >/dev/null; \
+	  export PATH="$(CURDIR)/.venv-ansible/bin:$$PATH" ANSIBLE_COLLECTIONS_PATH="$$folder"; \
+	  cd "$$folder/ansible_collections/libcensus/fleet"; \
+	  ansible-lint --nocolor -q && antsibull-changelog lint && \
+	  ansible-test sanity --color no $(SANITY:%=--test %)
 
 types: .venv/.dev ## Check types alone
 	$(BIN)/mypy protos/src agent/src collector/src cli/src tests scripts benchmarks fuzz grafana release
