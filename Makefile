@@ -76,9 +76,10 @@ lint: .venv/.dev .venv-ansible/.complete types ## Check style, types, import con
 	$(MAKE) -s lint-collection
 
 # Outside of the checkout, for ansible-test passes over what git ignores. The other sanity tests fetch their tools.
-SANITY := action-plugin-docs ansible-doc compile empty-init ignores import line-endings no-illegal-filenames \
-  no-smart-quotes shebang shellcheck symlinks validate-modules
+SANITY := action-plugin-docs ansible-doc empty-init ignores line-endings no-illegal-filenames no-smart-quotes \
+  shebang shellcheck symlinks validate-modules
 lint-collection: .venv/.dev .venv-ansible/.complete ## Check the Ansible collection alone
+	@$(PYTHON) scripts/system_packages.py lint
 	@folder=$$(mktemp -d); trap 'rm -rf "$$folder"' EXIT; \
 	  $(BIN)/python scripts/stage_collection.py "$$folder" >/dev/null; \
 	  export PATH="$(CURDIR)/.venv-ansible/bin:$$PATH" ANSIBLE_COLLECTIONS_PATH="$$folder"; \

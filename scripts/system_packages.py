@@ -42,6 +42,7 @@ NEEDS: dict[str, list[tuple[str, str]]] = {
         ("qemu-aarch64-static", "qemu-user-static"),
     ],
     "bundle": [("make", "make"), ("/usr/lib/apt/apt-helper", "apt"), ("xz", "xz-utils")],
+    "lint": [("shellcheck", "shellcheck")],
     "demo-grafana": [("prometheus", "prometheus"), ("promtool", "prometheus")],
     "bench": [("nm", "binutils"), ("find", "findutils"), ("time", "time")],
 }

@@ -27,8 +27,10 @@ tell nodename "$(uname -n)"
 tell arch "$(uname -m)"
 tell skew "$(($(date +%s) - $3))"
 if [ -r /etc/os-release ]; then
+    # shellcheck source=/dev/null
     . /etc/os-release
 elif [ -r /usr/lib/os-release ]; then
+    # shellcheck source=/dev/null
     . /usr/lib/os-release
 fi
 tell os_id "${ID:-unknown}"
