@@ -120,6 +120,6 @@ def test_the_collector_and_the_operators_command_are_installed_from_a_wheelhouse
     subprocess.run(install, check=True, env=offline)
     for command in ("libcensus-collector", "libcensus"):
         told = subprocess.run(
-            [str(venv / "bin" / command), "version"], check=True, env=offline, capture_output=True, text=True
+            [str(venv / "bin" / command), "--version"], check=True, env=offline, capture_output=True, text=True
         )
         assert agent_version() in told.stdout
