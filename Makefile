@@ -20,10 +20,10 @@ LABEL ?=
 PLATFORMS ?=
 FLEET_PLATFORMS := manylinux2014_x86_64-cp311 manylinux2014_x86_64-cp313 manylinux2014_x86_64-cp314
 
-.PHONY: help demo test fleet-test lint types protos docs dashboards demo-grafana bench fuzz build bundle wheelhouse locks clean
+.PHONY: help demo test fleet-test lint lint-collection types protos docs dashboards demo-grafana bench fuzz build bundle wheelhouse collector-wheelhouse collection locks clean
 
 help: ## Show this list
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-21s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # The environment: locked and hashed, the four distributions installed in place.
 .venv/bin/pip:
@@ -41,15 +41,22 @@ help: ## Show this list
 	@$(BIN)/pip install -q --disable-pip-version-check --require-hashes -r requirements/dev.txt
 	@touch $@
 
+# What checks and runs the Ansible collection: an environment of its own, for its tools pin libraries that ours need newer.
+.venv-ansible/.complete: requirements/ansible.txt | .venv/bin/pip
+	@echo "setting up .venv-ansible (once)" >&2
+	@$(PYTHON) -m venv .venv-ansible
+	@.venv-ansible/bin/pip install -q --disable-pip-version-check --require-hashes -r requirements/ansible.txt
+	@touch $@
+
 demo: .venv/.runtime ## Scan this host, report it to a collector, show what is found and where the metrics are
 	@$(BIN)/libcensus demo $(DEMO_ARGS)
 
-test: .venv/.dev ## Run every test that needs no root, with coverage of the pure core
+test: .venv/.dev .venv-ansible/.complete ## Run every test that needs no root, with coverage of the pure core
 	@$(PYTHON) scripts/system_packages.py test
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not root" --cov --cov-report= $(PYTEST_ARGS)
 	$(BIN)/python -m coverage report --include='$(PURE_CORE)' --fail-under=95 --skip-covered --precision=1
 
-fleet-test: .venv/.dev ## Make what is deployed, and run the suite on real Debian roots (needs root)
+fleet-test: .venv/.dev .venv-ansible/.complete ## Make what is deployed, and run the suite on real Debian roots (needs root)
 	@test "$$(id -u)" = 0 || { echo "make fleet-test needs root: it makes real Debian roots" >&2; exit 1; }
 	@$(PYTHON) scripts/system_packages.py test fleet-test
 	$(MAKE) bundle ARCH=x86_64
@@ -57,7 +64,7 @@ fleet-test: .venv/.dev ## Make what is deployed, and run the suite on real Debia
 	$(MAKE) wheelhouse PLATFORMS="$(FLEET_PLATFORMS)"
 	$(BIN)/python -m pytest -m root tests $(PYTEST_ARGS)
 
-lint: .venv/.dev types ## Check style, types, import contracts, and that nothing generated has drifted
+lint: .venv/.dev .venv-ansible/.complete types ## Check style, types, import contracts, and that nothing generated has drifted
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
@@ -65,6 +72,20 @@ lint: .venv/.dev types ## Check style, types, import contracts, and that nothing
 	$(BIN)/python scripts/generate_protos.py --check
 	$(BIN)/python scripts/generate_docs.py --check
 	$(BIN)/python -m grafana --check
+	$(BIN)/python scripts/generate_role_docs.py --check
+	$(MAKE) -s lint-collection
+
+# Outside of the checkout, for ansible-test passes over what git ignores. The other sanity tests fetch their tools.
+SANITY := action-plugin-docs ansible-doc empty-init ignores line-endings no-illegal-filenames no-smart-quotes \
+  shebang shellcheck symlinks validate-modules
+lint-collection: .venv/.dev .venv-ansible/.complete ## Check the Ansible collection alone
+	@$(PYTHON) scripts/system_packages.py lint
+	@folder=$$(mktemp -d); trap 'rm -rf "$$folder"' EXIT; \
+	  $(BIN)/python scripts/stage_collection.py "$$folder" >/dev/null; \
+	  export PATH="$(CURDIR)/.venv-ansible/bin:$$PATH" ANSIBLE_COLLECTIONS_PATH="$$folder"; \
+	  cd "$$folder/ansible_collections/libcensus/fleet"; \
+	  ansible-lint --nocolor -q && antsibull-changelog lint && \
+	  ansible-test sanity --color no $(SANITY:%=--test %)
 
 types: .venv/.dev ## Check types alone
 	$(BIN)/mypy protos/src agent/src collector/src cli/src tests scripts benchmarks fuzz grafana release
@@ -81,6 +102,7 @@ demo-grafana: .venv/.dev ## Show the dashboards over a simulated fleet, in a Gra
 
 docs: .venv/.dev ## Generate the pages that come from code
 	$(BIN)/python scripts/generate_docs.py
+	$(BIN)/python scripts/generate_role_docs.py
 
 bench: .venv/.dev ## Measure ratios against named peers
 	@$(PYTHON) scripts/system_packages.py bench
@@ -96,6 +118,12 @@ build: .venv/.dev ## Build the four wheels into dist/
 	$(BIN)/pip wheel -q --no-deps --no-build-isolation --wheel-dir dist $(MEMBERS:%=./%)
 	@ls dist
 
+collection: .venv/.dev .venv-ansible/.complete ## Build the Ansible collection into dist/, with rules and dashboards in it
+	@$(BIN)/python scripts/stage_collection.py build/collections
+	@mkdir -p dist
+	@.venv-ansible/bin/ansible-galaxy collection build --force --output-path dist \
+	  build/collections/ansible_collections/libcensus/fleet
+
 .venv/.bundle: requirements/bundle.txt .venv/.runtime
 	@echo "setting up .venv for bundles (once)" >&2
 	@$(BIN)/pip install -q --disable-pip-version-check --require-hashes -r requirements/bundle.txt
@@ -110,8 +138,12 @@ wheelhouse: .venv/.runtime ## Gather the agent's wheels for hosts without an ind
 	@$(BIN)/python -m release wheelhouse $(foreach platform,$(PLATFORMS),--platform "$(platform)") \
 	  $(if $(LABEL),--label "$(LABEL)")
 
+collector-wheelhouse: .venv/.runtime ## Gather the wheels of collector and operator's command into dist/ (PLATFORMS, LABEL)
+	@$(BIN)/python -m release wheelhouse --of collector $(foreach platform,$(PLATFORMS),--platform "$(platform)") \
+	  $(if $(LABEL),--label "$(LABEL)")
+
 locks: ## Lock requirements/*.in again (needs uv)
 	$(PYTHON) scripts/lock_requirements.py
 
 clean: ## Remove the environment and everything built
-	rm -rf .venv dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage htmlcov
+	rm -rf .venv .venv-ansible build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage htmlcov

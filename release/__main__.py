@@ -9,7 +9,7 @@ from pathlib import Path
 
 from release.bundle import Wanted, make_bundle
 from release.errors import ReleaseError
-from release.wheelhouse import PLATFORMS, WantedWheelhouse, make_wheelhouse
+from release.wheelhouse import PLATFORMS, PRODUCTS, WantedWheelhouse, make_wheelhouse
 from release.wheels import ROOT
 
 
@@ -32,6 +32,7 @@ def _parser() -> argparse.ArgumentParser:
     wheelhouse.add_argument(
         "--platform", action="append", default=[], help=f"such as {PLATFORMS[0]}; may be repeated (default: all known)"
     )
+    wheelhouse.add_argument("--of", default="agent", choices=sorted(PRODUCTS), help="whose wheels (default: agent)")
     for command in (bundle, wheelhouse):
         command.add_argument("--label", help="local version of this artefact: 0.1.0+LABEL")
         command.add_argument("--output", type=Path, default=ROOT / "dist", help="where the artefacts go")
@@ -43,7 +44,9 @@ def main() -> None:
     arguments = _parser().parse_args()
     try:
         if arguments.command == "wheelhouse":
-            make_wheelhouse(WantedWheelhouse(arguments.platform, arguments.output, _cache(), arguments.label))
+            make_wheelhouse(
+                WantedWheelhouse(arguments.platform, arguments.output, _cache(), arguments.label, arguments.of)
+            )
         else:
             wanted = (arguments.arch, arguments.output, _cache(), arguments.sources, arguments.cpython)
             make_bundle(Wanted(*wanted, arguments.label))

@@ -11,7 +11,7 @@ from pathlib import Path
 from release.archive import write_archive, write_checksum
 from release.errors import ReleaseError
 from release.sources import read_pins, sha256_of
-from release.wheels import LOCK, Wheel, agent_version, locked_wheels, own_wheels
+from release.wheels import LOCK, OWN, ROOT, Wheel, agent_version, locked_wheels, own_wheels
 
 PLATFORMS = tuple(
     f"{policy}_{arch}-cp{python}"
@@ -20,6 +20,17 @@ PLATFORMS = tuple(
     for python in pythons
 )
 """What is gathered where nothing is named: every Python that the agent runs on, with glibc and with musl."""
+
+COLLECTOR_PLATFORMS = tuple(
+    f"manylinux_2_28_{arch}-cp{python}" for arch in ("x86_64", "aarch64") for python in (311, 312, 313)
+)
+"""The same for the collector, which runs on few hosts, and newer ones."""
+
+PRODUCTS = {
+    "agent": (LOCK, OWN, PLATFORMS),
+    "collector": (ROOT / "requirements" / "runtime.txt", ("protos", "agent", "collector", "cli"), COLLECTOR_PLATFORMS),
+}
+"""By product: the lock of its dependencies, the members that it is made of, and the platforms where none is named."""
 
 OLDEST = (3, 11)
 _PLATFORM = re.compile(
@@ -50,6 +61,11 @@ def parse_platform(text: str) -> Platform:
     tags = [f"{match['system']}_{match['arch']}"]
     if match["system"] == "manylinux2014":
         tags.append(f"manylinux_2_17_{match['arch']}")
+    elif match["system"].startswith("manylinux_2_"):
+        # A host with this glibc takes what was built for an older one, too; pip is told of each tag.
+        newest = int(match["system"].rpartition("_")[2])
+        tags += [f"manylinux_2_{older}_{match['arch']}" for older in range(newest - 1, 16, -1)]
+        tags.append(f"manylinux2014_{match['arch']}")
     return Platform(text, tags, f"3.{minor}")
 
 
@@ -61,25 +77,27 @@ class WantedWheelhouse:
     output: Path
     cache: Path
     label: str | None = None
+    product: str = "agent"
 
 
 def make_wheelhouse(wanted: WantedWheelhouse) -> Path:
     """Make the wheelhouse, an archive of one folder, and its checksum; returns the archive."""
-    platforms = [parse_platform(text) for text in wanted.platforms or PLATFORMS]
+    lock, members, known = PRODUCTS[wanted.product]
+    platforms = [parse_platform(text) for text in wanted.platforms or known]
     version = agent_version(wanted.label)
-    name = f"libcensus-agent-{version}-wheelhouse"
+    name = f"libcensus-{wanted.product}-{version}-wheelhouse"
     epoch = read_pins()["cpython"][0].epoch
     wanted.output.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="libcensus-wheelhouse-") as work:
         folder = Path(work) / name
         folder.mkdir()
         for platform in platforms:
-            for wheel in locked_wheels(platform.python, platform.tags, wanted.cache):
+            for wheel in locked_wheels(platform.python, platform.tags, wanted.cache, lock):
                 shutil.copyfile(wheel.path, folder / wheel.path.name)
-        own = own_wheels(folder, epoch, wanted.label)
+        own = own_wheels(folder, epoch, wanted.label, members, wanted.product)
         (folder / "PLATFORMS").write_text("".join(f"{platform.name}\n" for platform in platforms), encoding="ascii")
         (folder / "VERSION").write_text(f"{version}\n", encoding="ascii")
-        (folder / "requirements.txt").write_text(_requirements(own), encoding="utf-8")
+        (folder / "requirements.txt").write_text(_requirements(own, lock), encoding="utf-8")
         files = sorted(path for path in folder.iterdir() if path.suffix in (".whl", ".txt"))
         (folder / "SHA256SUMS").write_text(
             "".join(f"{sha256_of(path)}  {path.name}\n" for path in files), encoding="ascii"
@@ -94,8 +112,8 @@ def make_wheelhouse(wanted: WantedWheelhouse) -> Path:
     return archive
 
 
-def _requirements(own: list[Wheel]) -> str:
+def _requirements(own: list[Wheel], lock_file: Path) -> str:
     """Return what `pip install --no-index --require-hashes -r requirements.txt` reads in the wheelhouse."""
     lines = [f"{wheel.name}=={wheel.version} --hash=sha256:{wheel.sha256}\n" for wheel in own]
-    lock = "".join(f"{line}\n" for line in LOCK.read_text(encoding="utf-8").splitlines() if "#" not in line)
+    lock = "".join(f"{line}\n" for line in lock_file.read_text(encoding="utf-8").splitlines() if "#" not in line)
     return "".join(lines) + lock

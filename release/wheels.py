@@ -62,12 +62,12 @@ def read_wheel(path: Path) -> Wheel:
     return Wheel(metadata["Name"], metadata["Version"], path, metadata)
 
 
-def locked_wheels(python: str, platforms: list[str], cache: Path) -> list[Wheel]:
+def locked_wheels(python: str, platforms: list[str], cache: Path, lock: Path = LOCK) -> list[Wheel]:
     """Return the locked wheels for a Python (``3.13``) and the platforms that one host offers, from the cache or index.
 
     pip takes those alone whose SHA-256 the lock holds. Raises ReleaseError where the index has no wheel that fits.
     """
-    recipe = hashlib.sha256(f"{python} {platforms}\n".encode() + LOCK.read_bytes()).hexdigest()[:16]
+    recipe = hashlib.sha256(f"{python} {platforms}\n".encode() + lock.read_bytes()).hexdigest()[:16]
     folder = cache / "wheels" / f"{python}-{platforms[0]}-{recipe}"
     if not (folder / "complete").exists():
         shutil.rmtree(folder, ignore_errors=True)
@@ -76,7 +76,7 @@ def locked_wheels(python: str, platforms: list[str], cache: Path) -> list[Wheel]
         command += ["--require-hashes", "--only-binary", ":all:", "--implementation", "cp", "--python-version", python]
         command += [part for platform in platforms for part in ("--platform", platform)]
         done = subprocess.run(
-            [*command, "-d", str(folder), "-r", str(LOCK)], check=False, capture_output=True, text=True
+            [*command, "-d", str(folder), "-r", str(lock)], check=False, capture_output=True, text=True
         )
         if done.returncode != 0:
             lines = [line for line in done.stderr.splitlines() if line.startswith("ERROR")]
@@ -86,26 +86,28 @@ def locked_wheels(python: str, platforms: list[str], cache: Path) -> list[Wheel]
     return sorted((read_wheel(path) for path in folder.glob("*.whl")), key=lambda wheel: wheel.name)
 
 
-def own_wheels(folder: Path, epoch: int, label: str | None = None) -> list[Wheel]:
-    """Build the project's own wheels of the agent into a folder, equal bytes for equal sources.
+def own_wheels(
+    folder: Path, epoch: int, label: str | None = None, members: tuple[str, ...] = OWN, labelled: str = "agent"
+) -> list[Wheel]:
+    """Build the project's own wheels of the agent, or other members, into a folder, equal bytes for equal sources.
 
-    ``label`` becomes the agent's local version (``0.1.0+label``): what tells a second artefact of one release from the
-    first.
+    ``label`` becomes the local version (``0.1.0+label``) of the member ``labelled``: what tells a second artefact of a
+    release from the first.
     """
     environment = os.environ | {"SOURCE_DATE_EPOCH": str(epoch), "PIP_NO_INDEX": "1"}
     with tempfile.TemporaryDirectory(prefix="libcensus-wheels-") as work:
-        for member in OWN:
+        for member in members:
             # A copy: what an earlier build, an editor or a test left beside the sources does not get in.
             copy = Path(work) / member
             shutil.copytree(ROOT / member, copy, ignore=shutil.ignore_patterns("__pycache__", "build", "dist", "*.pyc"))
-            if label is not None and member == "agent":
+            if label is not None and member == labelled:
                 _set_label(copy / "pyproject.toml", label)
         command = [sys.executable, "-m", "pip", "wheel", "-q", "--disable-pip-version-check", "--no-deps"]
-        command += ["--no-build-isolation", "--wheel-dir", str(folder), *(f"{work}/{member}" for member in OWN)]
+        command += ["--no-build-isolation", "--wheel-dir", str(folder), *(f"{work}/{member}" for member in members)]
         done = subprocess.run(command, check=False, capture_output=True, text=True, env=environment)
     if done.returncode != 0:
         raise ReleaseError(f"the project's own wheels cannot be built: {done.stderr[-2000:]}")
-    return sorted((read_wheel(path) for path in folder.glob("libcensus_*.whl")), key=lambda wheel: wheel.name)
+    return sorted((read_wheel(path) for path in folder.glob("libcensus*.whl")), key=lambda wheel: wheel.name)
 
 
 def agent_version(label: str | None = None) -> str:

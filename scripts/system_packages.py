@@ -32,6 +32,7 @@ NEEDS: dict[str, list[tuple[str, str]]] = {
         ("rpm", "rpm"),
         ("zstd", "zstd"),
         ("chromium", "chromium"),
+        ("systemd-analyze", "systemd"),
         ("/usr/lib/*/faketime/libfaketimeMT.so.1", "libfaketime"),
     ],
     "fleet-test": [
@@ -42,6 +43,7 @@ NEEDS: dict[str, list[tuple[str, str]]] = {
         ("qemu-aarch64-static", "qemu-user-static"),
     ],
     "bundle": [("make", "make")],
+    "lint": [("shellcheck", "shellcheck")],
     "demo-grafana": [("prometheus", "prometheus"), ("promtool", "prometheus")],
     "bench": [("nm", "binutils"), ("find", "findutils"), ("time", "time")],
 }

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from release.errors import ReleaseError
-from release.wheelhouse import PLATFORMS, WantedWheelhouse, make_wheelhouse, parse_platform
+from release.wheelhouse import PRODUCTS, WantedWheelhouse, make_wheelhouse, parse_platform
 from release.wheels import LOCK, ROOT, agent_version
 
 if TYPE_CHECKING:
@@ -24,7 +24,11 @@ if TYPE_CHECKING:
     ("name", "tags", "python"),
     [
         ("manylinux2014_x86_64-cp311", ["manylinux2014_x86_64", "manylinux_2_17_x86_64"], "3.11"),
-        ("manylinux_2_28_aarch64-cp313", ["manylinux_2_28_aarch64"], "3.13"),
+        (
+            "manylinux_2_19_aarch64-cp313",
+            ["manylinux_2_19_aarch64", "manylinux_2_18_aarch64", "manylinux_2_17_aarch64", "manylinux2014_aarch64"],
+            "3.13",
+        ),
         ("musllinux_1_2_x86_64-cp312", ["musllinux_1_2_x86_64"], "3.12"),
     ],
 )
@@ -34,7 +38,8 @@ def test_a_platform_names_its_tags_and_its_python(name: str, tags: list[str], py
 
 
 def test_every_platform_of_the_default_can_be_read() -> None:
-    assert {parse_platform(name).name for name in PLATFORMS} == set(PLATFORMS)
+    for _lock, _members, known in PRODUCTS.values():
+        assert {parse_platform(name).name for name in known} == set(known)
 
 
 @pytest.mark.parametrize(
@@ -94,3 +99,27 @@ def test_the_agent_is_installed_from_a_wheelhouse_without_an_index(tmp_path: Pat
     document = json.loads(subprocess.run(scan, check=True, env=offline, capture_output=True, text=True).stdout)
     owners = {copy["package"]["name"] if copy.get("package") else None for copy in document["crypto_copies"]}
     assert document["crypto_copies"], owners
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_the_collector_and_the_operators_command_are_installed_from_a_wheelhouse_of_theirs(tmp_path: Path) -> None:
+    here = f"manylinux_2_28_{platform.machine()}-cp{sys.version_info.major}{sys.version_info.minor}"
+    wanted = WantedWheelhouse([here], tmp_path / "dist", tmp_path / "cache", "offline", "collector")
+    archive = make_wheelhouse(wanted)
+    version = agent_version("offline")
+    with tarfile.open(archive) as packed:
+        packed.extractall(tmp_path, filter="data")
+    folder = tmp_path / f"libcensus-collector-{version}-wheelhouse"
+
+    venv = tmp_path / "venv"
+    subprocess.run([sys.executable, "-m", "venv", str(venv)], check=True)
+    offline = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "PIP_CONFIG_FILE": os.devnull}
+    install = [str(venv / "bin" / "pip"), "install", "-q", "--no-index", "--find-links", str(folder)]
+    install += ["--require-hashes", "-r", str(folder / "requirements.txt")]
+    subprocess.run(install, check=True, env=offline)
+    for command in ("libcensus-collector", "libcensus"):
+        told = subprocess.run(
+            [str(venv / "bin" / command), "--version"], check=True, env=offline, capture_output=True, text=True
+        )
+        assert agent_version() in told.stdout

@@ -1,0 +1,1 @@
+"""The Ansible collection, without hosts: what it says of itself, and what its templates make."""
