@@ -3,11 +3,10 @@
     python -m benchmarks.bench_dashboards [--hosts 10000] [--days 7] [--scrape 120] [--repeat 3]
 
 A fleet with two months of history is simulated, a collector serves it at the level `install`, and Prometheus (the one
-on the PATH) scrapes it and evaluates the rules of `prometheus/rules`. The past is made, for scraping a page of some
-million series each minute for a week would be ten billion samples: what panels ask over time (the fleet level, recorded
-series, the series of the chosen host) Prometheus has each `--scrape` seconds, and everything else, which panels ask of
-the present alone, once a day. The page of the week's begin is what the collector's own exporter rendered from the
-reports that had come by then; it stands for the days until now.
+on the PATH) scrapes it and evaluates the rules of `prometheus/rules`. Its past is made, for scraping a page of some
+million series each minute for a week would be ten billion samples: it repeats the present. What panels ask over time
+(the fleet level, recorded series, the series of the chosen host) Prometheus has each `--scrape` seconds, and everything
+else, which panels ask of the present alone, once a day.
 
 Then every query of every panel is asked as Grafana asks it, everything chosen: of the present, or over the last week
 with a point for each pixel of the panel in a window of 1,920; and every variable looks for its values. The time of a
@@ -30,7 +29,6 @@ import urllib.parse
 import urllib.request
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,11 +36,12 @@ import promql_parser as promql
 import yaml
 from grafana.asked import EVERYTHING, filled, lookups, queries
 from grafana.demo import RULES, free_ports, move_blocks, started, wait_for
-from grafana.past import LABELS, PastFleet, layers, moments, query, recorded, reports_of, write_blocks, write_recorded
+from grafana.past import LABELS, labels_of, query, write_blocks, write_speed
 
 from libcensus.collector.advisories.snapshot import load_snapshot
 from libcensus.collector.metrics.exposition import escape_value
 from libcensus.collector.simulation.fill import Simulation
+from libcensus.collector.store.sql import SqlStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -56,8 +55,6 @@ PIXELS = 1880
 HISTORY_DAYS = 60
 PATIENCE = 900
 SCRAPED_EVERY = 60
-
-Rule = tuple[str, str, "Mapping[str, str]"]
 
 
 def selectors(expr: str) -> set[str]:
@@ -93,19 +90,6 @@ _OPERATORS = {
 }
 
 
-def needed(rules: Sequence[Rule], names: set[str]) -> list[Rule]:
-    """Return the rules that record these names, and those that they need."""
-    found: set[str] = set()
-    waiting = set(names)
-    while waiting:
-        name = waiting.pop()
-        found.add(name)
-        for record, expr, _ in rules:
-            if record == name:
-                waiting |= {one.partition("{")[0] for one in selectors(expr)} - found
-    return [rule for rule in rules if rule[0] in found]
-
-
 class Watched:
     """The fleet, its collector, and Prometheus with a past, in a folder."""
 
@@ -113,80 +97,64 @@ class Watched:
         self._folder = folder
         self._undo = undo
         self._data = folder / "prometheus"
-        ports = free_ports(3)
-        self._collector, self._metrics, self._listen = (f"127.0.0.1:{port}" for port in ports)
-        self.prometheus = f"http://{self._listen}"
+        self._collector, self._metrics, listen = (f"127.0.0.1:{port}" for port in free_ports(3))
+        self._listen = listen
+        self.prometheus = f"http://{listen}"
         now = datetime.now(UTC).replace(microsecond=0)
-        self.when = moments(now - timedelta(minutes=1), days, timedelta(days=1))
         self.begin = now - timedelta(days=days)
-        self.rules = recorded(sorted(RULES.glob("*.yml")))
-        reports = reports_of(Simulation(load_snapshot(), 1, hosts, now.date(), days=HISTORY_DAYS))
+        show(f"{hosts:,} hosts are simulated")
+        with SqlStore.open(f"sqlite:///{folder / 'fleet.db'}") as store:
+            Simulation(load_snapshot(), 1, hosts, now.date(), days=HISTORY_DAYS).fill(store)
+            for host in store.hosts():
+                store.set_labels(host.host_id, labels_of(host.host_id))
+        write_speed(folder / "speeds" / "simulated.json", now)
+        page = self._serve()
+        past = ((self.begin + timedelta(days=day), page) for day in range(days))
         labels = {"job": "libcensus", "instance": self._metrics}
-        pages = iter(PastFleet(folder / "fleet.db", reports).pages([self.when[0], self.when[-1]]))
-        _, first = next(pages)
-        all_days = chain(((moment, first) for moment in self.when[:-1]), pages)
-        for done in write_blocks(all_days, labels, self._data, folder / "page.txt"):
+        for done in write_blocks(past, labels, self._data, folder / "page.txt"):
             show(f"the page of {done:%Y-%m-%d}")
-        del reports, first
-        self.host = self._past(scrape)
-        self._serve()
+        self._prometheus()
+        self.host = self._chosen_host()
+        self._write_past(scrape, days)
 
-    def _past(self, scrape: int) -> str:
-        """Make what panels ask over time as dense as scrapes and rules would have; returns the host that is chosen."""
-        over_time = [one.expr for one in queries() if not one.instant]
-        with ExitStack() as early:
-            self._prometheus(early)
-            host = self.chosen_host(self.when[-1])
-            asked = {one for expr in over_time for one in selectors(filled(expr, {**EVERYTHING, "host": host}))}
-            wanted = layers(needed(self.rules, {one.partition("{")[0] for one in asked}))
-            for number, layer in enumerate(wanted, 1):
-                show(f"what rules would have recorded: {number} of {len(wanted)}")
-                recorded_to = self._folder / "recorded"
-                write_recorded(layer, self.when, self.prometheus, recorded_to, self._folder / "recorded.txt")
-                early.close()
-                move_blocks(recorded_to, self._data)
-                self._prometheus(early)
-            dense = self._folder / "dense"
-            lines = 0
-            for start, end in zip(self.when, self.when[1:], strict=False):
-                lines += self._write_dense(asked, start, end, scrape, dense)
-                show(f"the series of panels over time until {end:%Y-%m-%d}: {lines:,} samples")
-        move_blocks(dense, self._data)
-        return host
+    def _serve(self) -> str:
+        """Start the collector; returns its page."""
+        settings = {
+            "listen": self._collector,
+            "http-listen": self._metrics,
+            "database": f"sqlite:///{self._folder / 'fleet.db'}",
+            "metrics-labels": ",".join(LABELS),
+            "advisories-dir": self._folder / "advisories",
+            "speeds-dir": self._folder / "speeds",
+            "vex-dir": self._folder / "vex",
+            "pki-dir": self._folder / "pki",
+            "series-limit": 10_000_000,
+        }
+        serve = [str(Path(sys.executable).parent / "libcensus-collector"), "serve"]
+        log = self._folder / "collector.log"
+        started([*serve, *(f"--{name}={value}" for name, value in settings.items())], log, self._undo)
+        wait_for(f"http://{self._metrics}/healthz", log, PATIENCE)
+        # The first page judges the whole fleet: Prometheus would give up waiting.
+        asked = urllib.request.Request(
+            f"http://{self._metrics}/metrics", headers={"Accept": "application/openmetrics-text; version=1.0.0"}
+        )
+        with urllib.request.urlopen(asked, timeout=PATIENCE) as page:  # noqa: S310 - our own
+            text: str = page.read().decode()
+        show(f"a page of {len(text) / 1e6:.0f} MB")
+        return text
 
-    def _write_dense(self, asked: set[str], start: datetime, end: datetime, scrape: int, target: Path) -> int:
-        """Repeat what these selectors find at a moment until another one; returns the number of samples."""
-        steps = range(1, int((end - start).total_seconds()) // scrape)
-        ends = [f"{(start + timedelta(seconds=scrape * step)).timestamp():.3f}\n" for step in steps]
-        found: dict[str, str] = {}
-        for selector in sorted(asked):
-            for series in query(self.prometheus, selector, start):
-                labels = dict(series["metric"])
-                name = labels.pop("__name__")
-                pairs = ",".join(f'{key}="{escape_value(value)}"' for key, value in sorted(labels.items()))
-                found[f"{name}{{{pairs}}}"] = series["value"][1]
-        scratch = self._folder / "dense.txt"
-        with scratch.open("w", encoding="utf-8") as output:
-            for named, value in found.items():
-                told = f"{named} {value} "
-                output.writelines(told + stamp for stamp in ends)
-            output.write("# EOF\n")
-        command = ["promtool", "tsdb", "create-blocks-from", "-q", "openmetrics", "--max-block-duration=18h"]
-        run([*command, str(scratch), str(target)])
-        scratch.unlink()
-        return len(found) * len(ends)
-
-    def chosen_host(self, moment: datetime) -> str:
-        """Return the host with the most to show: the one with most installs."""
-        (series,) = query(self.prometheus, "topk(1, count by (host) (libcensus_install_info))", moment)
-        return str(series["metric"]["host"])
-
-    def _prometheus(self, undo: ExitStack, target: str = "") -> None:
-        config: dict[str, Any] = {"global": {"scrape_interval": "60s", "evaluation_interval": "60s"}}
-        if target:
-            config["rule_files"] = [str(RULES / "*.yml")]
-            job = {"job_name": "libcensus", "scrape_timeout": "60s", "static_configs": [{"targets": [target]}]}
-            config["scrape_configs"] = [job]
+    def _prometheus(self) -> None:
+        """Start Prometheus; returns when it has evaluated each rule on what it scraped."""
+        job = {
+            "job_name": "libcensus",
+            "scrape_timeout": "60s",
+            "static_configs": [{"targets": [self._metrics]}],
+        }
+        config = {
+            "global": {"scrape_interval": f"{SCRAPED_EVERY}s", "evaluation_interval": f"{SCRAPED_EVERY}s"},
+            "rule_files": [str(RULES / "*.yml")],
+            "scrape_configs": [job],
+        }
         file = self._folder / "prometheus.yml"
         file.write_text(yaml.safe_dump(config), encoding="utf-8")
         log = self._folder / "prometheus.log"
@@ -197,39 +165,56 @@ class Watched:
             f"--web.listen-address={self._listen}",
             "--storage.tsdb.retention.time=10y",
         ]
-        started(command, log, undo)
+        started(command, log, self._undo)
         wait_for(f"{self.prometheus}/-/ready", log, PATIENCE)
-
-    def _serve(self) -> None:
-        """Start the collector, and Prometheus with scrapes and rules; returns when each rule was evaluated on them."""
-        settings = {
-            "listen": self._collector,
-            "http-listen": self._metrics,
-            "database": f"sqlite:///{self._folder / 'fleet.db'}",
-            "metrics-labels": ",".join(LABELS),
-            "advisories-dir": self._folder / "advisories",
-            "vex-dir": self._folder / "vex",
-            "pki-dir": self._folder / "pki",
-            "series-limit": 10_000_000,
-        }
-        serve = [str(Path(sys.executable).parent / "libcensus-collector"), "serve"]
-        log = self._folder / "collector.log"
-        started([*serve, *(f"--{name}={value}" for name, value in settings.items())], log, self._undo)
-        wait_for(f"http://{self._metrics}/healthz", log, PATIENCE)
-        with urllib.request.urlopen(f"http://{self._metrics}/metrics", timeout=PATIENCE) as page:
-            size = len(page.read())
-        show(f"a page of {size / 1e6:.0f} MB")
-        self._prometheus(self._undo, self._metrics)
         deadline = time.monotonic() + PATIENCE
         while not query(self.prometheus, "count(libcensus_install_info)", datetime.now(UTC)):
             check(deadline, "a scrape")
-        scraped = datetime.now(UTC)
+        show("scraped")
         # Twice: rules read what others recorded in the evaluation before.
         for _ in range(2):
             begun = datetime.now(UTC)
             while any(datetime.fromisoformat(_plain(one["lastEvaluation"])) < begun for one in self.groups()):
                 check(deadline, "an evaluation of the rules")
-        show(f"scraped, and the rules evaluated after {(datetime.now(UTC) - scraped).total_seconds():.0f} s\n")
+        show("the rules are evaluated")
+
+    def _write_past(self, scrape: int, days: int) -> None:
+        """Repeat what panels ask over time through the past, as often as scrapes and rules would have brought it."""
+        over_time = (filled(one.expr, {**EVERYTHING, "host": self.host}) for one in queries() if not one.instant)
+        asked = sorted({selector for expr in over_time for selector in selectors(expr)})
+        found: dict[str, str] = {}
+        for selector in asked:
+            for series in query(self.prometheus, selector, datetime.now(UTC)):
+                labels = dict(series["metric"])
+                name = labels.pop("__name__")
+                pairs = ",".join(f'{key}="{escape_value(value)}"' for key, value in sorted(labels.items()))
+                found[f"{name}{{{pairs}}}"] = series["value"][1]
+        scratch, target = self._folder / "dense.txt", self._folder / "dense"
+        count = 0
+        for day in range(days):
+            first = (self.begin + timedelta(days=day)).timestamp()
+            ends = [f"{first + step:.3f}\n" for step in range(scrape, 86400, scrape)]
+            with scratch.open("w", encoding="utf-8") as output:
+                for named, value in found.items():
+                    told = f"{named} {value} "
+                    output.writelines(told + stamp for stamp in ends)
+                output.write("# EOF\n")
+            command = ["promtool", "tsdb", "create-blocks-from", "-q", "openmetrics", "--max-block-duration=18h"]
+            run([*command, str(scratch), str(target)])
+            scratch.unlink()
+            count += len(found) * len(ends)
+            show(f"{len(found):,} series of panels over time: {count:,} samples")
+        move_blocks(target, self._data)
+        # Prometheus looks for new blocks once a minute.
+        deadline = time.monotonic() + PATIENCE
+        (name,) = {named.partition("{")[0] for named in found if named.startswith("libcensus_hosts{")}
+        while not query(self.prometheus, name, self.begin + timedelta(seconds=scrape * 3)):
+            check(deadline, "the past")
+
+    def _chosen_host(self) -> str:
+        """Return the host with the most to show: the one with most installs."""
+        (series,) = query(self.prometheus, "topk(1, count by (host) (libcensus_install_info))", datetime.now(UTC))
+        return str(series["metric"]["host"])
 
     def groups(self) -> list[dict[str, Any]]:
         """Return what Prometheus tells of the groups of rules."""

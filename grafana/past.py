@@ -258,7 +258,7 @@ def query(prometheus: str, expr: str, moment: datetime) -> list[dict[str, Any]]:
     """Return the series of an instant query; raises RuntimeError with Prometheus' own words where it refuses."""
     body = urllib.parse.urlencode({"query": expr, "time": f"{moment.timestamp():.3f}"}).encode()
     try:
-        with urllib.request.urlopen(f"{prometheus}/api/v1/query", body, timeout=60) as answer:  # noqa: S310 - our own
+        with urllib.request.urlopen(f"{prometheus}/api/v1/query", body, timeout=300) as answer:  # noqa: S310 - our own
             told = json.load(answer)
     except urllib.error.HTTPError as error:
         raise RuntimeError(f"{expr}: {json.load(error)['error']}") from None
