@@ -416,12 +416,16 @@ def source_variable() -> dashboard.DatasourceVariable:
     return dashboard.DatasourceVariable("datasource").label("Data source").type("prometheus")
 
 
+ANYTHING: Final = "(?s:.*)"
+"""What "All" stands for: names may hold newlines, and a dot alone is none of them."""
+
+
 def choice(
     name: str,
     label: str,
     query: str,
     *,
-    everything: str | None = ".*",
+    everything: str | None = ANYTHING,
     multi: bool = True,
     regex: str = "",
     default: str = "",

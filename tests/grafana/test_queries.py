@@ -127,7 +127,7 @@ def test_variables_find_values(watched: Watched, uid: str) -> None:
             options = {one["metric"].get(found.label, "") for one in series}
         elif found.expr:
             series = query(watched.prometheus, found.expr, watched.now)
-            options = {f"{labels_text(one['metric'])}" for one in series}
+            options = {text_of(one) for one in series}
         else:
             with urllib.request.urlopen(f"{watched.prometheus}/api/v1/labels", timeout=60) as answer:
                 options = set(json.load(answer)["data"])
@@ -139,8 +139,10 @@ def test_variables_find_values(watched: Watched, uid: str) -> None:
             assert default in options
 
 
-def labels_text(labels: dict[str, str]) -> str:
-    return "{" + ",".join(f'{name}="{value}"' for name, value in labels.items()) + "}"
+def text_of(series: dict[str, Any]) -> str:
+    """Return a result of a query as Grafana gives it to the pattern of a variable."""
+    labels = ",".join(f'{name}="{value}"' for name, value in series["metric"].items())
+    return f"{{{labels}}} {series['value'][1]} {series['value'][0] * 1000}"
 
 
 def test_every_metric_that_is_named_exists(watched: Watched) -> None:
