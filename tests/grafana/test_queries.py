@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from tests.grafana.conftest import Watched
 
 
+pytestmark = pytest.mark.timeout(900)
+"""The first test waits for a fleet with a past, collectors and Prometheus, which a busy machine takes minutes for."""
+
 MAY_BE_EMPTY = {
     ("libcensus-collector", "Refusals and errors", "A"): "nobody is refused here: only reasons that occur are drawn",
     ("libcensus-collector", "Refusals and errors", "B"): "the database makes no errors here",

@@ -40,6 +40,9 @@ if TYPE_CHECKING:
 
     from libcensus.collector.simulation.facts import HostFacts
 
+pytestmark = pytest.mark.timeout(900)
+"""The first test waits for a fleet with a past, collectors and Prometheus, which a busy machine takes minutes for."""
+
 HOSTS = 24
 ONE, SEVERAL = "libcensus-one", "libcensus-several"
 ODD_NAME = 'odd "host"\n\\ {label="x"} é'
