@@ -84,7 +84,7 @@ SPEEDS: Mapping[str, tuple[str, str, float]] = {
 """Builds whose speed was measured here, by path: provider, version, and how much more work they did at a time."""
 
 
-def write_speed(file: Path, moment: datetime, machine: str = "simulated-machine") -> None:
+def write_speed(file: Path, moment: datetime, machine: str = "simulated") -> None:
     """Write a document of measured speed as `libcensus speed` does, of builds that nobody ran."""
     parts = ("calls", "json", "regex")
 
