@@ -26,6 +26,8 @@ from typing import TYPE_CHECKING, Any
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from tests.collector.speeds.documents import content as speed_content
+from tests.collector.speeds.documents import interpreter
 
 from fuzz import trust_readers
 from fuzz.feed_readers import ALLOWED, FEED_READERS
@@ -79,12 +81,14 @@ from libcensus.collector.pki.audit import AuditLog
 from libcensus.collector.pki.authority import Authority
 from libcensus.collector.pki.enrollment import Enrollment
 from libcensus.collector.pki.tokens import make_token
+from libcensus.collector.posture.speed import fleet_ratios
 from libcensus.collector.process_metrics import CollectorMetrics
 from libcensus.collector.service.census import check_fact, parse_message
 from libcensus.collector.service.enrollment import EnrollmentServicer
 from libcensus.collector.service.errors import CallError
 from libcensus.collector.service.limits import AttemptLimit
 from libcensus.collector.service.shape import check_shape
+from libcensus.collector.speeds.document import SpeedFormatError, read_speed
 from libcensus.collector.store.sql import SqlStore
 from libcensus.facts.codec import (
     decode_fact,
@@ -668,6 +672,12 @@ TARGETS = (
     Target("proc", _run_proc, lambda: _files(*(Path("/proc/self") / name for name in ("maps", "stat", "cgroup")))),
     Target("sysconfig", _run_sysconfig, lambda: _files(*sorted(_STDLIB.glob("_sysconfigdata*.py")))),
     Target("pyvenv", _run_pyvenv, lambda: (_CFG,)),
+    Target(
+        "speed",
+        lambda data: list(fleet_ratios([read_speed(data)])),
+        lambda: (speed_content(), speed_content(interpreter(), interpreter("/pbs", "b" * 64, "pbs"))),
+        allowed=(SpeedFormatError,),
+    ),
     Target(
         "headers",
         _run_headers,

@@ -12,6 +12,7 @@ import sys
 import venv
 from collections import Counter
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,7 @@ import jsonschema
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.cells import cell_len
 
 from libcensus.agent.host import Root
 from libcensus.agent.scan import scan
@@ -29,15 +31,18 @@ from libcensus.cli.errors import ArgumentError
 from libcensus.cli.help import plain_help
 from libcensus.cli.main import libcensus
 from libcensus.cli.speed_builds import OLDEST, NamedBuild, find_build, read_build
-from libcensus.cli.speed_document import speed_schema
+from libcensus.cli.speed_document import Measurement, speed_schema
 from libcensus.cli.speed_machine import Machine, doubts, read_machine
 from libcensus.cli.speed_run import PART_NAMES, check_owner, choose_user, order_of, run_once, workload_source
-from libcensus.cli.speed_tables import VERDICT_WORDS, tell_time
-from libcensus.collector.posture.speed import SpeedVerdict
+from libcensus.cli.speed_tables import VERDICT_WORDS, print_speed, tell_time
+from libcensus.cli.terminal import Output
+from libcensus.collector.posture.speed import MeasuredBuild, SpeedRun, SpeedVerdict
 from libcensus.collector.speeds.document import read_speed
 from libcensus.facts.interpreter import Build
 from libcensus.facts.vocabulary import Implementation, Provider
+from tests.cli.test_account import Screen, strip_styles
 from tests.cli.test_verdicts_document import keys
+from tests.golden import check_golden
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -138,6 +143,11 @@ def test_what_cannot_be_measured_is_named_with_its_reason(tmp_path: Path) -> Non
         assert reason in str(error.value)
 
 
+def test_what_cannot_be_looked_at_is_said() -> None:
+    with pytest.raises(ArgumentError, match="cannot be looked at: File name too long"):
+        find_build("/" + "x" * 300)
+
+
 # --- as whom ----------------------------------------------------------------------------------------------------------
 
 
@@ -156,7 +166,7 @@ def test_root_runs_interpreters_as_nobody_unless_told(monkeypatch: pytest.Monkey
 
 
 def test_root_runs_nothing_that_others_can_write(tmp_path: Path) -> None:
-    check_owner(named(os.path.realpath(SYSTEM)))
+    check_owner(find_build(SYSTEM))
     file = write(tmp_path / "python3", "", 0o757)
     with pytest.raises(ArgumentError, match="can be written by others than root"):
         check_owner(named(file))
@@ -168,6 +178,8 @@ def test_root_runs_nothing_that_others_can_write(tmp_path: Path) -> None:
         check_owner(named(inside))
     with pytest.raises(ArgumentError, match="can be written by others than root"):
         check_owner(replace(named(os.path.realpath(SYSTEM)), files=(str(inside),)))
+    with pytest.raises(ArgumentError, match="can be written by others than root"):
+        check_owner(replace(named(os.path.realpath(SYSTEM)), stdlib=str(tmp_path / "open")))
 
 
 # --- runs -------------------------------------------------------------------------------------------------------------
@@ -320,12 +332,61 @@ def test_several_are_told_as_a_table_and_one_that_is_named_twice_is_measured_onc
     assert re.search(r"^Compared with .*: a speed of 2 is half its time\.$", outcome.out, re.MULTILINE)
     names = {os.path.realpath(SYSTEM), find_build(BASE).path}
     for path in names:
-        assert len(re.findall(rf"^{re.escape(path)} .*", outcome.out, re.MULTILINE)) == 1 + len(PART_NAMES)
+        assert len(re.findall(rf"^{re.escape(path)} .*", outcome.out, re.MULTILINE)) == 1
+    for part in PART_NAMES:
+        assert len(re.findall(rf"^{part} .*", outcome.out, re.MULTILINE)) == len(names)
     if len(names) == 2:
         assert "too few rounds to tell" in outcome.out
         assert "is named already; it is measured once" in outcome.err
     (row,) = re.findall(rf"^{re.escape(find_build(BASE).path)} .*baseline$", outcome.out, re.MULTILINE)[:1]
     assert row
+
+
+def measurement() -> Measurement:
+    """A measurement as it could have been, of three interpreters of which two are called the same."""
+
+    def measured(path: str, provider: Provider, version: str, factor: float, pypy: bool = False) -> MeasuredBuild:
+        return MeasuredBuild(
+            path,
+            path.encode().hex().ljust(64, "0"),
+            "pypy" if pypy else "cpython",
+            version,
+            provider.value,
+            "x86_64",
+            "3.12",
+            {part: tuple(factor * (1 + number % 3 / 100) for number in range(8)) for part in ("objects", "text")},
+        )
+
+    builds = (
+        measured("/usr/bin/python3.12", Provider.DISTRO, "3.12.3", 0.01),
+        measured("/usr/bin/evil\x1b[31m\npython", Provider.UNKNOWN, "3.12.3", 0.0101),
+        measured("/usr/local/share/somewhere/far/down/python3.12", Provider.UNKNOWN, "3.12.3", 0.008),
+        measured("/usr/bin/pypy3", Provider.DISTRO, "7.3.11", 0.005, pypy=True),
+    )
+    run = SpeedRun("build-1", "1", datetime(2026, 11, 30, tzinfo=UTC), builds[0].path, ("objects", "text"), builds)
+    flags = replace(named("x").build, flags=("lto", "pgo", "shared"))
+    return Measurement(
+        run=run,
+        named=tuple(replace(named(one.path), build=flags) for one in builds),
+        machine=replace(QUIET, name="build-1", cpu="AMD EPYC"),
+        rounds=8,
+        seconds=2.0,
+        share=0.4,
+        load_after=1.0,
+        doubts=("runs had a core for 40% of their time only: they shared it with others",),
+    )
+
+
+@pytest.mark.parametrize("width", [80, 160])
+def test_a_measurement_on_a_terminal(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = Screen()
+    for name, value in (("COLUMNS", str(width)), ("TERM", "xterm"), ("NO_COLOR", "1")):
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(sys, "stdout", screen)
+    print_speed(Output(), measurement())
+    shown = "\n".join(line.rstrip() for line in strip_styles(screen.getvalue()).splitlines()) + "\n"
+    assert max(map(cell_len, shown.splitlines())) <= width
+    check_golden(f"speed-{width}.txt", shown)
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ from libcensus.collector.errors import ConfigurationError
 HOME = {"HOME": "/home/someone"}
 _PLACES = frozenset(
     {
-        *("database", "advisories_dir", "vex_dir", "pki_dir", "audit_log"),
+        *("database", "advisories_dir", "vex_dir", "speeds_dir", "pki_dir", "audit_log"),
         *("enroll_listen", "tls_certificate", "tls_key", "tls_client_ca", "web_config"),
     }
 )

@@ -392,7 +392,7 @@ def test_an_untold_landing_page_says_what_is_not_known_and_escapes_what_it_tells
     glance = Glance(1234, 400, {Detail.FLEET: 90, Detail.HOST: 20}, date(2026, 11, 19))
     page = landing_page(replace(told, glance=glance)).decode()
     assert "1,234, 400 of them told here" in page
-    assert "110 of at most 100 (90 of level fleet, 20 of level host, 0 of level install); above the limit" in page
+    assert "110 (90 of level fleet, 20 of level host, 0 of level install); above the limit of 100" in page
     assert "as of 2026-11-19" in page
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from contextlib import suppress
 from datetime import UTC, datetime
 from importlib.resources import files
@@ -14,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from libcensus.cli.speed_workload import VERSION
+from libcensus.collector.posture.speed import fleet_ratios
 from libcensus.collector.speeds.document import LARGEST, WORKLOADS, SpeedFormatError, read_speed
 from tests.collector.speeds.documents import PBS, content, document, interpreter
 
@@ -89,10 +91,11 @@ WRONG: list[tuple[str, bytes, str]] = [
     ("a version that is none", content(interpreter(version="new")), r"interpreters\[0\]\.version"),
     ("a language that is none", content(interpreter(language="3")), r"interpreters\[0\]\.language"),
     ("no parts", content(interpreter(parts=None)), r"interpreters\[0\]\.parts: is no list"),
-    ("a time of nothing", content(interpreter(times=(0.0,) * 8)), "no time in seconds above 0"),
-    ("a time before the start", content(interpreter(times=(-1.0,) * 8)), "no time in seconds above 0"),
-    ("a time in words", content(interpreter(parts=[{"name": "text", "samples": ["1"] * 8}])), "no time in seconds"),
-    ("a time without end", content(interpreter(parts=[{"name": "text", "samples": [10**400] * 8}])), "no time in"),
+    ("a time of nothing", content(interpreter(times=(0.0,) * 8)), "no time from a nanosecond to a day"),
+    ("a time before the start", content(interpreter(times=(-1.0,) * 8)), "no time from a nanosecond to a day"),
+    ("a time shorter than any", content(interpreter(times=(5e-324,) * 8)), "no time from a nanosecond to a day"),
+    ("a time in words", content(interpreter(parts=[{"name": "text", "samples": ["1"] * 8}])), "no time from"),
+    ("a time without end", content(interpreter(parts=[{"name": "text", "samples": [10**400] * 8}])), "no time from"),
 ]
 
 
@@ -123,4 +126,5 @@ def test_whatever_stands_anywhere_is_taken_or_refused(data: st.DataObject) -> No
     node, key = data.draw(st.sampled_from(places))
     node[key] = data.draw(json_values)
     with suppress(SpeedFormatError):
-        read_speed(json.dumps(value).encode())
+        run = read_speed(json.dumps(value).encode())
+        assert all(math.isfinite(one.speed.ratio) for one in fleet_ratios([run]))

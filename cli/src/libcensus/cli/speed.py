@@ -31,7 +31,7 @@ _LONGEST_NAME = 255
         "libcensus speed /usr/bin/python3.12 ~/.local/share/uv/python/cpython-3.12*/bin/python3.12",
         "libcensus speed python3.12 .venv /opt/pypy/bin/pypy3 --baseline python3.12",
         "libcensus speed python3 python3.13 --rounds 30 --seconds 5",
-        "libcensus speed python3 python3.13 --output json > /var/lib/libcensus/speeds/build-1.json",
+        "libcensus speed python3 python3.13 --output json > build-1.json",
         codes=(0, 2, 6, 70),
         words={
             2: "usage: an argument is wrong, or an interpreter is not there or cannot run",
@@ -90,11 +90,13 @@ def speed_command(
     if not math.isfinite(seconds):
         raise ArgumentError("--seconds: is no number from 0.05 to 600")
     identity = choose_user(user)
-    named: dict[str, NamedBuild] = {}
-    first = None if baseline is None else find_build(baseline)
-    for one in (*(() if first is None else (first,)), *map(find_build, interpreters)):
-        if one.path in named and one is not first and one.path != (None if first is None else first.path):
+    chosen = [] if baseline is None else [find_build(baseline)]
+    named = {one.path: one for one in chosen}
+    listed: set[str] = set()
+    for one in map(find_build, interpreters):
+        if one.path in listed:
             say(f"libcensus: {one.given} is {one.path}, which is named already; it is measured once")
+        listed.add(one.path)
         named.setdefault(one.path, one)
     if identity is not None:
         for one in named.values():

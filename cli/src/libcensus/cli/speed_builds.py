@@ -42,7 +42,8 @@ _CONFIGURATION_BYTES = 64 << 10
 class NamedBuild:
     """An interpreter as it was named, the file that runs, and the build that this is.
 
-    ``files`` are all that decides the build, absolute; ``environment`` is the environment that led to it.
+    ``files`` are all that decides the build, absolute, and ``stdlib`` is the folder of its standard library, where one
+    was found; ``environment`` is the environment that led to it.
     """
 
     given: str
@@ -50,6 +51,7 @@ class NamedBuild:
     build: Build
     digest: str
     files: tuple[str, ...]
+    stdlib: str | None = None
     environment: str | None = None
 
 
@@ -58,9 +60,11 @@ def find_build(given: str) -> NamedBuild:
 
     Raises ArgumentError, which says what it is instead.
     """
-    place = _place(given)
-    path, environment = _base(given, place)
-    _check_file(given, path)
+    try:
+        path, environment = _base(given, _place(given))
+        _check_file(given, path)
+    except OSError as error:
+        raise ArgumentError(f"{given}: cannot be looked at: {error.strerror}") from None
     with Root.open("/") as root:
         try:
             found = read_build(root, given, path)
@@ -120,11 +124,8 @@ def _environment_of(path: str) -> str | None:
 
 def _home_program(given: str, environment: str, path: str) -> str:
     configuration = Path(environment) / "pyvenv.cfg"
-    try:
-        with configuration.open("rb") as file:
-            home = parse_pyvenv(file.read(_CONFIGURATION_BYTES).decode("utf-8", "replace")).get("home", "")
-    except OSError as error:
-        raise ArgumentError(f"{given}: {configuration} cannot be read: {error.strerror}") from None
+    with configuration.open("rb") as file:
+        home = parse_pyvenv(file.read(_CONFIGURATION_BYTES).decode("utf-8", "replace")).get("home", "")
     if home.startswith("/"):
         for name in (Path(path).name, "python3", "python"):
             candidate = Path(home) / name
@@ -137,11 +138,8 @@ def _home_program(given: str, environment: str, path: str) -> str:
 
 
 def _check_file(given: str, path: str) -> None:
-    try:
-        with Path(path).open("rb") as file:
-            start = file.read(4)
-    except OSError as error:
-        raise ArgumentError(f"{given}: {path} cannot be read: {error.strerror}") from None
+    with Path(path).open("rb") as file:
+        start = file.read(4)
     if start[:2] == b"#!":
         raise ArgumentError(
             f"{given}: {path} is a script (a shim or a wrapper), not an interpreter; name the file that it starts, "
@@ -178,7 +176,8 @@ def read_build(root: Root, given: str, path: str) -> NamedBuild:
     for one in context.interpreters:
         if path in (one.path, one.layout.executable, *one.aliases):
             digest = encode_fact(one.build)[1]
-            return NamedBuild(given, path, one.build, digest, tuple(file.path for file in one.files))
+            files = tuple(file.path for file in one.files)
+            return NamedBuild(given, path, one.build, digest, files, one.layout.stdlib)
     why = next((f" ({example})" for reason in skips.counts for example in skips.examples(reason)), "")
     raise ArgumentError(f"{given}: {path} is no install of an interpreter{why}")
 

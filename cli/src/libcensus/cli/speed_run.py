@@ -104,20 +104,44 @@ def choose_user(name: str | None) -> RunAs | None:
     return RunAs(found.pw_name, found.pw_uid, found.pw_gid)
 
 
+_NOT_RUN = frozenset({"site-packages", "dist-packages"})
+"""Folders of packages, which no run looks at."""
+
+
 def check_owner(named: NamedBuild) -> None:
     """Refuse to run, as root, what somebody else could have written or could replace.
 
     Raises ArgumentError.
     """
-    for path in dict.fromkeys((named.path, *named.files)):
-        for one in (Path(path), *Path(path).parents):
-            status = one.stat()
+    seen: set[Path] = set()
+    for start in dict.fromkeys((named.path, *named.files, *_library_files(named))):
+        for path in (Path(start), *Path(start).parents):
+            if path in seen:
+                break
+            seen.add(path)
+            try:
+                status = path.stat()
+            except OSError as error:
+                raise ArgumentError(f"{named.given}: {path} cannot be looked at: {error.strerror}") from None
             is_sticky_folder = stat.S_ISDIR(status.st_mode) and status.st_mode & stat.S_ISVTX
             if status.st_uid != 0 or (status.st_mode & 0o022 and not is_sticky_folder):
                 raise ArgumentError(
-                    f"{named.given}: {one} can be written by others than root, so root does not run it; run "
+                    f"{named.given}: {path} can be written by others than root, so root does not run it; run "
                     "`libcensus speed` as its owner"
                 )
+
+
+def _library_files(named: NamedBuild) -> Iterator[str]:
+    """Yield the files of the standard library, by their real folders."""
+    if named.stdlib is None:
+        return
+    for folder, folders, names in os.walk(os.path.realpath(named.stdlib)):
+        folders[:] = [name for name in folders if name not in _NOT_RUN]
+        for name in names:
+            file = Path(folder) / name
+            # A link that leads to nothing, such as Debian's to a package that is not there, is no file to be run.
+            if file.exists():
+                yield str(file)
 
 
 def run_once(named: NamedBuild, seconds: float, identity: RunAs | None, source: bytes) -> Run:

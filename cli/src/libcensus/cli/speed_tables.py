@@ -18,9 +18,8 @@ if TYPE_CHECKING:
 
 INTERPRETER_COLUMNS = (
     Column("Interpreter", is_path=True),
-    Column("Version"),
-    Column("Provider"),
-    Column("Built with"),
+    Column("Build"),
+    Column("Built with", "With", yields=1),
     Column("Pass"),
     Column("Spread"),
     Column("Speed"),
@@ -29,8 +28,8 @@ INTERPRETER_COLUMNS = (
 )
 
 PART_COLUMNS = (
-    Column("Interpreter", is_path=True),
     Column("Part"),
+    Column("Build"),
     Column("Pass"),
     Column("Spread"),
     Column("Speed"),
@@ -47,6 +46,9 @@ VERDICT_WORDS = {
 
 SHORT_VERDICTS = {SpeedVerdict.NO_DIFFERENCE: "none seen", SpeedVerdict.TOO_FEW_ROUNDS: "too few"}
 """What stands for the longest words on a narrow terminal."""
+
+_DECISIVE = frozenset({"pgo", "lto", "bolt", "jit", "tail-call", "debug", "free-threaded", "trace-refs"})
+"""The flags that make an interpreter fast or slow."""
 
 
 def print_speed(out: Output, measured: Measurement) -> None:
@@ -68,27 +70,38 @@ def print_speed(out: Output, measured: Measurement) -> None:
     out.table(
         PART_COLUMNS,
         [
-            (Cell(one.path), Cell(part), *_figures(one.samples[part], one, baseline, part))
+            (Cell(part), Cell(name), *_figures(one.samples[part], one, baseline, part))
             for part in run.parts
-            for one in run.interpreters
+            for one, name in zip(run.interpreters, _short_names(run.interpreters), strict=True)
         ],
     )
-    for doubt in measured.doubts:
+    if measured.doubts:
         out.line()
+    for doubt in measured.doubts:
         out.prose(("Doubtful: ", "bold yellow"), (doubt, ""))
 
 
 def _interpreter_row(one: MeasuredBuild, named: NamedBuild, baseline: MeasuredBuild) -> tuple[Cell, ...]:
-    version = one.version or "?"
-    if one.implementation != "cpython":
-        version = f"{one.implementation} {version}"
+    flags = named.build.flags
     return (
         Cell(one.path),
-        Cell(version),
-        Cell(one.provider),
-        Cell(" ".join(named.build.flags) or "-"),
+        Cell(_name(one)),
+        Cell(" ".join(flags) or "-", " ".join(flag for flag in flags if flag in _DECISIVE) or "-"),
         *_figures(one.overall, one, baseline, ALL),
     )
+
+
+def _name(one: MeasuredBuild) -> str:
+    what = one.provider if one.implementation == "cpython" else f"{one.provider} {one.implementation}"
+    return f"{what} {one.version or '?'}"
+
+
+def _short_names(interpreters: Sequence[MeasuredBuild]) -> list[str]:
+    """Return what each is called where its path would take the room; those that share a name are numbered."""
+    names = [_name(one) for one in interpreters]
+    return [
+        f"{name} ({names[:at].count(name) + 1})" if names.count(name) > 1 else name for at, name in enumerate(names)
+    ]
 
 
 def _figures(samples: Sequence[float], one: MeasuredBuild, baseline: MeasuredBuild, part: str) -> tuple[Cell, ...]:

@@ -13,13 +13,13 @@ import socket
 import socketserver
 import threading
 import time
-import zlib
 from dataclasses import dataclass, field
 from email.utils import formatdate
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from libcensus.collector.address import Endpoint, probe_endpoints, refused_endpoint
+from libcensus.collector.compression import GzipMemory
 from libcensus.collector.passwords import PasswordCheck, PasswordOutcome
 from libcensus.collector.webconfig import WebState
 
@@ -33,9 +33,6 @@ _COMPRESS_FROM = 1024
 _PIECE_BYTES = 256 * 1024
 _JOINED_BYTES = 64 * 1024
 """Pieces of an answer that are smaller are sent together, and larger than the other are sent in parts."""
-
-_GZIP_WINDOW = 31
-"""The largest window, with the head and the end of gzip around it."""
 
 
 PUBLIC_PAGES = frozenset({"/ca.pem", "/healthz"})
@@ -247,7 +244,7 @@ class _Connection(socketserver.BaseRequestHandler):
         set_headers = {"X-Content-Type-Options": "nosniff", **dict(self.server.guard.web().headers)}
         lines += [f"{name}: {value}" for name, value in (*set_headers.items(), *response.headers)]
         if length >= _COMPRESS_FROM and _accepts_gzip(headers.get("accept-encoding", "")):
-            pieces = tuple(_compressed(pieces))
+            pieces = self.server.gzip.compress(pieces)
             length = sum(map(len, pieces))
             lines.append("Content-Encoding: gzip")
         if response.status is HTTPStatus.METHOD_NOT_ALLOWED:
@@ -263,16 +260,6 @@ class _Connection(socketserver.BaseRequestHandler):
                 raise TimeoutError
             self.request.settimeout(left)
             self.request.sendall(piece)
-
-
-def _compressed(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """Yield pieces as one gzip member, without a time in it: the same page is the same bytes."""
-    packer = zlib.compressobj(1, zlib.DEFLATED, _GZIP_WINDOW)
-    for piece in pieces:
-        packed = packer.compress(piece)
-        if packed:
-            yield packed
-    yield packer.flush()
 
 
 def _evened(pieces: Iterable[bytes]) -> Iterator[bytes | memoryview]:
@@ -371,6 +358,7 @@ class HttpServer(socketserver.TCPServer):
         self.pages = pages
         self.bounds = bounds
         self.guard = guard or Guard()
+        self.gzip = GzipMemory()
         self._is_stopping = False
         self._connections: dict[int, tuple[socket.socket, threading.Thread]] = {}
         self._lock = threading.Lock()

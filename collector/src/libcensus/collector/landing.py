@@ -116,6 +116,6 @@ def _figures(told: Landing) -> Iterable[tuple[str, str]]:
     yield "Hosts", f"{glance.hosts:,}{of_here}"
     levels = ", ".join(f"{glance.series.get(detail, 0):,} of level {detail}" for detail in Detail)
     total = sum(glance.series.values())
-    above = "; above the limit" if total > told.series_limit else ""
-    yield "Series", f"{total:,} of at most {told.series_limit:,} ({levels}){above}"
+    limit = "above the limit of" if total > told.series_limit else "the limit is"
+    yield "Series", f"{total:,} ({levels}); {limit} {told.series_limit:,}"
     yield "Advisories", f"as of {glance.facts_day.isoformat()}"

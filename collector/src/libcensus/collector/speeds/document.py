@@ -6,7 +6,6 @@ are for people. Keys that are not known are passed over, for later versions may 
 
 from __future__ import annotations
 
-import math
 import re
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -38,6 +37,7 @@ _VERSION = re.compile(r"[0-9][0-9A-Za-z.+_-]{0,31}")
 _LANGUAGE = re.compile(r"[0-9]{1,2}\.[0-9]{1,3}")
 _LONGEST_TEXT = 4096
 _LONGEST_NAME = 255
+_SHORTEST_PASS = 1e-9
 _LONGEST_PASS = 86400.0
 
 
@@ -169,7 +169,9 @@ def _samples(value: dict[str, Any], place: str, parts: tuple[str, ...], rounds: 
         if not isinstance(samples, list) or len(samples) != rounds:
             raise SpeedFormatError(f"{place}.parts {name[:80]}: samples is no list with a number for each round")
         if not all(_is_time(sample) for sample in samples):
-            raise SpeedFormatError(f"{place}.parts {name[:80]}: samples holds what is no time in seconds above 0")
+            raise SpeedFormatError(
+                f"{place}.parts {name[:80]}: samples holds what is no time from a nanosecond to a day, in seconds"
+            )
         found[name] = tuple(float(sample) for sample in samples)
     if found.keys() != set(parts):
         raise SpeedFormatError(f"{place}.parts: has other names than workload.parts")
@@ -177,7 +179,4 @@ def _samples(value: dict[str, Any], place: str, parts: tuple[str, ...], rounds: 
 
 
 def _is_time(value: Any) -> bool:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return False
-    # A whole number may be too large for a float.
-    return 0 < value <= _LONGEST_PASS and math.isfinite(value) and float(value) > 0
+    return not isinstance(value, bool) and isinstance(value, int | float) and _SHORTEST_PASS <= value <= _LONGEST_PASS
