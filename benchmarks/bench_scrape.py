@@ -6,8 +6,10 @@
 A collector in a process of its own serves a simulated fleet from SQLite. Three scrapes are told of: the first, one with
 nothing changed since the last, and one before which a share of the hosts reported, as they do between two scrapes. The
 peer is the same HTTP server in another process, whose page is the same bytes, which lie in its memory in one piece. A
-scrape is timed from the request to the last byte, uncompressed, over loopback; rounds alternate between the peer and
-the collector, and the figures are the medians of the rounds' ratios.
+scrape is timed from the request to the last byte, uncompressed, over loopback, and so is the processor time that it
+took at both ends, the server and whoever reads. Rounds alternate between the peer and the collector. The figures are
+ratios of processor time, summed over the rounds, because other work on the machine changes them less; those by the
+clock, medians of the rounds' ratios, are printed beside.
 
 The other peer is prometheus_client's generate_latest over the same samples, made beforehand and not counted; one of
 every ``--share`` samples is taken and the time is scaled, for all of them need several gigabytes.
@@ -31,8 +33,9 @@ import tempfile
 import threading
 import time
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from benchmarks.bench_hosts_memory import fill, serve
 from benchmarks.trusted import REPORT, serving
@@ -49,9 +52,28 @@ BUDGET = 3.0
 FASTER = 20.0
 """At least so many times faster than generate_latest."""
 
-REPORTERS = 4
+REPORTERS = 8
+ATTEMPTS = 6
+PATIENCE_SECONDS = 600
+IDLE_SECONDS = 0.1
+"""Processor time in two seconds that the watches of an idle collector take at most."""
 _SERIES = re.compile(r"(?P<name>[a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{(?P<labels>.*)\})? (?P<value>\S+)")
 _LABEL = re.compile(r'([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\]|\\.)*)"')
+
+
+class Scrape(NamedTuple):
+    """What one page took: seconds by the clock, and of the processor at the server and where it was read; its bytes."""
+
+    clock: float
+    server: float
+    reader: float
+    length: int
+
+    @property
+    def processor(self) -> float:
+        """Seconds of the processor at both ends."""
+        return self.server + self.reader
+
 
 Unchanged = tuple[str, bytes]
 """A host with the bytes of its report."""
@@ -98,19 +120,51 @@ def fetch(address: str, keep: bytearray | None = None) -> tuple[float, int]:
         return time.perf_counter() - started, length
 
 
+def scrape(server: Running, keep: bytearray | None = None) -> Scrape:
+    """Have a server send its page, and tell what that took."""
+    served, read = processor_seconds(server.pid), time.process_time()
+    seconds, length = fetch(server.http_address, keep)
+    return Scrape(seconds, processor_seconds(server.pid) - served, time.process_time() - read, length)
+
+
+def processor_seconds(pid: int) -> float:
+    """Return the processor time of a process with all threads that it has and had, in hundredths of a second."""
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def wait_until_idle(server: Running) -> None:
+    """Wait until a server has nothing to do: after its start a collector works out portability ahead of questions."""
+    ends = time.monotonic() + PATIENCE_SECONDS
+    while time.monotonic() < ends:
+        before = processor_seconds(server.pid)
+        time.sleep(2)
+        if processor_seconds(server.pid) - before <= IDLE_SECONDS:
+            return
+    print("the collector was still busy with other work; its scrapes look dearer than they are")
+
+
 def report(address: str, hosts: Sequence[Unchanged]) -> None:
     """Have hosts report once, some at a time; returns when all are acknowledged."""
     import grpc  # noqa: PLC0415  each process starts gRPC for itself
 
     with grpc.insecure_channel(address) as channel:
         call = channel.unary_unary(REPORT)  # type: ignore[call-arg]
-        for start in range(0, len(hosts), 64):
-            waiting = [
-                call.future(fresh(payload), metadata=(("libcensus-host-id", host_id),), timeout=300)
-                for host_id, payload in hosts[start : start + 64]
-            ]
-            for one in waiting:
-                one.result()
+
+        def send(host: Unchanged) -> None:
+            for attempt in itertools.count():
+                try:
+                    call(fresh(host[1]), metadata=(("libcensus-host-id", host[0]),), timeout=300)
+                except grpc.RpcError as error:
+                    # As an agent does when the collector has no room for a moment.
+                    if attempt == ATTEMPTS or error.code() is not grpc.StatusCode.UNAVAILABLE:
+                        raise
+                    time.sleep(0.1 * 2**attempt)
+                else:
+                    return
+
+        with ThreadPoolExecutor(REPORTERS) as pool:
+            list(pool.map(send, hosts))
 
 
 def fresh(payload: bytes) -> bytes:
@@ -131,7 +185,7 @@ def keep_reporting(address: str, hosts: Sequence[Unchanged], seconds: float, pip
                 began = time.perf_counter()
                 if began >= ends:
                     return
-                call(fresh(payload), metadata=(("libcensus-host-id", host_id),), timeout=300)
+                call(fresh(payload), metadata=(("libcensus-host-id", host_id),), timeout=300, wait_for_ready=True)
                 longest[number] = max(longest[number], time.perf_counter() - began)
                 done[number] += 1
 
@@ -181,7 +235,7 @@ def samples(page: bytes, share: int) -> Iterator[tuple[str, list[tuple[str, dict
 
 
 def generate(page: bytes, share: int) -> tuple[float, int]:
-    """Return how long generate_latest takes for the samples of a page, scaled, and how many samples were taken."""
+    """Return the processor time of generate_latest for the samples of a page, scaled, and how many were taken."""
     from prometheus_client import CollectorRegistry, generate_latest  # noqa: PLC0415
     from prometheus_client.metrics_core import Metric  # noqa: PLC0415
     from prometheus_client.registry import Collector  # noqa: PLC0415
@@ -200,9 +254,9 @@ def generate(page: bytes, share: int) -> tuple[float, int]:
             metric.add_sample(*sample)
         registry = CollectorRegistry()
         registry.register(Given(metric))
-        started = time.perf_counter()
+        started = time.process_time()
         generate_latest(registry)
-        seconds += time.perf_counter() - started
+        seconds += time.process_time() - started
         taken += len(found)
     return seconds * share, taken
 
@@ -234,58 +288,63 @@ def main() -> int:
         print(f"load {os.getloadavg()[0]:.1f} before")
         with serving(serve, database, "host") as collector:
             kept = bytearray()
-            first, length = fetch(collector.http_address, kept)
+            first = scrape(collector, kept)
             page = bytes(kept)
             kept.clear()
-            print(f"first scrape: {first:.2f} s, {length / 1e6:.0f} MB, {page.count(b'{'):,} series")
+            length = first.length
+            print(
+                f"first scrape: {first.clock:.2f} s, {first.server:.2f} s of the processor, {length / 1e6:.0f} MB, "
+                f"{page.count(b'{'):,} series; load {os.getloadavg()[0]:.1f}"
+            )
             (folder / "page").write_bytes(page)
             with serving(serve_bytes, str(folder / "page")) as memory:
-                rounds = []
+                wait_until_idle(collector)
+                rounds: list[tuple[Scrape, Scrape, Scrape]] = []
                 for number in range(arguments.rounds):
-                    written = fetch(memory.http_address)[0]
-                    same = fetch(collector.http_address)[0]
+                    written, same = scrape(memory), scrape(collector)
                     report(collector.address, reports)
-                    changed = fetch(collector.http_address)[0]
-                    rounds.append((written, same, changed))
-                    print(
-                        f"round {number + 1}: bytes from memory {written:.3f} s, nothing changed {same:.3f} s, "
-                        f"{len(reports)} hosts changed {changed:.3f} s; load {os.getloadavg()[0]:.1f}"
+                    rounds.append((written, same, scrape(collector)))
+                    told = ", ".join(
+                        f"{name} {one.clock:.3f} s ({one.server:.2f} + {one.reader:.2f} s of the processor)"
+                        for name, one in zip(
+                            ("bytes from memory", "nothing changed", f"{len(reports)} hosts reported"),
+                            rounds[-1],
+                            strict=True,
+                        )
                     )
+                    print(f"round {number + 1}: {told}; load {os.getloadavg()[0]:.1f}")
+            print(f"the collector's memory after that: {collector.memory():.0f} MiB")
             alone = ingest(collector, reports, arguments.ingest_seconds, scrapes=False)
             beside = ingest(collector, reports, arguments.ingest_seconds, scrapes=True)
         seconds, taken = generate(page, arguments.share)
-    print(f"generate_latest: {seconds:.1f} s, scaled from {taken:,} samples; load {os.getloadavg()[0]:.1f}")
+    print(f"generate_latest: {seconds:.1f} s of the processor, scaled from {taken:,} samples")
     print(
         f"ingest: {alone[0]:.0f} reports a second with nobody scraping, the longest wait {alone[1]:.2f} s; "
         f"{beside[0]:.0f} during {beside[2]} scrapes one after the other, {beside[1]:.2f} s"
     )
     of_bytes = f"sending the same {length / 1e6:.0f} MB from memory"
-    same_ratio = statistics.median(same / written for written, same, _ in rounds)
-    changed_ratio = statistics.median(changed / written for written, _, changed in rounds)
-    faster = seconds / statistics.median(changed for *_, changed in rounds)
     what = f"scrape of {arguments.hosts:,} hosts at level host"
-    met = [
-        report_figure(
-            f"{what}, nothing changed", same_ratio, of_bytes, f"at most {BUDGET:g}", met=same_ratio <= BUDGET
-        ),
-        report_figure(
-            f"{what}, {arguments.changed:.0%} reported",
-            changed_ratio,
-            of_bytes,
-            f"at most {BUDGET:g}",
-            met=changed_ratio <= BUDGET,
-        ),
+    met = []
+    for name, place in (("nothing changed", 1), (f"{arguments.changed:.0%} reported", 2)):
+        ratio = sum(one[place].processor for one in rounds) / sum(one[0].processor for one in rounds)
+        by_clock = statistics.median(one[place].clock / one[0].clock for one in rounds)
+        print(f"{what}, {name}: {by_clock:.2f} times by the clock")
+        met.append(report_figure(f"{what}, {name}", ratio, of_bytes, f"at most {BUDGET:g}", met=ratio <= BUDGET))
+    # The kernel counts in ticks: a small fleet's scrape may take less than one.
+    tick = 1 / os.sysconf("SC_CLK_TCK")
+    faster = seconds / max(tick, statistics.fmean(one[2].server for one in rounds))
+    met.append(
         report_figure(
             f"{what}, {arguments.changed:.0%} reported: times faster",
             faster,
             "generate_latest on the same samples",
             f"at least {FASTER:g}",
             met=faster >= FASTER,
-        ),
-    ]
+        )
+    )
     # No budget says how much of the machine a scrape may take; that it holds up no report is a test.
-    told = {"what": "ingest during scrapes one after the other", "ratio": round(beside[0] / alone[0], 2)}
-    print(json.dumps({**told, "peer": "ingest with nobody scraping"}))
+    noted = {"what": "ingest during scrapes one after the other", "ratio": round(beside[0] / alone[0], 2)}
+    print(json.dumps({**noted, "peer": "ingest with nobody scraping"}))
     return 0 if all(met) else 1
 
 

@@ -357,6 +357,17 @@ class TestReading:
         store.apply_reports([received(A, WEB.address, later)])
         assert store.host_stamps() == [HostStamp(A, "web", WEB.address, later)]
 
+    def test_a_stamp_is_the_same_object_until_its_host_reports(self, store: Store) -> None:
+        """They are asked for at every scrape, and hosts report once an hour."""
+        other = Census.of("other", "o")
+        store.put_facts([*WEB.records, *other.records])
+        store.apply_reports([received(A, WEB.address, NOON), received(B, other.address, NOON)])
+        first = {stamp.host_id: stamp for stamp in store.host_stamps()}
+        store.apply_reports([received(A, WEB.address, NOON + timedelta(hours=1))])
+        second = {stamp.host_id: stamp for stamp in store.host_stamps()}
+        assert second[B] is first[B]
+        assert second[A] == HostStamp(A, "web", WEB.address, NOON + timedelta(hours=1))
+
     def test_unknown_hosts_have_no_history(self, store: Store) -> None:
         assert store.intervals("nobody") == []
         assert store.hosts(["nobody"]) == []

@@ -43,6 +43,22 @@ def test_labels_of_some_hosts_are_theirs_alone(store: Store) -> None:
     assert store.labels([f"{number:032x}" for number in range(5000)] + [B]) == {B: {"env": "dev"}}
 
 
+def test_all_labels_are_the_same_object_until_one_changes(store: Store) -> None:
+    """They are asked for at every scrape: whoever compares them has nothing to do."""
+    store.set_labels(A, {"env": "prod"})
+    store.set_labels(B, {"env": "prod", "team": "web"})
+    first = store.labels()
+    store.set_labels(A, {"env": "prod"})
+    assert store.labels() is first
+    store.set_labels(A, {"env": "dev"})
+    second = store.labels()
+    assert (second[A], first[A]) == ({"env": "dev"}, {"env": "prod"})
+    assert store.remove_labels(B, ["env", "team"]) == 2
+    assert store.labels() == {A: {"env": "dev"}}
+    assert store.remove_labels(A, ["env"]) == 1
+    assert store.labels() == {}
+
+
 def test_nothing_asked_changes_nothing(store: Store) -> None:
     store.set_labels(A, {"env": "prod"})
     store.set_labels(A, {})

@@ -18,6 +18,7 @@ from tests.contract.specimens import NOON, Census, build, received
 from tests.postgres import LOCKED_USER
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from tests.postgres import PostgresServer
@@ -105,6 +106,32 @@ class TestFiles:
             with pytest.raises(StoreCorruptError, match=WEB.address):
                 store.facts([WEB.address])
             assert len(store.host_stamps()) == 1
+
+    @pytest.mark.parametrize(
+        ("damage", "read"),
+        [
+            pytest.param("UPDATE hosts SET name = CAST(x'ff' AS TEXT)", SqlStore.host_stamps, id="a name"),
+            pytest.param("UPDATE host_labels SET value = char(31)", SqlStore.labels, id="a label"),
+            pytest.param("UPDATE host_labels SET value = CAST(x'ff' AS TEXT)", SqlStore.labels, id="text of a label"),
+        ],
+    )
+    def test_damage_in_what_every_scrape_reads(
+        self, tmp_path: Path, damage: str, read: Callable[[SqlStore], object]
+    ) -> None:
+        place = tmp_path / "census.db"
+        with SqlStore.open(str(place)) as store:
+            store.put_facts(WEB.records)
+            store.apply_reports([received("a" * 32, WEB.address, NOON)])
+            store.set_labels("a" * 32, {"env": "prod"})
+        connection = sqlite3.connect(place)
+        connection.execute(damage)
+        connection.commit()
+        connection.close()
+        with (
+            SqlStore.open(str(place)) as store,
+            pytest.raises(StoreCorruptError, match=r"census\.db: the database is damaged"),
+        ):
+            read(store)
 
     def test_a_lock_held_by_another_program(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(sql, "_BUSY_SECONDS", 0.05)

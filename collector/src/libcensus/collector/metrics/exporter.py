@@ -252,6 +252,7 @@ class FleetExporter:
         self._glance: Glance | None = None
         # Whether all that was found out last time was read to its end, and the index knows the same hosts.
         self._is_settled = False
+        self._seen: Sequence[HostStamp] = ()
         self._above_limit = False
 
     @property
@@ -341,15 +342,19 @@ class FleetExporter:
             self._label_values = {entry.labels: entry.labels for entry in self._entries.values()}
         self._labels = accepted.labels
         self._purge()
+        self._seen = stamps
         self._is_settled = is_settled
 
     def _changed(self, stamps: Sequence[HostStamp], relabelled: Collection[str] | None) -> list[HostStamp]:
         """Return the stamps of hosts that have to be read again; without ``relabelled``, labels of all are compared."""
         entries = self._entries
-        # The store gives the same object as long as nothing changed: to compare it costs nothing.
+        # The store gives the same object as long as nothing changed, mostly in the same place: to compare costs little.
+        perhaps = stamps
+        if self._is_settled and relabelled is not None and len(self._seen) == len(stamps):
+            perhaps = [stamp for seen, stamp in zip(self._seen, stamps, strict=True) if seen is not stamp]
         changed = [
             stamp
-            for stamp in stamps
+            for stamp in perhaps
             if (old := entries.get(stamp.host_id)) is None or (old.stamp is not stamp and old.stamp != stamp)
         ]
         if relabelled is None or relabelled:

@@ -43,6 +43,14 @@ QUESTIONS: tuple[Question, ...] = (
         'sum by (implementation, version, provider, reason) (libcensus_build_hosts{verdict="blocked"}) > 0',
     ),
     Question(
+        "For how many days could the oldest open fix of each host have been installed?",
+        "max by (host) ((time() - libcensus_host_exposed_since_timestamp_seconds) / 86400)",
+    ),
+    Question(
+        "How many installs are not their provider's newest build of their branch?",
+        'sum by (provider, implementation, branch) (libcensus_branch_installs{state="stale"})',
+    ),
+    Question(
         "How long have hosts been silent, in hours?",
         "(time() - libcensus_host_last_report_timestamp_seconds) / 3600",
     ),

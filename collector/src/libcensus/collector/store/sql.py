@@ -155,7 +155,7 @@ class SqlStore(TrustRecords):
         self._turn = threading.Lock() if address.path is not None else None
         self._closed = False
         # What was read last, so that nothing is made anew that did not change.
-        self._stamps: dict[tuple[Any, ...], HostStamp] = {}
+        self._stamps = _StampMemory()
         self._labels: tuple[str, Mapping[str, Mapping[str, str]]] = "", {}
 
     @classmethod
@@ -426,10 +426,10 @@ class SqlStore(TrustRecords):
         with self._reading() as connection:
             # The driver's own rows, for of 100,000 nearly all are the same as at the last scrape.
             found = _driver_rows(connection, query)
-        known = self._stamps
-        self._stamps = stamps = {row: known.get(row) or rows.stamp_of(row) for row in found}
+        stamps = self._stamps.look(found)
         # By code point, on every database alike: PostgreSQL would order by its own locale.
-        return sorted(stamps.values(), key=_NAME_OF)
+        stamps.sort(key=_NAME_OF)
+        return stamps
 
     def hosts(self, host_ids: Iterable[str] | None = None) -> list[HostState]:
         """Return the hosts with these ids (all, without), sorted by name."""
@@ -738,6 +738,28 @@ def _candidate_names(hostname: str, host_id: str) -> Iterator[str]:
 
 
 # --- queries ----------------------------------------------------------------------------------------------------
+
+
+class _StampMemory:
+    """The stamps that were read last, by host: a row that is as it was then is given the same object again."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._known: dict[str, tuple[tuple[Any, ...], HostStamp]] = {}
+
+    def look(self, found: Sequence[tuple[Any, ...]]) -> list[HostStamp]:
+        """Return the stamps of rows that are all that there are; what has no row any more is let go."""
+        with self._lock:
+            known = self._known
+            stamps = []
+            for row in found:
+                pair = known.get(row[0])
+                if pair is None or pair[0] != row:
+                    pair = known[row[0]] = row, rows.stamp_of(row)
+                stamps.append(pair[1])
+            if len(known) != len(stamps):
+                self._known = {row[0]: known[row[0]] for row in found}
+            return stamps
 
 
 def _driver_rows(connection: Connection, query: Select[Any]) -> list[tuple[Any, ...]]:
