@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from grafana.generation import FOLDER
+from grafana.panels import ANYTHING
 
 BOARDS: Final[dict[str, dict[str, Any]]] = {
     path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(FOLDER.glob("*.json"))
@@ -16,15 +17,15 @@ BOARDS: Final[dict[str, dict[str, Any]]] = {
 
 EVERYTHING: Final = {
     "job": ".+",
-    "os_id": ".*",
-    "arch": ".*",
+    "os_id": ANYTHING,
+    "arch": ANYTHING,
     "label": "host",
-    "value": ".*",
+    "value": ANYTHING,
     "floor": "manylinux_2_28",
-    "provider": ".*",
-    "implementation": ".*",
-    "component": ".*",
-    "severity": ".*",
+    "provider": ANYTHING,
+    "implementation": ANYTHING,
+    "component": ANYTHING,
+    "severity": ANYTHING,
     "instance": ".+",
     "__rate_interval": "1m",
 }
@@ -76,9 +77,10 @@ def filled(text: str, values: dict[str, str]) -> str:
     """Replace variables as Grafana does."""
 
     def value(found: re.Match[str]) -> str:
-        return values[found[1] or found[2]]
+        chosen = values[found[1] or found[2]]
+        return json.dumps(chosen, ensure_ascii=False) if found[3] == "json" else chosen
 
-    return re.sub(r"\$(?:([a-z_]\w*)|\{([a-z_]\w*)[^}]*\})", value, text)
+    return re.sub(r"\$(?:([a-z_]\w*)|\{([a-z_]\w*)(?::(\w+))?\})", value, text)
 
 
 @dataclass(frozen=True)

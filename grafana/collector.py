@@ -417,7 +417,7 @@ def collector() -> Dashboard:
             ],
             [
                 Column("host", "Host", link=to_host()),
-                Column("Value #A", "Waiting", width=80),
+                Column("Value #A", "Waiting", width=95),
                 Column("Value #B", "Dropped", width=80, steps=((None, "text"), (1, ORANGE))),
                 Column("Value #C", "Facts dropped", width=120, steps=((None, "text"), (1, ORANGE))),
             ],

@@ -216,8 +216,8 @@ def free_ports(number: int) -> list[int]:
 
 def started(
     command: Sequence[str], log: Path, undo: ExitStack, env: dict[str, str] | None = None, cwd: Path | None = None
-) -> None:
-    """Start a program whose output goes to a file, and which ends with the demo."""
+) -> int:
+    """Start a program whose output goes to a file, and which ends with the demo; returns the process' id."""
     with log.open("ab") as output:
         process = subprocess.Popen(
             command,
@@ -237,6 +237,7 @@ def started(
             process.wait()
 
     undo.callback(end)
+    return process.pid
 
 
 def wait_for(url: str, log: Path, seconds: float = 120) -> None:

@@ -129,10 +129,11 @@ def fleet() -> Dashboard:
         4,
         4,
         number(
-            "Installs past support",
-            "Interpreters of which one component (the interpreter, its OpenSSL) is on a branch "
-            "whose last day of support is over.",
-            f"sum(job_host:libcensus_ended_installs:count{{{JOB}}} {LABELLED})",
+            "Hosts past support",
+            "Hosts on which one component (an interpreter, its OpenSSL, the C library) is on a branch whose last day of "
+            "support is over.",
+            "count(min by (job, host) (job_host_os_id_arch_component_branch:libcensus_host_eol_timestamp_seconds:min"
+            f"{{{SYSTEM}}}) + 86400 <= time() {LABELLED})",
             steps=worse_from(1, 100),
             link=to_dashboard("Security posture", "libcensus-security"),
         ),

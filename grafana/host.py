@@ -33,7 +33,9 @@ from grafana.security import SEVERITY_WORDS, STALE
 if TYPE_CHECKING:
     from grafana_foundation_sdk.models.dashboard import Dashboard
 
-_HOST = f'{JOB}, host="$host"'
+_HOST = f"{JOB}, host=${{host:json}}"
+"""Selects the chosen host; as JSON, because a name may hold quotes and newlines, and PromQL escapes them alike."""
+
 _ON = "on (job, host, root, path)"
 
 LINKAGES: dict[str, tuple[str, str | None]] = {
@@ -86,7 +88,7 @@ def host() -> Dashboard:
                 "host",
                 "Host",
                 f"query_result(count by (host) (libcensus_host_info{{{SYSTEM}}} {LABELLED}))",
-                regex='/host="([^"]+)"/',
+                regex=r'/host="([\s\S]*)"\} /',
                 everything=None,
                 multi=False,
             ),

@@ -34,10 +34,10 @@ SOURCE: Final = words.DataSourceRef(type_val="prometheus", uid="${datasource}")
 """The data source that the user chose; no dashboard names one."""
 
 GREEN, YELLOW, ORANGE, RED, BLUE, GREY = "green", "#EAB839", "orange", "red", "blue", "#8e9bb0"
-DARK_RED: Final = "dark-red"
+PURPLE: Final = "#B13BD1"
 
 SEVERITIES: Final[Mapping[str, tuple[str, str]]] = {
-    "critical": ("Critical", DARK_RED),
+    "critical": ("Critical", PURPLE),
     "high": ("High", RED),
     "moderate": ("Moderate", ORANGE),
     "low": ("Low", YELLOW),
@@ -416,12 +416,16 @@ def source_variable() -> dashboard.DatasourceVariable:
     return dashboard.DatasourceVariable("datasource").label("Data source").type("prometheus")
 
 
+ANYTHING: Final = "(?s:.*)"
+"""What "All" stands for: names may hold newlines, and a dot alone is none of them."""
+
+
 def choice(
     name: str,
     label: str,
     query: str,
     *,
-    everything: str | None = ".*",
+    everything: str | None = ANYTHING,
     multi: bool = True,
     regex: str = "",
     default: str = "",

@@ -30,7 +30,7 @@ from libcensus.collector.store.sql import SqlStore
 from libcensus.facts.report import AgentState
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from libcensus.collector.simulation.facts import HostFacts
@@ -84,7 +84,7 @@ SPEEDS: Mapping[str, tuple[str, str, float]] = {
 """Builds whose speed was measured here, by path: provider, version, and how much more work they did at a time."""
 
 
-def write_speed(file: Path, moment: datetime, machine: str = "simulated-machine") -> None:
+def write_speed(file: Path, moment: datetime, machine: str = "simulated") -> None:
     """Write a document of measured speed as `libcensus speed` does, of builds that nobody ran."""
     parts = ("calls", "json", "regex")
 
@@ -200,7 +200,9 @@ def _import(samples: str, folder: Path, scratch: Path) -> None:
     if not samples:
         return
     scratch.write_text(samples + "# EOF\n", encoding="utf-8")
-    command = ["promtool", "tsdb", "create-blocks-from", "-q", "openmetrics", str(scratch), str(folder)]
+    # Blocks of a week: promtool reads the whole file once for each.
+    command = ["promtool", "tsdb", "create-blocks-from", "-q", "openmetrics", "--max-block-duration=162h"]
+    command += [str(scratch), str(folder)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     scratch.unlink()
     if done.returncode:
@@ -238,11 +240,10 @@ def write_recorded(
     prometheus: str,
     folder: Path,
     scratch: Path,
-    progress: Callable[[], None] = lambda: None,
 ) -> None:
     """Make blocks of what one layer of rules would have recorded at each moment, as a Prometheus works it out."""
+    lines = []
     for moment in when:
-        lines = []
         for record, expr, labels in layer:
             for series in query(prometheus, expr, moment):
                 told = {**series["metric"], **labels}
@@ -250,15 +251,14 @@ def write_recorded(
                     f'{name}="{escape_value(value)}"' for name, value in sorted(told.items()) if name != "__name__"
                 )
                 lines.append(f"{record}{{{pairs}}} {series['value'][1]} {moment.timestamp():.3f}\n")
-        _import("".join(lines), folder, scratch)
-        progress()
+    _import("".join(lines), folder, scratch)
 
 
 def query(prometheus: str, expr: str, moment: datetime) -> list[dict[str, Any]]:
     """Return the series of an instant query; raises RuntimeError with Prometheus' own words where it refuses."""
     body = urllib.parse.urlencode({"query": expr, "time": f"{moment.timestamp():.3f}"}).encode()
     try:
-        with urllib.request.urlopen(f"{prometheus}/api/v1/query", body, timeout=60) as answer:  # noqa: S310 - our own
+        with urllib.request.urlopen(f"{prometheus}/api/v1/query", body, timeout=300) as answer:  # noqa: S310 - our own
             told = json.load(answer)
     except urllib.error.HTTPError as error:
         raise RuntimeError(f"{expr}: {json.load(error)['error']}") from None

@@ -8,7 +8,7 @@ from typing import Final
 from libcensus.collector.metrics.families import FAMILIES
 
 _LABELS: Final = {family.name: family.labels for family in FAMILIES}
-_SELECTOR: Final = re.compile(r"(?<![\w:])(libcensus_\w+)\{[^}]*\}")
+_SELECTOR: Final = re.compile(r"(?<![\w:])(libcensus_\w+)\{(?:\$\{[^}]*\}|[^}])*\}")
 _CONDITION: Final = re.compile(r"(\band on \([\w, ]+\) \(?|\bor |\b(min|max) by \([\w, ]+\) \(+)$")
 _ENDING: Final = re.compile(r"_(bucket|count|sum)$")
 

@@ -51,7 +51,7 @@ def _chosen(severity: str) -> str:
     return f"sum({judged}) * 0"
 
 
-_EOL = "job_os_id_arch_component_branch:libcensus_install_eol_timestamp_seconds"
+_EOL = "job_os_id_arch_component_branch:libcensus_host_eol_timestamp_seconds"
 _WINDOWS = (30, 90, 180, 365)
 ENDS = {
     "over": ("over", RED),
@@ -63,32 +63,37 @@ ENDS = {
 }
 """When support ends, in words."""
 
+_OF_COMPONENT = f'{SYSTEM}, component=~"$component"'
 _OF_HOSTS = "and on (job, host) libcensus_host_info{" + SYSTEM + "}"
-_LEFT = (
-    f'(job_host_component_branch:libcensus_host_eol_timestamp_seconds:min{{{JOB}, component=~"$component"}} '
-    f"+ 86400 - time() {_OF_HOSTS})"
-)
-"""Seconds of support that are left, by host, component and branch: the named day is the last one with support."""
-_AGES = (7, 30, 90, 365)
-AGES = {
-    "7": ("up to 7 days", GREEN),
-    "30": ("up to 30 days", YELLOW),
-    "90": ("up to 90 days", ORANGE),
-    "365": ("up to a year", RED),
-    "longer": ("longer", RED),
+_WINDOWS = (30, 90, 180, 365)
+ENDS = {
+    "over": ("over", RED),
+    "30": ("within 30 days", ORANGE),
+    "90": ("within 90 days", ORANGE),
+    "180": ("within half a year", YELLOW),
+    "365": ("within a year", GREEN),
+    "later": ("later", GREEN),
 }
-"""How long a fix has waited, in words."""
+"""When support ends, in words."""
 
-_WAITED = (
-    "max by (job, host) (time() - job_host_severity:libcensus_host_exposed_since_timestamp_seconds:min"
-    f'{{{JOB}, severity=~"$severity"}} {_OF_HOSTS})'
-)
-"""Seconds since the oldest fix could have been installed, by host."""
+_OF_COMPONENT = f'{SYSTEM}, component=~"$component"'
+_OF_HOSTS = "and on (job, host) libcensus_host_info{" + SYSTEM + "}"
+_LEFT = f"({_EOL}{{{_OF_COMPONENT}}} + 86400 - time())"
+"""Seconds of support that are left, by host, component and branch: the named day is the last one with support."""
+_AGES = (7, 30, 90)
+"""Days that fixes have waited, as the rules count them."""
 
 
-def _counted(series: str, condition: str) -> str:
-    """Return how many series hold to a condition: a zero where none does, nothing where there are no series."""
-    return f"count({series} {condition}) or count({series}) * 0"
+def _waiting(age: str) -> str:
+    """Return the hosts for which a fix has waited for so long, by severity."""
+    name = "job_severity_older_than:libcensus_exposed_hosts:sum"
+    return f'sum by (severity) ({name}{{{JOB}, severity=~"$severity", older_than="{age}"}})'
+
+
+def _ending(window: str) -> str:
+    """Return how many branches on hosts are over within a window: those of shorter windows are among them."""
+    name = "job_os_id_arch_component_ends_within:libcensus_host_branches:sum"
+    return f'sum({name}{{{_OF_COMPONENT}, ends_within="{window}"}})'
 
 
 def security() -> Dashboard:
@@ -274,18 +279,22 @@ def security() -> Dashboard:
     board.add(
         12,
         11,
-        bars(
+        sheet(
             "Hosts by how long a fix has waited",
-            "Hosts by the time since the oldest fix of the chosen severities could have been installed; what an accepted "
-            "risk covers is not waited for. Of all components.",
+            "Hosts for which a fix of an advisory of this severity could have been installed for longer than so many days, "
+            "by the oldest; what an accepted risk covers is not waited for. Whole fleet; a host counts once for each "
+            "severity.",
+            [_waiting(f"{days}d") for days in (0, *_AGES)],
             [
+                Column("severity", "Severity", meanings=SEVERITY_WORDS),
+                Column("Value #A", "Any time", width=90),
                 *[
-                    Query(_counted(_WAITED, f"> {first * 86400} <= {last * 86400}"), f"{last}")
-                    for first, last in pairwise((0, *_AGES))
+                    Column(f"Value #{letter}", f"> {days} days", width=100, steps=((None, "text"), (1, color)))
+                    for letter, days, color in zip("BCD", _AGES, (YELLOW, ORANGE, RED), strict=True)
                 ],
-                Query(_counted(_WAITED, f"> {_AGES[-1] * 86400}"), "longer"),
             ],
-            colors=AGES,
+            sort=("> 7 days", True),
+            none="no fix is waited for",
         ),
     )
     board.row("End of support")
@@ -297,12 +306,12 @@ def security() -> Dashboard:
             "Components in use by when the last day of their support is over: each branch of a component counts once on "
             "each host that has it.",
             [
-                Query(_counted(_LEFT, "<= 0"), "over"),
+                Query(_ending("0d"), "over"),
                 *[
-                    Query(_counted(_LEFT, f"> {first * 86400} <= {last * 86400}"), f"{last}")
+                    Query(f"{_ending(f'{last}d')} - {_ending(f'{first}d')}", f"{last}")
                     for first, last in pairwise((0, *_WINDOWS))
                 ],
-                Query(_counted(_LEFT, f"> {_WINDOWS[-1] * 86400}"), "later"),
+                Query(f"{_ending('+Inf')} - {_ending(f'{_WINDOWS[-1]}d')}", "later"),
             ],
             colors=ENDS,
         ),
@@ -312,14 +321,14 @@ def security() -> Dashboard:
         11,
         sheet(
             "Support ends",
-            "Branches in use and the last day of their support: by the distribution where it maintains the "
+            "Branches in use, the last day of their support, and hosts: by the distribution where it maintains the "
             "copy, else by the project. Red is over, orange within half a year.",
             [
-                f"min by (component, branch) ({_EOL}:min{{{SYSTEM}}}) * 1000",
-                f"min by (component, branch) ({_EOL}:min{{{SYSTEM}}}) / 86400 + 1 - time() / 86400",
-                f"max by (component, branch) ({_EOL}:max{{{SYSTEM}}}) * 1000",
-                f"sum by (component, branch) ({_EOL}:count{{{SYSTEM}}})",
-                f"sum by (component, branch) (job_os_id_arch_component_branch:libcensus_ended_installs:count{{{SYSTEM}}})",
+                f"min by (component, branch) ({_EOL}:min{{{_OF_COMPONENT}}}) * 1000",
+                f"min by (component, branch) ({_EOL}:min{{{_OF_COMPONENT}}}) / 86400 + 1 - time() / 86400",
+                f"max by (component, branch) ({_EOL}:max{{{_OF_COMPONENT}}}) * 1000",
+                f"sum by (component, branch) ({_EOL}:count{{{_OF_COMPONENT}}})",
+                f"sum by (component, branch) (job_os_id_arch_component_branch:libcensus_ended_hosts:sum{{{_OF_COMPONENT}}}) > 0",
             ],
             [
                 Column("component", "Component"),
@@ -334,7 +343,7 @@ def security() -> Dashboard:
                     steps=((None, RED), (0, ORANGE), (180, GREEN)),
                 ),
                 Column("Value #C", "Last to end", unit="time:YYYY-MM-DD", width=105),
-                Column("Value #D", "Installs", width=75),
+                Column("Value #D", "Hosts", width=75),
                 Column("Value #E", "Past it", width=80, steps=((None, "text"), (1, RED))),
             ],
             sort=("First to end", False),

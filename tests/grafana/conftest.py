@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 HOSTS = 200
 SEED = 1
 DAYS = 180
-PAST_DAYS = 3
+PAST_DAYS = 2
 LOOKBACK = timedelta(days=1)
 _PATIENCE = 240
 
@@ -85,7 +85,8 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
         write_speed(folder / "speeds" / "simulated.json", now)
         fleet = undo.enter_context(served(folder, "fleet.db", folder / "pki"))
         empty = undo.enter_context(served(folder, "empty.db", None))
-        serve_prometheus(folder, data, port, [fleet.http_address, empty.http_address], undo)
+        jobs = {"libcensus": [fleet.http_address, empty.http_address]}
+        serve_prometheus(folder, data, port, jobs, undo, lookback=LOOKBACK)
         keep_reporting(fleet.grpc_address, reports[-1], credentials, prometheus)
         wait_for_rules(prometheus)
         plans = [states[-1] for states in simulation.states()]
@@ -137,18 +138,25 @@ def fill_past(folder: Path, data: Path, reports: Sequence[HostFacts], past: Sequ
         pass
     for layer in layers(recorded(sorted(RULES.glob("*.yml")))):
         with ExitStack() as early:
-            serve_prometheus(folder, data, port, [], early)
+            serve_prometheus(folder, data, port, {}, early, LOOKBACK)
             write_recorded(layer, past, f"http://127.0.0.1:{port}", folder / "recorded", folder / "recorded.txt")
         move_blocks(folder / "recorded", data)
 
 
-def serve_prometheus(folder: Path, data: Path, port: int, targets: Sequence[str], undo: ExitStack) -> None:
-    """Start Prometheus; with targets it scrapes them and evaluates the rules, every few seconds."""
+def serve_prometheus(
+    folder: Path,
+    data: Path,
+    port: int,
+    jobs: Mapping[str, Sequence[str]],
+    undo: ExitStack,
+    lookback: timedelta = timedelta(minutes=5),
+) -> None:
+    """Start Prometheus; with jobs it scrapes their targets and evaluates the rules, every few seconds."""
     # A scrape that a busy machine does not end in time makes series stale, and a query of the present empty.
     config: dict[str, object] = {
         "global": {"scrape_interval": "8s", "scrape_timeout": "8s", "evaluation_interval": "3s"}
     }
-    if targets:
+    if jobs:
         rules = folder / "rules"
         shutil.copytree(RULES, rules, dirs_exist_ok=True)
         for file in rules.glob("*.yml"):
@@ -159,7 +167,9 @@ def serve_prometheus(folder: Path, data: Path, port: int, targets: Sequence[str]
                 group["rules"] = [rule for rule in group["rules"] if "record" in rule]
             file.write_text(yaml.safe_dump(groups), encoding="utf-8")
         config["rule_files"] = [str(rules / "*.yml")]
-        config["scrape_configs"] = [{"job_name": "libcensus", "static_configs": [{"targets": list(targets)}]}]
+        config["scrape_configs"] = [
+            {"job_name": job, "static_configs": [{"targets": list(targets)}]} for job, targets in jobs.items()
+        ]
     file = folder / "prometheus.yml"
     file.write_text(yaml.safe_dump(config), encoding="utf-8")
     started(
@@ -169,7 +179,7 @@ def serve_prometheus(folder: Path, data: Path, port: int, targets: Sequence[str]
             f"--storage.tsdb.path={data}",
             "--storage.tsdb.retention.time=10y",
             f"--web.listen-address=127.0.0.1:{port}",
-            f"--query.lookback-delta={int(LOOKBACK.total_seconds()) - 1}s",
+            f"--query.lookback-delta={int(lookback.total_seconds()) - 1}s",
         ],
         folder / "prometheus.log",
         undo,

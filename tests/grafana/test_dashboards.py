@@ -135,7 +135,7 @@ def test_queries_hold_to_the_rules(uid: str, panel: dict[str, Any]) -> None:
 
 
 def selectors(expr: str) -> list[str]:
-    return re.findall(r"libcensus_(?!hosts|info)\w*\{[^}]*\}", expr)
+    return re.findall(r"libcensus_(?!hosts|info)\w*\{(?:\$\{[^}]*\}|[^}])*\}", expr)
 
 
 @each_board

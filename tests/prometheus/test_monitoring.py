@@ -282,6 +282,8 @@ def test_what_is_well_wakes_nobody(fleet: Fleet) -> None:
         "LibcensusEnrollmentsRefused",
         "LibcensusCallsRefused",
         "LibcensusAcceptedRisksBroken",
+        "LibcensusHttpPasswordsGuessed",
+        "LibcensusShardMissing",
         "LibcensusUnreadableHosts",
         "LibcensusManyHostsSilent",
         "LibcensusProbeFailingWidely",
