@@ -39,7 +39,7 @@ from tests.integration.test_store_faults import census_number, report_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(300)
 
 HONEST, BAD = "a" * 32, "b" * 32
 CALL_SECONDS = 3
