@@ -41,7 +41,13 @@ NEEDS: dict[str, list[tuple[str, str]]] = {
         ("qemu-aarch64-static", "qemu-user-static"),
     ],
     "demo-grafana": [("prometheus", "prometheus"), ("promtool", "prometheus")],
-    "bench": [("nm", "binutils"), ("find", "findutils"), ("time", "time")],
+    "bench": [
+        ("nm", "binutils"),
+        ("find", "findutils"),
+        ("time", "time"),
+        ("prometheus", "prometheus"),
+        ("promtool", "prometheus"),
+    ],
 }
 
 
