@@ -104,6 +104,7 @@ class Watched:
         self.prometheus = f"http://{listen}"
         now = datetime.now(UTC).replace(microsecond=0)
         self.begin = now - timedelta(days=days)
+        self.intervals: dict[str, int] = {}
         show(f"{hosts:,} hosts are simulated")
         with SqlStore.open(f"sqlite:///{folder / 'fleet.db'}") as store:
             Simulation(load_snapshot(), 1, hosts, now.date(), days=HISTORY_DAYS).fill(store)
@@ -157,7 +158,7 @@ class Watched:
         config: dict[str, Any] = {"global": {"scrape_interval": every, "evaluation_interval": every}}
         if scrapes:
             targets = [{"targets": [self._metrics]}]
-            config["rule_files"] = [str(RULES / "*.yml")]
+            config["rule_files"] = [str(self._hurried_rules() / "*.yml")]
             config["scrape_configs"] = [{"job_name": "libcensus", "scrape_timeout": every, "static_configs": targets}]
         file = self._folder / "prometheus.yml"
         file.write_text(yaml.safe_dump(config), encoding="utf-8")
@@ -184,6 +185,18 @@ class Watched:
                 check(deadline, "an evaluation of the rules")
         show("the rules are evaluated")
         return process
+
+    def _hurried_rules(self) -> Path:
+        """Return a copy of the rules of which each is evaluated every minute: nobody wants to wait for longer."""
+        folder = self._folder / "rules"
+        folder.mkdir()
+        for file in RULES.glob("*.yml"):
+            groups = yaml.safe_load(file.read_text(encoding="utf-8"))
+            for group in groups["groups"]:
+                if seconds := group.pop("interval", ""):
+                    self.intervals[group["name"]] = int(seconds.removesuffix("m")) * 60
+            (folder / file.name).write_text(yaml.safe_dump(groups), encoding="utf-8")
+        return folder
 
     def _write_past(self, scrape: int, days: int) -> None:
         """Repeat what panels ask over time through the past, as often as scrapes and rules would have brought it."""
@@ -328,9 +341,14 @@ def main() -> int:
         for what, clock, used in slowest(times)[:10]:
             print(f"  {used:6.3f} s of processor, {clock:6.3f} s by the clock  {what}")
         for group in watched.groups:
-            print(f"  rules {group['name']}: {group['evaluationTime']:.2f} s, every {group['interval']:.0f} s")
+            every = watched.intervals.get(group["name"], SCRAPED_EVERY)
+            print(f"  rules {group['name']}: {group['evaluationTime']:.2f} s by the clock, for every {every} s")
         worst, clock, used = slowest(times)[0]
-        heavy = max(watched.groups, key=lambda one: one["evaluationTime"] / one["interval"])
+        shares = {
+            group["name"]: group["evaluationTime"] / watched.intervals.get(group["name"], SCRAPED_EVERY)
+            for group in watched.groups
+        }
+        heavy = max(shares, key=lambda name: shares[name])
         if asked.wait:
             print(f"{watched.prometheus} (Ctrl-C ends it)", flush=True)
             try:
@@ -347,11 +365,11 @@ def main() -> int:
             "met": min(clock, used) <= BUDGET,
         },
         {
-            "what": f"recording rules that take most of their interval, {fleet}: {heavy['name']}",
-            "value": round(heavy["evaluationTime"], 2),
-            "unit": "s",
-            "budget": f"at most half of {heavy['interval']:g} s",
-            "met": heavy["evaluationTime"] <= heavy["interval"] / 2,
+            "what": f"rules that take most of their interval, {fleet}: {heavy}",
+            "value": round(shares[heavy], 2),
+            "unit": "of it, by the clock",
+            "budget": "at most 0.5",
+            "met": shares[heavy] <= 0.5,
         },
     ]
     for result in results:

@@ -45,7 +45,13 @@ NEEDS: dict[str, list[tuple[str, str]]] = {
     "bundle": [("make", "make")],
     "lint": [("shellcheck", "shellcheck")],
     "demo-grafana": [("prometheus", "prometheus"), ("promtool", "prometheus")],
-    "bench": [("nm", "binutils"), ("find", "findutils"), ("time", "time")],
+    "bench": [
+        ("nm", "binutils"),
+        ("find", "findutils"),
+        ("time", "time"),
+        ("prometheus", "prometheus"),
+        ("promtool", "prometheus"),
+    ],
 }
 
 
