@@ -36,6 +36,9 @@ NEEDS: dict[str, list[tuple[str, str]]] = {
     "fleet-test": [
         ("debootstrap", "debootstrap"),
         ("systemd-nspawn", "systemd-container"),
+        ("ip", "iproute2"),
+        ("ssh", "openssh-client"),
+        ("prometheus-alertmanager", "prometheus-alertmanager"),
         ("chroot", "coreutils"),
         ("mount", "mount"),
         ("qemu-aarch64-static", "qemu-user-static"),
