@@ -43,12 +43,12 @@ class HostPlan:
 BULLSEYE = HostPlan("bullseye", 11, (), user="root")
 """Nothing but what boots: no Python and no sudo. Only ``raw`` reaches it."""
 BOOKWORM = HostPlan("bookworm", 12, ("python3", "python3-venv", "nodejs", "sudo"))
-TRIXIE = HostPlan("trixie", 13, ("python3", "python3-venv", "sudo"))
+TRIXIE = HostPlan("trixie", 13, ("python3", "python3-venv", "sudo", "prometheus", "prometheus-alertmanager"))
 FORKY = HostPlan("forky", 14, ("python3", "sudo"))
 """The newest Python, which may be too new for Ansible's modules, and a systemd that knows cgroup v2 alone."""
 
 HOSTS = (BULLSEYE, BOOKWORM, TRIXIE, FORKY)
 COLLECTOR = TRIXIE
-"""The host that is the collector too."""
+"""The host that is the collector too, with a Prometheus and an Alertmanager as Debian packages them."""
 
 assert {host.suite for host in HOSTS} == set(PYTHONS)
