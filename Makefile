@@ -13,8 +13,13 @@ GRAFANA ?=
 GRAFANA_ARGS ?=
 PYTEST_ARGS ?=
 FUZZ_TARGETS ?=
+ARCH ?= x86_64
+CPYTHON ?=
+SOURCES ?=
+LABEL ?=
+PLATFORMS ?=
 
-.PHONY: help demo test fleet-test lint types protos docs dashboards demo-grafana bench fuzz build locks clean
+.PHONY: help demo test fleet-test lint types protos docs dashboards demo-grafana bench fuzz build bundle wheelhouse locks clean
 
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -58,7 +63,7 @@ lint: .venv/.dev types ## Check style, types, import contracts, and that nothing
 	$(BIN)/python -m grafana --check
 
 types: .venv/.dev ## Check types alone
-	$(BIN)/mypy protos/src agent/src collector/src cli/src tests scripts benchmarks fuzz grafana
+	$(BIN)/mypy protos/src agent/src collector/src cli/src tests scripts benchmarks fuzz grafana release
 
 protos: .venv/.dev ## Generate the contract's Python code
 	$(BIN)/python scripts/generate_protos.py
@@ -86,6 +91,20 @@ build: .venv/.dev ## Build the four wheels into dist/
 	@rm -rf dist && mkdir dist
 	$(BIN)/pip wheel -q --no-deps --no-build-isolation --wheel-dir dist $(MEMBERS:%=./%)
 	@ls dist
+
+.venv/.bundle: requirements/bundle.txt .venv/.runtime
+	@echo "setting up .venv for bundles (once)" >&2
+	@$(BIN)/pip install -q --disable-pip-version-check --require-hashes -r requirements/bundle.txt
+	@touch $@
+
+bundle: .venv/.bundle ## Build the self-contained agent with a Python of its own into dist/ (ARCH, LABEL, CPYTHON, SOURCES)
+	@$(PYTHON) scripts/system_packages.py bundle
+	@$(BIN)/python -m release bundle --arch "$(ARCH)" $(if $(CPYTHON),--cpython "$(CPYTHON)") \
+	  $(foreach folder,$(SOURCES),--sources "$(folder)") $(if $(LABEL),--label "$(LABEL)")
+
+wheelhouse: .venv/.runtime ## Gather the agent's wheels for hosts without an index into dist/ (PLATFORMS, LABEL)
+	@$(BIN)/python -m release wheelhouse $(foreach platform,$(PLATFORMS),--platform "$(platform)") \
+	  $(if $(LABEL),--label "$(LABEL)")
 
 locks: ## Lock requirements/*.in again (needs uv)
 	$(PYTHON) scripts/lock_requirements.py

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 REQUIREMENTS = Path(__file__).resolve().parent.parent / "requirements"
-ORDER = ("build", "runtime", "dev", "samples", "bench", "fuzz")
+ORDER = ("build", "runtime", "agent", "dev", "samples", "bench", "fuzz", "bundle")
 
 
 def main() -> None:

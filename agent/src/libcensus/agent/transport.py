@@ -207,7 +207,7 @@ class _Connection(ABC):
             self._refuse_tls(details)
             tries = "1 attempt" if attempts == 1 else f"{attempts} attempts"
             raise UnreachableError(
-                f"collector {where} cannot be reached ({tries}): {details}{self._hint_of_plaintext(details)}",
+                f"collector {where} cannot be reached ({tries}): {details}{self._hint_of_closing(details)}",
                 _pushback_seconds(error),
             ) from None
         if code is status.DEADLINE_EXCEEDED:
@@ -265,9 +265,16 @@ class _Connection(ABC):
             "was renewed"
         )
 
-    def _hint_of_plaintext(self, details: str) -> str:
-        if self._roots() is None and _CLOSED in details:
+    def _hint_of_closing(self, details: str) -> str:
+        if _CLOSED not in details:
+            return ""
+        if self._roots() is None:
             return "; if it speaks TLS, enroll this host first (libcensus-agent enroll)"
+        from libcensus.agent.handshake import can_shake_hands  # noqa: PLC0415 - after a failure alone
+
+        if self._client_credentials() is not None and not can_shake_hands():
+            # The bundle's Python cannot find out which of the two it is.
+            return f"; or it refuses this host's certificate: compare the clocks, and where they agree, {ENROLL_AGAIN}"
         return ""
 
 
