@@ -1,4 +1,4 @@
-"""The hosts of the deployment test, booted once for all of its tests."""
+"""The hosts of the deployment test, booted once for all of its tests, and what runs on them."""
 
 from __future__ import annotations
 
@@ -8,9 +8,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.deploy.artefacts import Artefacts, make_artefacts
 from tests.deploy.control import Fleet, booted
+from tests.deploy.deployment import Deployment, deploy
 from tests.deploy.hosts import HOSTS
 from tests.deploy.machines import SITE, site_to_oneself
+from tests.deploy.play import Control
+from tests.deploy.traces import Traces, traces_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,3 +28,29 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
         list(makers.map(lambda plan: plan.root(), HOSTS))
     with site_to_oneself(SITE) as site, booted(site, HOSTS, tmp_path_factory.mktemp("control")) as hosts:
         yield hosts
+
+
+@pytest.fixture(scope="session")
+def artefacts(tmp_path_factory: pytest.TempPathFactory) -> Artefacts:
+    """What is deployed."""
+    return make_artefacts(tmp_path_factory.mktemp("artefacts") / "dist")
+
+
+@pytest.fixture(scope="session")
+def before(fleet: Fleet) -> dict[str, Traces]:
+    """What was on each host before anything of ours was."""
+    return {name: traces_of(host) for name, host in fleet.hosts.items()}
+
+
+@pytest.fixture(scope="session")
+def control(fleet: Fleet, artefacts: Artefacts, before: dict[str, Traces]) -> Control:
+    """Ansible, ready to run."""
+    node = Control(fleet, artefacts)
+    node.prepare()
+    return node
+
+
+@pytest.fixture(scope="session")
+def deployed(control: Control) -> Deployment:
+    """The fleet after the first run, seen in Prometheus."""
+    return deploy(control)

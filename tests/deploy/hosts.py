@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
+import tempfile
 from dataclasses import dataclass
+from pathlib import Path
 
-from tests.fleet.roots import PYTHONS, debian_root
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from pathlib import Path
+from tests.fleet.roots import CACHE, ENVIRONMENT, PYTHONS, debian_root, inside
 
 _BOOTS = ("systemd", "systemd-sysv", "dbus", "openssh-server")
 _FINDS = ("ca-certificates", "openssl", "perl", "libnet-ssleay-perl")
@@ -51,4 +51,41 @@ HOSTS = (BULLSEYE, BOOKWORM, TRIXIE, FORKY)
 COLLECTOR = TRIXIE
 """The host that is the collector too, with a Prometheus and an Alertmanager as Debian packages them."""
 
+FROM_WHEELS = BOOKWORM
+"""The host whose agent comes from the wheelhouse, for its own Python; the others get the bundle."""
+
 assert {host.suite for host in HOSTS} == set(PYTHONS)
+
+_DOWNLOAD = """
+set -eu
+apt-get -q -o Acquire::Check-Valid-Until=false -o APT::Sandbox::User=root update
+mkdir /downloaded
+cd /downloaded
+apt-get -q -o APT::Sandbox::User=root download "$1"
+"""
+
+
+def package_of(plan: HostPlan, name: str) -> Path:
+    """Return the archive of a package as a host's Debian has it now; fetched where it was not before.
+
+    The hosts reach no mirror: whoever deploys to them brings everything along.
+    """
+    place = CACHE / f"deploy-{plan.suite}-packages"
+    found = sorted(place.glob(f"{name}_*.deb"))
+    if found and found[-1].stat().st_mtime >= plan.root().with_suffix(".packages").stat().st_mtime:
+        return found[-1]
+    shutil.rmtree(place, ignore_errors=True)
+    place.mkdir()
+    with tempfile.TemporaryDirectory(dir=CACHE, prefix="download-") as work:
+        for folder in ("upper", "work", "root"):
+            (Path(work) / folder).mkdir()
+        options = f"lowerdir={plan.root()},upperdir={work}/upper,workdir={work}/work"
+        root = Path(work) / "root"
+        subprocess.run(["mount", "-t", "overlay", "download", "-o", options, str(root)], check=True)
+        try:
+            command = inside(root, "/bin/sh", "-c", _DOWNLOAD, "download", name)
+            subprocess.run(command, check=True, env=ENVIRONMENT, stdout=subprocess.DEVNULL)
+            (package,) = (root / "downloaded").glob("*.deb")
+            return Path(shutil.copy(package, place))
+        finally:
+            subprocess.run(["umount", str(root)], check=True)

@@ -6,20 +6,20 @@ import json
 import os
 import subprocess
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from tests.deploy.hosts import COLLECTOR, HOSTS
+from tests.deploy.hosts import COLLECTOR, FROM_WHEELS, HOSTS
 from tests.deploy.machines import run
 
 if TYPE_CHECKING:
+    from tests.deploy.artefacts import Artefacts
     from tests.deploy.control import Fleet
 
-CHECKOUT = Path(__file__).parents[2]
-ANSIBLE = CHECKOUT / ".venv-ansible" / "bin"
+ANSIBLE = Path(__file__).parents[2] / ".venv-ansible" / "bin"
 PLAY_SECONDS = 1200
 """After which a play counts as hung."""
 
@@ -96,8 +96,7 @@ class Control:
     """Where Ansible runs: settings, an inventory, the installed collection, the artefacts."""
 
     fleet: Fleet
-    artefacts: Path
-    variables: dict[str, Any] = field(default_factory=dict)
+    artefacts: Artefacts
     runs: int = 0
 
     @property
@@ -106,22 +105,34 @@ class Control:
         return self.fleet.folder
 
     def prepare(self) -> None:
-        """Build the collection, install it from its archive, and write the settings."""
-        built = self.folder / "built"
+        """Install the collection from its archive, and write settings and inventory."""
         galaxy = str(ANSIBLE / "ansible-galaxy")
-        run(galaxy, "collection", "build", "--output-path", str(built), str(CHECKOUT / "ansible"))
-        (archive,) = built.glob("libcensus-fleet-*.tar.gz")
-        run(galaxy, "collection", "install", "--offline", "-p", str(self.folder / "collections"), str(archive))
+        place = str(self.folder / "collections")
+        run(galaxy, "collection", "install", "--offline", "-p", place, str(self.artefacts.collection))
         (self.folder / "ansible.cfg").write_text(
             _SETTINGS.format(folder=self.folder, here=Path(__file__).parent, ssh_config=self.fleet.ssh_config),
             encoding="utf-8",
         )
-        agents: dict[str, Any] = {plan.name: {} for plan in HOSTS}
-        inventory = {
-            "libcensus_collector": {"hosts": {COLLECTOR.name: {}}},
-            "libcensus_agent": {"hosts": agents},
-            "all": {"vars": self.variables},
+        folder = str(self.artefacts.folder)
+        inventory: dict[str, Any] = {
+            "libcensus_collector": {
+                "hosts": {COLLECTOR.name: {}},
+                "vars": {
+                    "libcensus_collector_artefact_dir": folder,
+                    "libcensus_collector_server_names": [COLLECTOR.name],
+                    "libcensus_collector_prometheus": True,
+                },
+            },
+            "libcensus_agent": {
+                "hosts": {plan.name: {} for plan in HOSTS},
+                "vars": {
+                    "libcensus_agent_artefact_dir": folder,
+                    "libcensus_agent_collector_address": COLLECTOR.name,
+                    "libcensus_agent_labels": {"env": "test"},
+                },
+            },
         }
+        inventory["libcensus_agent"]["hosts"][FROM_WHEELS.name] = {"libcensus_agent_install_method": "wheelhouse"}
         (self.folder / "inventory.yml").write_text(yaml.safe_dump(inventory), encoding="utf-8")
 
     def start(self, playbook: str, *options: str, **variables: Any) -> Running:

@@ -1,0 +1,297 @@
+"""From an inventory to a watched fleet and back to bare hosts: a real Ansible, real hosts, what is released.
+
+One story: each test goes on where the one before it ended, and what a host says of itself is the measure of what
+Prometheus shows.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import re
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.deploy.deployment import AGENT, SERVICE, Deployment
+from tests.deploy.hosts import BOOKWORM, BULLSEYE, COLLECTOR, FORKY, HOSTS, TRIXIE, package_of
+from tests.deploy.observer import VISIBLE_SECONDS
+from tests.deploy.patience import wait_for
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.deploy.control import Host
+    from tests.deploy.hosts import HostPlan
+
+pytestmark = [pytest.mark.root, pytest.mark.timeout(2400)]
+
+RULES = "etc/prometheus/libcensus"
+_LAST_REPORT = "libcensus_host_last_report_timestamp_seconds"
+_PAGE = (
+    'python3 -c "from urllib.request import urlopen; '
+    "print(urlopen('http://127.0.0.1:9445/metrics', timeout=60).read().decode())\""
+)
+_PYTHON_SAYS = "import platform, ssl; print(platform.python_version(), ssl.OPENSSL_VERSION.split()[1])"
+_PERL_SAYS = 'use Net::SSLeay; printf "%vd %s", $^V, (split / /, Net::SSLeay::SSLeay_version(0))[1]'
+
+
+def _installs_of(host: Host) -> dict[str, dict[str, str]]:
+    """Return what a host says of its interpreters, as Prometheus should show it."""
+    plan = host.machine.plan
+    expected = {}
+    version, openssl = host.run(f"perl -e {_quoted(_PERL_SAYS)}").split()
+    expected["/usr/bin/perl"] = {"implementation": "perl", "version": version, "crypto_version": openssl}
+    if plan.has_python:
+        version, openssl = host.run(f"python3 -c {_quoted(_PYTHON_SAYS)}").split()
+        path = host.run("readlink -f /usr/bin/python3").strip()
+        package = host.run("dpkg-query -S '*/libssl.so.3' | head -n 1 | cut -d : -f 1").strip()
+        expected[path] = {
+            "implementation": "cpython",
+            "version": version,
+            "crypto_version": openssl,
+            "package": host.run(f"dpkg-query -W -f '${{Package}} ${{Version}}' {package}"),
+            "linkage": "system",
+            "provider": "distro",
+            "installer": "dpkg",
+        }
+    if "nodejs" in plan.packages:
+        version, openssl = host.run("node -p 'process.versions.node + \" \" + process.versions.openssl'").split()
+        expected["/usr/bin/node"] = {"implementation": "node", "version": version, "crypto_version": openssl}
+    return expected
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "'\\''") + "'"
+
+
+def test_one_run_brings_every_host_into_prometheus(deployed: Deployment) -> None:
+    assert set(deployed.first.recap) == {plan.name for plan in HOSTS}
+    for name, numbers in deployed.first.recap.items():
+        assert numbers["failures"] == numbers["unreachable"] == 0
+        assert numbers["changed"] > 0, name
+    version = deployed.control.artefacts.version
+    assert {one["agent_version"] for one in deployed.observer.hosts().values()} == {version}
+
+
+def test_a_second_run_changes_nothing(deployed: Deployment) -> None:
+    again = deployed.control.play("site").must_succeed()
+    assert again.changed() == {}
+    assert {name: numbers["changed"] for name, numbers in again.recap.items()} == {plan.name: 0 for plan in HOSTS}
+
+
+def test_prometheus_shows_what_the_hosts_say_of_themselves(deployed: Deployment) -> None:
+    known = deployed.observer.hosts()
+    for name, host in deployed.fleet.hosts.items():
+        assert known[name]["libc"] == "glibc"
+        assert known[name]["libc_version"] == host.run("ldd --version | head -n 1").split()[-1]
+        assert known[name]["kernel"] == host.run("uname -r").strip()
+        assert known[name]["arch"] == host.run("uname -m").strip()
+        release = dict(
+            line.replace('"', "").split("=", 1) for line in host.run("cat /etc/os-release").splitlines() if "=" in line
+        )
+        assert known[name]["os_id"] == release["ID"]
+        deployed.observer.wait_for_installs(name, _installs_of(host))
+        installs = deployed.observer.installs(name)
+        # No Python is shown where there is none: the bundle's own is the agent's, and shown as such.
+        pythons = {
+            path for path, one in installs.items() if one["implementation"] == "cpython" and one["kind"] == "base"
+        }
+        system = {path for path in pythons if path.startswith("/usr/")}
+        assert bool(system) == host.machine.plan.has_python
+
+
+def test_no_token_is_left_anywhere(deployed: Deployment) -> None:
+    for path in deployed.control.folder.glob("*.log"):
+        assert not re.search(r"lct1-[a-z0-9]+-[A-Za-z0-9]", path.read_text(encoding="utf-8")), path
+    search = (
+        "grep -rlE 'lct1-[a-z0-9]+-[A-Za-z0-9]' /tmp /var/tmp /root /home /etc /opt/libcensus-agent/.good 2>/dev/null"
+    )
+    for host in deployed.fleet.hosts.values():
+        assert host.run(f"{search}; true") == ""
+        assert not re.search("lct1-[a-z0-9]+-[A-Za-z0-9]", host.run("journalctl --no-pager -o cat"))
+
+
+@pytest.fixture(scope="module")
+def hurried(deployed: Deployment) -> Deployment:
+    """The fleet with a Prometheus that looks every five seconds and waits for nothing.
+
+    The role's own copy of rules and settings on the collector's host is changed; the next run of the collector's role
+    would put them back.
+    """
+    root = deployed.fleet[COLLECTOR].machine.root
+    settings = root / "etc/prometheus/prometheus.yml"
+    _edit(settings, r"scrape_interval: 1m\b", "scrape_interval: 5s", r"scrape_timeout: 30s", "scrape_timeout: 5s")
+    _edit(settings, r"evaluation_interval: \S+", "evaluation_interval: 5s")
+    for path in (root / RULES).glob("*.yml"):
+        text = path.read_text(encoding="utf-8")
+        text = re.sub(r"^( +)for: .+$", r"\1for: 0s", text, flags=re.MULTILINE)
+        path.write_text(re.sub(r"^    interval: .+\n", "", text, flags=re.MULTILINE), encoding="utf-8")
+    _reload_prometheus(deployed)
+    return deployed
+
+
+def _edit(path: Path, *changes: str) -> None:
+    text = path.read_text(encoding="utf-8")
+    for pattern, new in zip(changes[::2], changes[1::2], strict=True):
+        text, number = re.subn(pattern, new, text)
+        assert number, f"{path} has no {pattern}"
+    path.write_text(text, encoding="utf-8")
+
+
+def _reload_prometheus(deployed: Deployment) -> None:
+    host = deployed.fleet[COLLECTOR]
+    host.run("promtool check config /etc/prometheus/prometheus.yml && systemctl reload prometheus")
+    wait_for(
+        "Prometheus has taken its settings",
+        lambda: deployed.observer.query("prometheus_config_last_reload_successful == 1"),
+        seconds=VISIBLE_SECONDS,
+    )
+
+
+def test_a_downgrade_and_an_upgrade_of_a_package_show_up(hurried: Deployment) -> None:
+    host = hurried.fleet[FORKY]
+    newest = _installs_of(host)
+    for plan in (TRIXIE, FORKY):
+        package = package_of(plan, "libssl3t64")
+        target = host.machine.root / "root" / package.name
+        target.write_bytes(package.read_bytes())
+        host.run(f"dpkg --install --force-downgrade /root/{package.name} && rm /root/{package.name}")
+        expected = _installs_of(host)
+        assert (expected == newest) == (plan is FORKY)
+        hurried.report(FORKY.name)
+        hurried.observer.wait_for_installs(FORKY.name, expected)
+
+
+def test_nothing_is_lost_when_the_collector_is_killed(hurried: Deployment) -> None:
+    collector = hurried.fleet[COLLECTOR]
+    installs = {plan.name: hurried.observer.installs(plan.name) for plan in HOSTS}
+    reported = hurried.last_reports()
+    pid = collector.run(f"systemctl show --property=MainPID --value {SERVICE}").strip()
+    collector.run(f"kill -KILL {pid}")
+
+    def is_back() -> bool:
+        now = collector.run(f"systemctl show --property=MainPID --value {SERVICE}").strip()
+        return now not in {"0", pid} and collector.ask(f"systemctl is-active {SERVICE}").returncode == 0
+
+    wait_for("the collector is back", is_back, seconds=300)
+    # What it shows is what it had made durable; a timer of a host may have added to it since.
+    page = wait_for("its page", lambda: collector.ask(_PAGE).stdout, seconds=VISIBLE_SECONDS, every=1)
+    kept = dict(re.findall(rf'^{_LAST_REPORT}\{{host="([^"]+)"\}} (\S+)$', page, re.MULTILINE))
+    assert kept.keys() == reported.keys()
+    assert all(float(kept[name]) >= when for name, when in reported.items())
+    for name, known in installs.items():
+        wait_for(
+            f"the installs of {name}",
+            functools.partial(_shows, hurried, name, known),
+            seconds=VISIBLE_SECONDS,
+            every=1,
+        )
+
+
+def _shows(deployed: Deployment, host: str, installs: dict[str, dict[str, str]]) -> bool:
+    return deployed.observer.installs(host) == installs
+
+
+def test_what_is_reported_while_the_collector_is_away_arrives_later(hurried: Deployment) -> None:
+    host, collector = hurried.fleet[BOOKWORM], hurried.fleet[COLLECTOR]
+    collector.run(f"systemctl stop {SERVICE}")
+    host.run("python3 -m venv --without-pip /opt/meanwhile")
+    assert host.ask(f"systemctl start {AGENT}", seconds=600).returncode != 0
+    assert host.run(f"systemctl show --property=ExecMainStatus --value {AGENT}") == "4\n"
+    assert _status(host)["state"] == "waiting"
+    assert _status(host)["spool"]["waiting"] == 1
+    collector.run(f"systemctl start {SERVICE}")
+    hurried.report(BOOKWORM.name)
+    assert _status(host)["state"] == "ok"
+    assert _status(host)["spool"]["waiting"] == _status(host)["spool"]["dropped"] == 0
+    # The one that waited and the one of now.
+    counted = r'^libcensus_collector_reports_total\{outcome="acknowledged"\} (\S+)$'
+    acknowledged = re.search(counted, collector.run(_PAGE), re.MULTILINE)
+    assert acknowledged is not None
+    assert float(acknowledged[1]) >= 2
+    hurried.observer.wait_for_installs(BOOKWORM.name, {"/opt/meanwhile/bin/python": {"kind": "venv"}})
+
+
+def _status(host: Host) -> dict[str, Any]:
+    said = host.ask("/opt/libcensus-agent/current/bin/libcensus-agent status --output json").stdout
+    return dict(json.loads(said))
+
+
+def test_a_host_that_goes_silent_reaches_alertmanager(hurried: Deployment) -> None:
+    silent = hurried.fleet[BULLSEYE]
+    others = [plan.name for plan in HOSTS if plan is not BULLSEYE]
+    silent.power_off()
+    try:
+        for name in others:
+            hurried.report(name)
+        # The threshold of a day becomes a time that bullseye has been silent for already, and nobody else has.
+        wait_for("younger reports", lambda: _gap(hurried, others) > 30, seconds=VISIBLE_SECONDS, every=1)
+        threshold = time.time() - hurried.last_reports()[BULLSEYE.name] - 1
+        rules = hurried.fleet[COLLECTOR].machine.root / RULES / "libcensus-thresholds.yml"
+        _edit(rules, r"(silent_after_seconds:threshold\n +expr:) .+", rf"\1 {threshold:.0f}")
+        _reload_prometheus(hurried)
+
+        def is_told() -> bool:
+            for name in others:
+                hurried.report(name)
+            return _silent(hurried) == {BULLSEYE.name}
+
+        wait_for("the alert for bullseye, and for nobody else", is_told, seconds=VISIBLE_SECONDS, every=1)
+    finally:
+        silent.machine.boot()
+        silent.wait_until_booted()
+    hurried.report(BULLSEYE.name)
+    wait_for("no alert any more", lambda: BULLSEYE.name not in _silent(hurried), seconds=VISIBLE_SECONDS, every=1)
+
+
+def _gap(deployed: Deployment, others: list[str]) -> float:
+    last = deployed.last_reports()
+    return min(last[name] for name in others) - last[BULLSEYE.name]
+
+
+def _silent(deployed: Deployment) -> set[str]:
+    return {one["host"] for one in deployed.observer.alerts() if one["alertname"] == "LibcensusHostSilent"}
+
+
+def _versions(deployed: Deployment) -> dict[str, str]:
+    return {name: one["agent_version"] for name, one in deployed.observer.hosts().items()}
+
+
+def test_agents_are_upgraded_and_rolled_back(hurried: Deployment) -> None:
+    artefacts = hurried.control.artefacts
+    for version in (artefacts.next_version, artefacts.version):
+        outcome = hurried.control.play(
+            "upgrade", "--tags", "agent", libcensus_agent_version=version, libcensus_upgrade_waves=[1, "100%"]
+        ).must_succeed()
+        assert set(outcome.changed()) == {plan.name for plan in HOSTS}
+        for host in hurried.fleet.hosts.values():
+            told = host.run("/opt/libcensus-agent/current/bin/libcensus-agent version")
+            assert f" {version}\n" in told.splitlines(keepends=True)[0]
+        expected = dict.fromkeys((plan.name for plan in HOSTS), version)
+        wait_for(
+            f"version {version} on all hosts",
+            functools.partial(_runs, hurried, expected),
+            seconds=VISIBLE_SECONDS,
+            every=1,
+        )
+
+
+def _runs(deployed: Deployment, versions: dict[str, str]) -> bool:
+    return _versions(deployed) == versions
+
+
+@pytest.mark.parametrize("plan", [BULLSEYE, FORKY], ids=lambda plan: plan.name)
+def test_a_version_that_does_not_work_rolls_itself_back(hurried: Deployment, plan: HostPlan) -> None:
+    artefacts = hurried.control.artefacts
+    outcome = hurried.control.play(
+        "upgrade", "--tags", "agent", "--limit", plan.name, libcensus_agent_version=artefacts.broken_version
+    )
+    message = outcome.must_fail_on(plan.name)
+    assert f"release {artefacts.broken_version} did not start" in message
+    assert f"rolled back to {artefacts.version}, which runs" in message
+    host = hurried.fleet[plan]
+    assert host.run("readlink /opt/libcensus-agent/current") == f"{artefacts.version}\n"
+    hurried.report(plan.name)
+    assert _status(host)["state"] == "ok"
