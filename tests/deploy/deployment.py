@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -26,6 +27,7 @@ class Deployment:
     observer: Observer
     first: Outcome
     seconds_to_visible: float
+    load: float
 
     @property
     def fleet(self) -> Fleet:
@@ -45,7 +47,8 @@ def deploy(control: Control) -> Deployment:
     """Run the playbook and wait until Prometheus shows every host."""
     begun = time.monotonic()
     outcome = control.play("site").must_succeed()
+    load = os.getloadavg()[0]
     observer = Observer(control.fleet[COLLECTOR].machine.address)
     names = set(control.fleet.hosts)
     wait_for("all hosts in Prometheus", lambda: set(observer.hosts()) == names, seconds=VISIBLE_SECONDS, every=1)
-    return Deployment(control, observer, outcome, time.monotonic() - begun)
+    return Deployment(control, observer, outcome, time.monotonic() - begun, load)

@@ -183,6 +183,25 @@ class Machine:
             self.process.wait(timeout=60)
             self.process = None
 
+    def started_inside(self, *command: str) -> subprocess.Popen[bytes]:
+        """Start a command within the machine without using its network."""
+        assert self.process is not None
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
+        (leader,) = children.read_text(encoding="ascii").split()
+        enter = ["nsenter", f"--target={leader}", "--mount", "--uts", "--ipc", "--net", "--pid"]
+        return subprocess.Popen(
+            [*enter, "--", *command], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+
+    def processes_of(self, unit: str) -> list[int]:
+        """Return the processes of one of the machine's units, as they are called here."""
+        for hierarchy in (CGROUPS / "systemd", CGROUPS / "unified", CGROUPS):
+            listing = hierarchy / self.name / "payload" / "system.slice" / unit / "cgroup.procs"
+            with contextlib.suppress(OSError):
+                if found := listing.read_text(encoding="ascii").split():
+                    return [int(pid) for pid in found]
+        return []
+
     def bytes_sent(self) -> tuple[int, int]:
         """Return how many bytes the host has sent and received on its interface, headers of Ethernet included."""
         counters = Path("/sys/class/net") / self.link / "statistics"

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import functools
 import json
+import os
 import re
 import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.deploy.cost import Cost, cost_of_a_report
 from tests.deploy.deployment import AGENT, SERVICE, Deployment
 from tests.deploy.hosts import BOOKWORM, BULLSEYE, COLLECTOR, FORKY, HOSTS, TRIXIE, package_of
+from tests.deploy.measurements import Figures, write_page
 from tests.deploy.observer import VISIBLE_SECONDS
 from tests.deploy.patience import wait_for
 
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
 
     from tests.deploy.control import Host
     from tests.deploy.hosts import HostPlan
+    from tests.deploy.play import Outcome
 
 pytestmark = [pytest.mark.root, pytest.mark.timeout(2400)]
 
@@ -75,10 +79,15 @@ def test_one_run_brings_every_host_into_prometheus(deployed: Deployment) -> None
     assert {one["agent_version"] for one in deployed.observer.hosts().values()} == {version}
 
 
-def test_a_second_run_changes_nothing(deployed: Deployment) -> None:
-    again = deployed.control.play("site").must_succeed()
-    assert again.changed() == {}
-    assert {name: numbers["changed"] for name, numbers in again.recap.items()} == {plan.name: 0 for plan in HOSTS}
+@pytest.fixture(scope="module")
+def second(deployed: Deployment) -> Outcome:
+    """The same play once more."""
+    return deployed.control.play("site").must_succeed()
+
+
+def test_a_second_run_changes_nothing(second: Outcome) -> None:
+    assert second.changed() == {}
+    assert {name: numbers["changed"] for name, numbers in second.recap.items()} == {plan.name: 0 for plan in HOSTS}
 
 
 def test_prometheus_shows_what_the_hosts_say_of_themselves(deployed: Deployment) -> None:
@@ -150,7 +159,9 @@ def _reload_prometheus(deployed: Deployment) -> None:
     )
 
 
-def test_a_downgrade_and_an_upgrade_of_a_package_show_up(hurried: Deployment) -> None:
+@pytest.fixture(scope="module")
+def upgraded(hurried: Deployment) -> Cost:
+    """What a report costs after a package was downgraded and upgraded again; each was seen in Prometheus."""
     host = hurried.fleet[FORKY]
     newest = _installs_of(host)
     for plan in (TRIXIE, FORKY):
@@ -160,8 +171,40 @@ def test_a_downgrade_and_an_upgrade_of_a_package_show_up(hurried: Deployment) ->
         host.run(f"dpkg --install --force-downgrade /root/{package.name} && rm /root/{package.name}")
         expected = _installs_of(host)
         assert (expected == newest) == (plan is FORKY)
-        hurried.report(FORKY.name)
+        cost = cost_of_a_report(host)
         hurried.observer.wait_for_installs(FORKY.name, expected)
+    return cost
+
+
+def test_a_downgrade_and_an_upgrade_of_a_package_show_up(upgraded: Cost) -> None:
+    assert upgraded.sent > 0
+
+
+def test_the_agent_costs_a_host_little(deployed: Deployment, second: Outcome, upgraded: Cost) -> None:
+    fresh, unchanged, glibc = {}, {}, {}
+    for name, host in deployed.fleet.hosts.items():
+        host.run("rm -rf /var/lib/libcensus-agent/index*")
+        fresh[name] = cost_of_a_report(host)
+        unchanged[name] = cost_of_a_report(host)
+        glibc[name] = host.run("ldd --version | head -n 1").split()[-1]
+    write_page(
+        Figures(
+            processors=os.cpu_count() or 1,
+            load=deployed.load,
+            building=deployed.control.artefacts.seconds,
+            first=deployed.first,
+            seconds_to_visible=deployed.seconds_to_visible,
+            second=second,
+            fresh=fresh,
+            unchanged=unchanged,
+            upgrade=upgraded,
+            glibc=glibc,
+        )
+    )
+    budget = 64 * 2**20
+    assert {name: cost.peak_memory for name, cost in (fresh | unchanged).items() if cost.peak_memory >= budget} == {}
+    # The messages of an unchanged host have less than 1 KiB; the rest is TCP's, TLS's and certificates.
+    assert {name: cost.sent for name, cost in unchanged.items() if cost.sent >= 16384} == {}
 
 
 def test_nothing_is_lost_when_the_collector_is_killed(hurried: Deployment) -> None:
