@@ -27,14 +27,18 @@ NOT_SHIPPED = {"pycparser": "cffi's parser of C, which is used where extension m
 """Locked distributions that the agent never imports, and why."""
 
 _IMPORT_ALL = """
-import importlib, pkgutil, sys
-sys.path[:] = sys.argv[1:3]
-sys.dont_write_bytecode = True
-for name in ("libcensus.agent", "libcensus.facts", "libcensus.v1"):
-    package = importlib.import_module(name)
-    for module in pkgutil.walk_packages(package.__path__, name + "."):
-        importlib.import_module(module.name)
+import sys
+sys.path[:] = sys.argv[1:]
+import os
+site = sys.path[1]
+for package in ("libcensus/agent", "libcensus/facts", "libcensus/v1"):
+    for folder, _, files in os.walk(os.path.join(site, package)):
+        for file in sorted(files):
+            if file.endswith(".py"):
+                name = os.path.relpath(os.path.join(folder, file), site).removesuffix(".py").replace("/", ".")
+                __import__(name.removesuffix(".__init__"))
 """
+"""Imports every module of the agent; what was there before the first line is CPython's own start alone."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,8 +30,9 @@ HIGHEST = {"GLIBC": GLIBC, "GLIBCXX": GLIBCXX, "CXXABI": "1.3.7", "GCC": "4.8.0"
 
 def prove_floor(path: Path, arch: str) -> list[dict[str, Any]]:
     """Return what ``libcensus-agent requires`` says of an artefact; raises ReleaseError where it is too much."""
-    command = [str(Path(sys.executable).with_name("libcensus-agent")), "requires", str(path), "--output", "json"]
-    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    command = [str(Path(sys.executable).with_name("libcensus-agent")), "requires", path.name, "--output", "json"]
+    # By its name alone: the answer, which is published, tells nothing of the builder's folders.
+    done = subprocess.run(command, check=False, capture_output=True, text=True, cwd=path.parent)
     if done.returncode != 0:
         raise ReleaseError(f"what {path} needs cannot be told: {done.stderr.strip()}")
     document: list[dict[str, Any]] = json.loads(done.stdout)
