@@ -124,7 +124,8 @@ class Control:
                 },
             },
             "libcensus_agent": {
-                "hosts": {plan.name: {} for plan in HOSTS},
+                # Ansible must know who logs in: root becomes nobody, and needs no sudo for it.
+                "hosts": {plan.name: {"ansible_user": plan.user} for plan in HOSTS},
                 "vars": {
                     "libcensus_agent_artefact_dir": folder,
                     "libcensus_agent_collector_address": COLLECTOR.name,
@@ -132,7 +133,7 @@ class Control:
                 },
             },
         }
-        inventory["libcensus_agent"]["hosts"][FROM_WHEELS.name] = {"libcensus_agent_install_method": "wheelhouse"}
+        inventory["libcensus_agent"]["hosts"][FROM_WHEELS.name]["libcensus_agent_install_method"] = "wheelhouse"
         (self.folder / "inventory.yml").write_text(yaml.safe_dump(inventory), encoding="utf-8")
 
     def start(self, playbook: str, *options: str, **variables: Any) -> Running:
