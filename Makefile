@@ -18,6 +18,7 @@ CPYTHON ?=
 SOURCES ?=
 LABEL ?=
 PLATFORMS ?=
+FLEET_PLATFORMS := manylinux2014_x86_64-cp311 manylinux2014_x86_64-cp313 manylinux2014_x86_64-cp314
 
 .PHONY: help demo test fleet-test lint types protos docs dashboards demo-grafana bench fuzz build bundle wheelhouse locks clean
 
@@ -48,9 +49,12 @@ test: .venv/.dev ## Run every test that needs no root, with coverage of the pure
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not root" --cov --cov-report= $(PYTEST_ARGS)
 	$(BIN)/python -m coverage report --include='$(PURE_CORE)' --fail-under=95 --skip-covered --precision=1
 
-fleet-test: .venv/.dev ## Run the suite on real Debian roots (needs root)
+fleet-test: .venv/.dev ## Make what is deployed, and run the suite on real Debian roots (needs root)
 	@test "$$(id -u)" = 0 || { echo "make fleet-test needs root: it makes real Debian roots" >&2; exit 1; }
 	@$(PYTHON) scripts/system_packages.py test fleet-test
+	$(MAKE) bundle ARCH=x86_64
+	$(MAKE) bundle ARCH=aarch64
+	$(MAKE) wheelhouse PLATFORMS="$(FLEET_PLATFORMS)"
 	$(BIN)/python -m pytest -m root tests $(PYTEST_ARGS)
 
 lint: .venv/.dev types ## Check style, types, import contracts, and that nothing generated has drifted

@@ -262,6 +262,50 @@ def test_providers_and_installers(
         assert any(item.subject == "provider" for item in (*install.evidence, *build.evidence))
 
 
+def bill_of_materials(product: str, *components: str, form: str = "CycloneDX") -> str:
+    """Return an SBOM of a product in version 2.0, with components in version 3.99.1."""
+    inner = [{"type": "library", "name": name, "version": "3.99.1"} for name in components]
+    component = {"type": "application", "name": product, "version": "2.0"}
+    return json.dumps({"bomFormat": form, "metadata": {"component": component}, "components": inner})
+
+
+@needs_gcc
+@pytest.mark.parametrize("name", ["bom.json", "sbom.cdx.json"])
+def test_a_product_that_was_unpacked_is_known_by_its_bill_of_materials(tmp_path: Path, name: str) -> None:
+    python = make_python(tmp_path, "/home/u/product")
+    (python.folder / "a.cdx.json").write_text(bill_of_materials("other", "zlib"))
+    (python.folder / name).write_text(bill_of_materials("product", "zlib", "CPython"))
+    install, build = only_install(scan_folder(tmp_path), python.path)
+    assert build is not None
+    assert (build.provider, build.provider_build, install.installer) == ("vendor", "product 2.0", Installer.UNKNOWN)
+    (proof,) = (item for item in install.evidence if item.subject == "provider")
+    assert proof.file == f"/home/u/product/{name}"
+    assert proof.detail == "metadata.component is product 2.0, and components hold CPython 3.99.1"
+
+
+@needs_gcc
+@pytest.mark.parametrize(
+    "text",
+    [
+        bill_of_materials("product", "zlib"),
+        bill_of_materials("python", "python"),
+        bill_of_materials("product", "python", form="SPDX"),
+        "{}",
+        "[]",
+        "{",
+        "[" * 50_000,
+        '{"bomFormat": "CycloneDX", "metadata": {"component": {"name": "p"}}, "components": [3]}',
+    ],
+    ids=["without it", "of itself", "another form", "empty", "list", "cut", "deep", "numbers"],
+)
+def test_other_documents_claim_no_interpreter(tmp_path: Path, text: str) -> None:
+    python = make_python(tmp_path, "/home/u/product")
+    (python.folder / "bom.json").write_text(text)
+    _, build = only_install(scan_folder(tmp_path), python.path)
+    assert build is not None
+    assert build.provider == "unknown"
+
+
 @needs_gcc
 def test_build_file_of_uv_is_the_build(tmp_path: Path) -> None:
     python = make_python(tmp_path, "/x/cpython-3.99.1-linux-x86_64-gnu", arguments=PBS)
