@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -26,8 +27,13 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
     # Making a root mostly waits for the mirror and the disk.
     with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as makers:
         list(makers.map(lambda plan: plan.root(), HOSTS))
-    with site_to_oneself(SITE) as site, booted(site, HOSTS, tmp_path_factory.mktemp("control")) as hosts:
-        yield hosts
+    # Whoever ends the test politely leaves no hosts behind; after anything else the next start cleans up.
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        with site_to_oneself(SITE) as site, booted(site, HOSTS, tmp_path_factory.mktemp("control")) as hosts:
+            yield hosts
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @pytest.fixture(scope="session")

@@ -27,7 +27,7 @@ WRONG_TOKEN = "/root/wrong-token"
 _WRONG_TOKEN = """#!/bin/sh
 # A collector's command whose tokens nobody knows: as when another collector is asked than the host is sent to.
 if [ "$1 $2" = "token create" ]; then
-    /usr/local/bin/libcensus-collector "$@" | sed 's/\\(lct1-[a-z0-9]*-\\)..../\\1AAAA/'
+    /usr/local/bin/libcensus-collector "$@" | sed 's/\\(lct1-[a-z0-9]*-\\)..../\\1aaaa/'
 else
     exec /usr/local/bin/libcensus-collector "$@"
 fi
