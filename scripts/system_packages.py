@@ -38,7 +38,7 @@ NEEDS: dict[str, list[tuple[str, str]]] = {
         ("systemd-nspawn", "systemd-container"),
         ("ip", "iproute2"),
         ("ssh", "openssh-client"),
-        ("prometheus-alertmanager", "prometheus-alertmanager"),
+        ("nsenter", "util-linux"),
         ("chroot", "coreutils"),
         ("mount", "mount"),
         ("qemu-aarch64-static", "qemu-user-static"),
