@@ -163,6 +163,7 @@ def upgraded(hurried: Deployment) -> Cost:
     """What a report costs after a package was downgraded and upgraded again; each was seen in Prometheus."""
     host = hurried.fleet[FORKY]
     newest = _installs_of(host)
+    costs = []
     for plan in (TRIXIE, FORKY):
         package = package_of(plan, "libssl3t64")
         target = host.machine.root / "root" / package.name
@@ -170,9 +171,10 @@ def upgraded(hurried: Deployment) -> Cost:
         host.run(f"dpkg --install --force-downgrade /root/{package.name} && rm /root/{package.name}")
         expected = _installs_of(host)
         assert (expected == newest) == (plan is FORKY)
-        cost = cost_of_a_report(host)
+        costs.append(cost_of_a_report(host))
         hurried.observer.wait_for_installs(FORKY.name, expected)
-    return cost
+    # The second brought back what the collector knew already.
+    return costs[0]
 
 
 def test_a_downgrade_and_an_upgrade_of_a_package_show_up(upgraded: Cost) -> None:
