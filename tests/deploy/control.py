@@ -114,6 +114,7 @@ def booted(site: Site, plans: Sequence[HostPlan], folder: Path) -> Iterator[Flee
         yield fleet
     finally:
         for machine in machines:
+            run("ssh", "-F", str(folder / "ssh_config"), "-O", "exit", machine.plan.name, check=False)
             machine.power_off()
 
 
@@ -133,6 +134,6 @@ def _ssh_config(site: Site, machines: Sequence[Machine], folder: Path) -> str:
   ServerAliveInterval 15
   ControlMaster auto
   ControlPath {site.folder}/%C
-  ControlPersist 60s
+  ControlPersist 600s
 """
     )

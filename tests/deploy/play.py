@@ -37,6 +37,7 @@ forks = 8
 
 [ssh_connection]
 pipelining = true
+retries = 3
 ssh_args = -F {ssh_config}
 """
 
