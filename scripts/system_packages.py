@@ -43,7 +43,7 @@ NEEDS: dict[str, list[tuple[str, str]]] = {
         ("mount", "mount"),
         ("qemu-aarch64-static", "qemu-user-static"),
     ],
-    "bundle": [("make", "make"), ("/usr/lib/apt/apt-helper", "apt"), ("xz", "xz-utils")],
+    "bundle": [("make", "make")],
     "demo-grafana": [("prometheus", "prometheus"), ("promtool", "prometheus")],
     "bench": [("nm", "binutils"), ("find", "findutils"), ("time", "time")],
 }

@@ -158,6 +158,23 @@ def test_a_collector_that_does_not_accept_the_certificate_is_told_from_one_that_
     assert len(courier.spool.waiting()) == 2
 
 
+def test_a_python_without_tls_names_the_refusal_as_one_of_two_reasons(
+    host: Enrolled, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the bundle's says, which has no ``ssl``: the report is kept all the same."""
+    host.enroll()
+    monkeypatch.setitem(sys.modules, "ssl", None)
+    server = grpc.server(ThreadPoolExecutor(1))
+    pair = host.authority.server()
+    port = server.add_secure_port("127.0.0.1:0", grpc.ssl_server_credentials([pair], Authority().pem, True))
+    server.start()
+    courier = Courier(config_for(f"127.0.0.1:{port}", host.state))
+    with pytest.raises(UnreachableError, match="or it refuses this host's certificate: compare the clocks"):
+        courier.deliver(lambda: scan_of(1))
+    server.stop(None).wait()
+    assert len(courier.spool.waiting()) == 1
+
+
 def test_a_connection_that_ends_before_the_handshake_is_through_says_nothing_about_the_certificate(
     host: Enrolled,
 ) -> None:
