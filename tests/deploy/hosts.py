@@ -65,10 +65,11 @@ apt-get -q -o APT::Sandbox::User=root download "$1"
 """
 
 
-def package_of(plan: HostPlan, name: str) -> Path:
+def package_of(plan: HostPlan, name: str, folder: Path) -> Path:
     """Return the archive of a package as a host's Debian has it now; fetched where it was not before.
 
-    The hosts reach no mirror: whoever deploys to them brings everything along.
+    The hosts reach no mirror: whoever deploys to them brings everything along. ``folder`` is where the root is changed
+    for that, for a moment; a site's is cleaned also after a test that was killed.
     """
     place = CACHE / f"deploy-{plan.suite}-packages"
     found = sorted(place.glob(f"{name}_*.deb"))
@@ -76,9 +77,9 @@ def package_of(plan: HostPlan, name: str) -> Path:
         return found[-1]
     shutil.rmtree(place, ignore_errors=True)
     place.mkdir()
-    with tempfile.TemporaryDirectory(dir=CACHE, prefix="download-") as work:
-        for folder in ("upper", "work", "root"):
-            (Path(work) / folder).mkdir()
+    with tempfile.TemporaryDirectory(dir=folder, prefix="download-") as work:
+        for part in ("upper", "work", "root"):
+            (Path(work) / part).mkdir()
         options = f"lowerdir={plan.root()},upperdir={work}/upper,workdir={work}/work"
         root = Path(work) / "root"
         subprocess.run(["mount", "-t", "overlay", "download", "-o", options, str(root)], check=True)

@@ -164,7 +164,7 @@ def upgraded(hurried: Deployment) -> Cost:
     newest = _installs_of(host)
     costs = []
     for plan in (TRIXIE, FORKY):
-        package = package_of(plan, "libssl3t64")
+        package = package_of(plan, "libssl3t64", hurried.fleet.site.folder)
         target = host.machine.root / "root" / package.name
         target.write_bytes(package.read_bytes())
         host.run(f"dpkg --install --force-downgrade /root/{package.name} && rm /root/{package.name}")
