@@ -38,6 +38,9 @@ NEEDS: dict[str, list[tuple[str, str]]] = {
     "fleet-test": [
         ("debootstrap", "debootstrap"),
         ("systemd-nspawn", "systemd-container"),
+        ("ip", "iproute2"),
+        ("ssh", "openssh-client"),
+        ("nsenter", "util-linux"),
         ("chroot", "coreutils"),
         ("mount", "mount"),
         ("qemu-aarch64-static", "qemu-user-static"),

@@ -70,11 +70,11 @@ def digest_of(*parts: str) -> str:
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
-def debian_root(suite: str) -> Path:
-    """Return a folder with a Debian of this suite and :data:`PACKAGES`; made when it is not there yet."""
-    root = CACHE / f"fleet-{suite}"
+def debian_root(suite: str, packages: tuple[str, ...] = PACKAGES, *, kind: str = "fleet") -> Path:
+    """Return a folder with a Debian of this suite and these packages; made when it is not there yet."""
+    root = CACHE / f"{kind}-{suite}"
     stamp = root.with_suffix(".packages")
-    recipe = digest_of(suite, *PACKAGES, _INSTALL)
+    recipe = digest_of(suite, *packages, _INSTALL)
     if stamp.exists() and stamp.read_text(encoding="ascii") == recipe:
         return root
     CACHE.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -85,7 +85,7 @@ def debian_root(suite: str) -> Path:
     with log.open("w", encoding="utf-8") as output:
         for command in (
             ["debootstrap", "--variant=minbase", suite, str(root), mirror(), script],
-            inside(root, "/bin/sh", "-c", _INSTALL, "install", *PACKAGES),
+            inside(root, "/bin/sh", "-c", _INSTALL, "install", *packages),
         ):
             done = subprocess.run(command, stdout=output, stderr=subprocess.STDOUT, check=False, env=ENVIRONMENT)
             assert done.returncode == 0, f"making {root} failed:\n{log.read_text(encoding='utf-8')[-2000:]}"
