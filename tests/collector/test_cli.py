@@ -157,6 +157,7 @@ def test_config_show_tells_values_and_origins(
     shown = json.loads(capsys.readouterr().out)
     assert shown["report_interval"] == {"value": 900.0, "origin": "flag --report-interval"}
     assert shown["database"]["value"] == "postgresql://u:***@h/d"
+    assert shown["shard"] == {"value": "1/1", "origin": "default"}
 
 
 def test_config_show_warns_about_variables_that_mean_nothing(

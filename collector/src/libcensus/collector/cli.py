@@ -930,7 +930,8 @@ def _show_json(loaded: LoadedSettings) -> str:
         name: {"value": text if name == "database" else getattr(loaded.settings, name), "origin": source}
         for name, text, source in show_settings(loaded)
     }
-    return json.dumps(shown, indent=2)
+    # What JSON has no word for is shown as it is written.
+    return json.dumps(shown, indent=2, default=str)
 
 
 @cli.command()

@@ -28,6 +28,7 @@ import grpc
 
 from libcensus.collector.advisories.fetch import AbsentDocumentError
 from libcensus.collector.advisories.snapshot import SnapshotError
+from libcensus.collector.backup.archive import BackupError
 from libcensus.collector.errors import (
     CollectorError,
     ConfigurationError,
@@ -197,6 +198,7 @@ NEVER_ON_THE_WIRE: frozenset[type[Exception]] = frozenset(
     {
         AbsentDocumentError,
         ArgumentError,
+        BackupError,
         CallError,
         CollectorError,
         ConfigurationError,
