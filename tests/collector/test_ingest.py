@@ -133,6 +133,22 @@ def test_what_gathers_while_a_group_is_written_is_the_next_group(store: GatedSto
     assert len(store.hosts()) == 20
 
 
+def test_the_writer_waits_for_nobody_when_all_who_call_wait_for_it(
+    store: GatedStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    census = known_census(store)
+    store.gate.set()
+    monkeypatch.setattr("libcensus.collector.ingest._STEP_SECONDS", 3600)
+    ingest = Ingest(store, in_flight=lambda: 2)
+    with ThreadPoolExecutor(2) as pool:
+        both = [pool.submit(ingest.take_report, received(one, census.address, NOON), 60) for one in hosts(2)]
+        wait_for(lambda: ingest.queued == 2)
+        ingest.start()
+        assert [one.result(60) for one in both] == [(), ()]
+    ingest.stop()
+    assert store.groups == [("reports", 2)]
+
+
 def test_a_group_is_no_larger_than_its_bound(store: GatedStore) -> None:
     census = known_census(store)
     with running(store, max_group=4) as (ingest, _), ThreadPoolExecutor(11) as threads:

@@ -178,7 +178,10 @@ class Collector:
             )
             health_servicer = HealthServicer(OFFERED, max(1, settings.workers // 8))
             store_health = StoreHealth(store, health_servicer, metrics)
-            ingest = Ingest(store, max_queued=settings.max_queued, observer=store_health)
+            workers = WorkerPool(settings.workers)
+            ingest = Ingest(
+                store, max_queued=settings.max_queued, observer=store_health, in_flight=lambda: workers.in_flight
+            )
             indexes = PostureIndexes(store, assessor_for, accepted_for.on)
             exporter = FleetExporter(
                 store,
@@ -220,7 +223,6 @@ class Collector:
             )
             if certificates is not None:
                 metrics.show_certificates(lambda: certificates.current.ends)
-            workers = WorkerPool(settings.workers)
             admission = Admission(
                 identity,
                 lambda: workers.in_flight,

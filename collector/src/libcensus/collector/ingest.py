@@ -2,8 +2,9 @@
 
 A handler hands over its report or its facts and waits; the one writer thread takes everything that has gathered, makes
 it durable together, and only then lets each of them answer. Nothing is acknowledged before it is durable. A lone
-report is committed at once; where several come together, the writer waits for more as long as more keep coming, some
-milliseconds at most, because a transaction costs ten times what a report in it does.
+report is committed at once; where several come together, the writer waits for more as long as more keep coming and
+somebody is there who could bring one, some milliseconds at most, because a transaction costs ten times what a report in
+it does.
 
 Refuses more work than its bound (the client is told when to come back) and any work after it was told to stop; what
 was taken before is finished.
@@ -88,7 +89,8 @@ class Ingest:
     """Takes reports and facts from many threads and makes them durable in groups.
 
     ``max_queued`` bounds what waits, ``max_group`` what one transaction holds, and ``linger`` is the longest time in
-    seconds that the writer waits for a group to grow.
+    seconds that the writer waits for a group to grow. ``in_flight`` tells how many calls there are now: when all of
+    them wait for the writer, it waits for nobody.
     """
 
     def __init__(
@@ -100,9 +102,11 @@ class Ingest:
         observer: IngestObserver | None = None,
         clock: Callable[[], float] = time.perf_counter,
         linger: float = 0.02,
+        in_flight: Callable[[], float] = lambda: float("inf"),
     ) -> None:
         self._store = store
         self._linger = linger
+        self._in_flight = in_flight
         self._max_queued = max_queued
         self._max_group = max_group
         self._observer = observer
@@ -194,11 +198,14 @@ class Ingest:
                 self._commit(group)
 
     def _await_company(self) -> None:
-        """Wait while further jobs keep coming: until a step brings none, the group is full, or the time is over."""
+        """Wait while further jobs keep coming: until a step brings none, none can come, or the time is over."""
         ends = self._clock() + self._linger
-        waiting = -1
-        while waiting < (now := self._queue.qsize()) < self._max_group and self._clock() < ends and not self._stopping:
-            waiting = now
+        before = 0
+        # One is in the writer's hands already.
+        while before < (now := self._queue.qsize() + 1) < min(self._max_group, self._in_flight()):
+            if self._clock() >= ends or self._stopping:
+                break
+            before = now
             time.sleep(_STEP_SECONDS)
 
     def _commit(self, group: list[_ReportJob | _FactsJob]) -> None:
