@@ -65,19 +65,6 @@ ENDS = {
 
 _OF_COMPONENT = f'{SYSTEM}, component=~"$component"'
 _OF_HOSTS = "and on (job, host) libcensus_host_info{" + SYSTEM + "}"
-_WINDOWS = (30, 90, 180, 365)
-ENDS = {
-    "over": ("over", RED),
-    "30": ("within 30 days", ORANGE),
-    "90": ("within 90 days", ORANGE),
-    "180": ("within half a year", YELLOW),
-    "365": ("within a year", GREEN),
-    "later": ("later", GREEN),
-}
-"""When support ends, in words."""
-
-_OF_COMPONENT = f'{SYSTEM}, component=~"$component"'
-_OF_HOSTS = "and on (job, host) libcensus_host_info{" + SYSTEM + "}"
 _LEFT = f"({_EOL}{{{_OF_COMPONENT}}} + 86400 - time())"
 """Seconds of support that are left, by host, component and branch: the named day is the last one with support."""
 _AGES = (7, 30, 90)
