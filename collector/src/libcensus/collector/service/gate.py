@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from libcensus.collector.pki.audit import AuditEvent
 from libcensus.collector.pki.identity import Role
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from libcensus.collector.pki.audit import AuditLog
     from libcensus.collector.process_metrics import CollectorMetrics
     from libcensus.collector.service.identity import Holder, IdentitySource
+
+_K = TypeVar("_K")
+_V = TypeVar("_V")
 
 _PEERS = 16_384
 _WRITING = frozenset({"SetLabels"})
@@ -98,10 +101,7 @@ class Gate:
         if now - self._callers.get(holder.serial, float("-inf")) < _LOOK_SECONDS:
             return
         with self._lock:
-            self._callers[holder.serial] = now
-            self._callers.move_to_end(holder.serial)
-            if len(self._callers) > _PEERS:
-                self._callers.popitem(last=False)
+            _remember(self._callers, holder.serial, now)
         self._note_connection(context.peer())
 
     def _note_connection(self, peer: str) -> None:
@@ -110,9 +110,7 @@ class Gate:
         if peer in self._peers:
             return
         with self._lock:
-            self._peers[peer] = None
-            if len(self._peers) > _PEERS:
-                self._peers.popitem(last=False)
+            _remember(self._peers, peer, None)
         self._metrics.count_connection()
 
     def _is_news(self, whom: str, reason: str) -> bool:
@@ -121,8 +119,13 @@ class Gate:
             before = self._told.get((whom, reason))
             if before is not None and now - before < _QUIET_SECONDS:
                 return False
-            self._told[whom, reason] = now
-            self._told.move_to_end((whom, reason))
-            if len(self._told) > _PEERS:
-                self._told.popitem(last=False)
+            _remember(self._told, (whom, reason), now)
             return True
+
+
+def _remember(known: OrderedDict[_K, _V], key: _K, value: _V) -> None:
+    """Keep something as the newest of what is known, and let go of the oldest beyond the bound."""
+    known[key] = value
+    known.move_to_end(key)
+    if len(known) > _PEERS:
+        known.popitem(last=False)
