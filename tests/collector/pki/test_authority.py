@@ -91,27 +91,37 @@ def test_there_is_one_authority_in_a_folder(folder: Path) -> None:
         Authority.init(folder, DOMAIN, NOON)
 
 
+class PowerCutError(Exception):
+    """The machine stopped here."""
+
+
+def cut_power_after(steps: int, patched: pytest.MonkeyPatch) -> None:
+    """Let an authority write so many files, and stop the machine at the next."""
+    budget = [steps]
+
+    def limited(name: str) -> Callable[..., None]:
+        write = getattr(module, name)
+
+        def step(*arguments: object) -> None:
+            if not budget[0]:
+                raise PowerCutError
+            budget[0] -= 1
+            write(*arguments)
+
+        return step
+
+    for name in ("write_certificates", "write_key"):
+        patched.setattr(module, name, limited(name))
+
+
 def test_an_authority_whose_making_was_cut_short_is_finished_by_making_it_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The power goes at each write in turn, before and after it; nobody is left with half an authority."""
     for steps in range(20):
-        place, budget = tmp_path / f"{steps}", [steps]
-
-        def limited(name: str, budget: list[int] = budget) -> Callable[..., None]:
-            write = getattr(module, name)
-
-            def step(*arguments: object) -> None:
-                if not budget[0]:
-                    raise PowerCutError
-                budget[0] -= 1
-                write(*arguments)
-
-            return step
-
+        place = tmp_path / f"{steps}"
         with monkeypatch.context() as patched:
-            for name in ("write_certificates", "write_key"):
-                patched.setattr(module, name, limited(name))
+            cut_power_after(steps, patched)
             try:
                 Authority.init(place, DOMAIN, NOON)
             except PowerCutError:
@@ -528,10 +538,6 @@ def test_the_root_in_use_cannot_be_retired_nor_one_that_is_not_there(folder: Pat
         retire_root(folder, "ab" * 32)
 
 
-class PowerCutError(Exception):
-    """The machine stopped here."""
-
-
 @pytest.mark.parametrize("rotate", [rotate_issuing, rotate_root])
 def test_an_authority_that_stopped_in_the_middle_of_a_rotation_works_at_every_step(
     folder: Path, monkeypatch: pytest.MonkeyPatch, rotate: Callable[[Path, datetime], None]
@@ -540,22 +546,8 @@ def test_an_authority_that_stopped_in_the_middle_of_a_rotation_works_at_every_st
     host = issue(before)
     steps = 0
     while True:
-        budget = [steps]
-
-        def limited(name: str, budget: list[int] = budget) -> Callable[..., None]:
-            write = getattr(module, name)
-
-            def step(*arguments: object) -> None:
-                if not budget[0]:
-                    raise PowerCutError
-                budget[0] -= 1
-                write(*arguments)
-
-            return step
-
         with monkeypatch.context() as patched:
-            for name in ("write_certificates", "write_key"):
-                patched.setattr(module, name, limited(name))
+            cut_power_after(steps, patched)
             try:
                 rotate(folder, NOON)
             except PowerCutError:
