@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from libcensus.collector.acceptance.fleet import AcceptancesOfTheDay
-from libcensus.collector.acceptance.folder import AcceptanceSource, documents_in, read_files
+from libcensus.collector.acceptance.folder import AcceptanceSource, read_files
 from libcensus.collector.advisories.published import load_catalogue
+from libcensus.collector.documents import documents_in
 from libcensus.collector.errors import ConfigurationError, StoreError
 from libcensus.collector.log import escape_control
 from libcensus.collector.posture.acceptance import StatementState, why_unknown

@@ -9,15 +9,13 @@ restart a broken document counts for nothing, so that its findings are open agai
 from __future__ import annotations
 
 import logging
-import os
-import threading
 import time
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from libcensus.collector.acceptance.openvex import LARGEST, OpenVexError, read_document
-from libcensus.collector.log import escape_control
+from libcensus.collector.documents import MOST_FILES, DocumentFolder, Problem, broken_files, read_document_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -28,29 +26,8 @@ if TYPE_CHECKING:
 
 _LOGGER = logging.getLogger(__name__)
 
-SUFFIX = ".json"
-MOST_FILES = 1000
-"""Documents that a folder may have."""
-
 MOST_STATEMENTS = 10_000
 """Statements that all documents together may have."""
-
-_SECONDS_BETWEEN_LOOKS = 1.0
-
-Stamp = tuple[tuple[str, int, int, int], ...]
-"""Name, time of change, size and inode of each document's file."""
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """One thing that is wrong: ``file`` is the document's file, or the folder."""
-
-    file: str
-    text: str
-
-    def __str__(self) -> str:
-        """Return it as a line."""
-        return f"{self.file}: {self.text}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +51,11 @@ class AcceptedState:
     @property
     def broken_files(self) -> int:
         """How many files, or the folder itself, have something wrong."""
-        return len({problem.file for problem in self.problems})
+        return broken_files(self.problems)
+
+    def with_problem(self, problem: Problem) -> AcceptedState:
+        """Return the same with this problem alone."""
+        return replace(self, problems=(problem,))
 
 
 def read_files(paths: Iterable[Path], before: Mapping[str, Document] | None = None) -> AcceptedState:
@@ -101,13 +82,7 @@ def read_files(paths: Iterable[Path], before: Mapping[str, Document] | None = No
     return AcceptedState(single, (*problems, *twins), frozenset(kept))
 
 
-def documents_in(folder: Path) -> list[Path]:
-    """Return the documents of a folder by name: files that end in .json and do not begin with a dot. Raises OSError."""
-    names = [entry.name for entry in os.scandir(folder) if _is_document(entry)]
-    return [folder / name for name in sorted(names)]
-
-
-class AcceptanceSource:
+class AcceptanceSource(DocumentFolder[AcceptedState]):
     """Gives the present state, the same object of documents until they change. May be asked by several threads."""
 
     def __init__(
@@ -116,23 +91,9 @@ class AcceptanceSource:
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        self._folder = folder
-        self._clock = clock
+        super().__init__(folder, "accepted risks", AcceptedState({}), clock)
         self._now = now
-        self._lock = threading.Lock()
-        self._looked: float | None = None
-        self._stamp: Stamp | None = None
-        self._state = AcceptedState({})
         self._statements: tuple[Statement, ...] = ()
-
-    def __call__(self) -> AcceptedState:
-        """Return what the documents say now; never raises for what is in the folder."""
-        with self._lock:
-            now = self._clock()
-            if self._looked is None or now - self._looked >= _SECONDS_BETWEEN_LOOKS:
-                self._looked = now
-                self._look()
-            return self._state
 
     def statements(self) -> tuple[Statement, ...]:
         """Return all statements: the same object until one changed."""
@@ -144,29 +105,9 @@ class AcceptanceSource:
             return self._statements
 
     def _look(self) -> None:
-        if self._folder is not None:
-            try:
-                paths = documents_in(self._folder)
-                stamp = stamp_of(paths)
-            except FileNotFoundError:
-                # A folder that never was holds nothing; one that went away did not take its statements back.
-                if self._state.documents:
-                    self._fail("is gone; put it back, or restart the collector without it")
-                    return
-                paths, stamp = [], ()
-            except OSError as error:
-                self._fail(f"cannot be read: {error.strerror}")
-                return
-            if stamp != self._stamp:
-                self._stamp = stamp
-                self._take(paths)
+        super()._look()
         if not self._state.problems:
             self._state = replace(self._state, good_at=self._now())
-
-    def _fail(self, text: str) -> None:
-        """Note that the folder itself cannot be looked at; what it said stays."""
-        self._stamp = None
-        self._note(replace(self._state, problems=(Problem(str(self._folder), text),)))
 
     def _take(self, paths: Sequence[Path]) -> None:
         before = self._state.documents
@@ -176,48 +117,12 @@ class AcceptanceSource:
         if len(paths) > MOST_FILES or total > MOST_STATEMENTS:
             text = f"has {len(paths)} documents with {total} statements; at most {MOST_FILES} with {MOST_STATEMENTS} "
             text += "are taken, and the state before stays"
-            self._note(replace(self._state, problems=(Problem(str(self._folder), text),)))
+            self._refuse(text)
             return
         state = replace(read, good_at=self._state.good_at)
         if state.documents != before:
             _LOGGER.info("accepted risks: %d statements in %d documents", total, len(documents))
         self._note(state)
-
-    def _note(self, state: AcceptedState) -> None:
-        known = set(self._state.problems)
-        self._state = state
-        for problem in state.problems:
-            if problem not in known:
-                stays = "what it said before stays" if problem.file in state.kept else "it counts for nothing"
-                if problem.file == str(self._folder):
-                    stays = "the state before stays"
-                _LOGGER.error("accepted risks: %s (%s)", escape_control(str(problem)), stays)
-
-
-def _is_document(entry: os.DirEntry[str]) -> bool:
-    # Links count: configuration management puts files in place by them.
-    return entry.name.endswith(SUFFIX) and not entry.name.startswith(".") and not entry.is_dir()
-
-
-def stamp_of(paths: Iterable[Path]) -> Stamp:
-    """Return what changes when a document does."""
-    found = []
-    for path in paths:
-        try:
-            info = path.stat()
-        except OSError:
-            found.append((path.name, -1, -1, -1))
-        else:
-            found.append((path.name, info.st_mtime_ns, info.st_size, info.st_ino))
-    return tuple(found)
-
-
-def read_document_bytes(path: Path, limit: int) -> bytes:
-    """Return a document's content, one byte more than the limit where it has more. Raises OSError."""
-    # A pipe or a device under such a name must not hold anybody up.
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    with os.fdopen(descriptor, "rb") as file:
-        return file.read(limit + 1)
 
 
 def _without_twins(

@@ -23,9 +23,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from libcensus.collector.acceptance.folder import documents_in
 from libcensus.collector.advisories.feeds.registry import NAMES
 from libcensus.collector.backup.archive import Part
+from libcensus.collector.documents import documents_in
 from libcensus.collector.errors import ConfigurationError
 from libcensus.collector.pki.authority import Authority
 from libcensus.collector.pki.keyfiles import changing
